@@ -1,0 +1,31 @@
+"""What holds for every test: unit tests run between tripwires, kernel tests run as root."""
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from tests.tripwires import armed
+
+TESTS = Path(__file__).parent
+
+# No deadline: times belong to benchmarks. No database, no chance: a run on one machine finds what it finds on another.
+settings.register_profile("here", deadline=None, database=None, derandomize=True, print_blob=True)
+settings.load_profile("here")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Everything of a unit test, its fixtures too, runs armed."""
+    if not item.path.is_relative_to(TESTS / "unit"):
+        return (yield)
+    with armed():
+        return (yield)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Kernel tests without root would all fail for the same reason: say it once."""
+    if os.geteuid() != 0 and any(item.path.is_relative_to(TESTS / "kernel") for item in items):
+        raise pytest.UsageError("the tests in tests/kernel need root; try: sudo ./dev test")
