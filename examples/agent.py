@@ -1,0 +1,39 @@
+"""An agent in forty lines: plain sockets and none of aaOS's own modules. It counts the lines of the file
+that its operator granted. Its session with agentd is fd 3; docs/aaos-abi.md is the manual."""
+
+import json
+import os
+import socket
+
+session = socket.socket(fileno=3)
+
+
+def receive():
+    """The next frame and its fds."""
+    data, fds, _, _ = socket.recv_fds(session, 65_536, 65)
+    frame = json.loads(data) if data else {"t": "stop"}
+    if frame["t"] == "large":
+        memfd = fds.pop(0)
+        frame = json.loads(os.pread(memfd, frame["size"], 0))
+        os.close(memfd)
+    if frame["t"] == "stop":
+        raise SystemExit
+    return frame, fds
+
+
+def send(**frame):
+    """Send one frame."""
+    session.send(json.dumps(frame).encode())
+
+
+start, _ = receive()
+send(t="tool.call", id=1, tool="file_read", args={"path": start["params"]["reads"][0], "max_bytes": 65_536})
+answer, fds = receive()
+if answer["t"] == "failure":
+    send(t="finish", ok=False, text=f"{answer['message']}\n{answer['remedy']}")
+else:
+    permit = answer["value"]
+    text = os.pread(fds[permit["files"][0]["fd"]], permit["limit_bytes"], 0).decode("utf-8", "replace")
+    send(t="tool.done", id=2, permit=permit["permit"], ok=True, text=text)
+    receive()
+    send(t="finish", ok=True, text=f"{text.count(chr(10))} lines in {permit['args']['path']}")

@@ -1,0 +1,125 @@
+"""Frames over a SOCK_SEQPACKET socket, with fds: the only place where frames meet the kernel.
+
+Invariant: at most one message is read per call into a fixed buffer, so a peer cannot make the reader allocate; every fd
+that arrives is close-on-exec and is handed to the caller or closed. A frame longer than INLINE_BYTES travels in a
+sealed memfd. Works on blocking and non-blocking sockets alike (BlockingIOError passes through).
+"""
+
+import array
+import fcntl
+import os
+import socket
+from collections.abc import Sequence
+from typing import TypeVar
+
+from worker import abi
+
+_SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+_ANCILLARY_BYTES = socket.CMSG_SPACE((abi.FRAME_FDS + 1) * array.array("i").itemsize)
+
+F = TypeVar("F")
+
+
+class ClosedError(Exception):
+    """The peer closed its end."""
+
+
+def send(sock: socket.socket, frame: abi.Frame, fds: Sequence[int] = ()) -> None:
+    """Send one frame; the fds are duplicated by the kernel, the caller keeps its own. Raises OSError, FrameError."""
+    data = abi.encode(frame)
+    if len(data) <= abi.INLINE_BYTES:
+        _send(sock, data, fds)
+        return
+    memfd = sealed_memfd(data)
+    try:
+        _send(sock, abi.encode(abi.Large(size=len(data))), [memfd, *fds])
+    finally:
+        os.close(memfd)
+
+
+def receive(sock: socket.socket, allowed: tuple[type[F], ...]) -> tuple[F, list[int]]:
+    """The next frame and the fds that came with it, which the caller closes.
+
+    Raises ClosedError at the end, FrameError for whatever breaks the wire format (its fds are closed), OSError.
+    """
+    data, ancillary, flags, _ = sock.recvmsg(abi.INLINE_BYTES + 1, _ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC)
+    fds = _fds(ancillary)
+    try:
+        if not data:
+            raise ClosedError
+        if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC) or len(data) > abi.INLINE_BYTES:
+            raise abi.FrameError(f"a message of more than {abi.INLINE_BYTES} bytes or {abi.FRAME_FDS} fds")
+        frame = _decode(data, fds, allowed)
+        if len(fds) > abi.FRAME_FDS:
+            raise abi.FrameError(f"{len(fds)} fds are more than {abi.FRAME_FDS}")
+        return frame, fds
+    except BaseException:  # whatever ends this, nobody else knows of the fds
+        for fd in fds:
+            os.close(fd)
+        raise
+
+
+def sealed_memfd(data: bytes) -> int:
+    """A memfd that holds `data` and can never change; the caller closes it. Source: memfd_create(2)."""
+    memfd = os.memfd_create("aaos", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(memfd, view) :]
+        fcntl.fcntl(memfd, fcntl.F_ADD_SEALS, _SEALS)
+    except OSError:
+        os.close(memfd)
+        raise
+    return memfd
+
+
+def read_sealed(fd: int, limit: int = abi.LARGE_BYTES) -> bytes:
+    """All of a memfd whose seals keep it from changing. Raises FrameError when it is unsealed, too long or no memfd."""
+    try:
+        seals = fcntl.fcntl(fd, fcntl.F_GET_SEALS)
+        size = os.fstat(fd).st_size
+    except OSError as error:
+        raise abi.FrameError("the fd is not a memfd") from error
+    if seals & _SEALS != _SEALS:
+        raise abi.FrameError("the memfd is not sealed against writing, growing and shrinking")
+    if size > limit:
+        raise abi.FrameError(f"a memfd of {size} bytes is over the limit of {limit}")
+    return os.pread(fd, size, 0)
+
+
+def _decode(data: bytes, fds: list[int], allowed: tuple[type[F], ...]) -> F:
+    large = _large(data)
+    if large is None:
+        return abi.decode(data, allowed)
+    if not fds:
+        raise abi.FrameError("a large frame came without its memfd")
+    document = read_sealed(fds[0])
+    if len(document) != large.size:
+        raise abi.FrameError(f"size: {large.size} announced, {len(document)} bytes came")
+    frame = abi.decode(document, allowed)
+    os.close(fds.pop(0))
+    return frame
+
+
+def _large(data: bytes) -> abi.Large | None:
+    if b'"large"' not in data[:64]:  # the outer message of a large frame is not longer
+        return None
+    try:
+        return abi.decode(data, (abi.Large,))
+    except abi.FrameError:
+        return None  # another frame that has the word; or it is refused as the frame that it is not
+
+
+def _send(sock: socket.socket, data: bytes, fds: Sequence[int]) -> None:
+    if fds:
+        sock.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))])
+    else:
+        sock.send(data)
+
+
+def _fds(ancillary: Sequence[tuple[int, int, bytes]]) -> list[int]:
+    fds = array.array("i")
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
+    return list(fds)
