@@ -1,0 +1,170 @@
+"""The settings of agentd: `/etc/aaos/agentd.toml`, then `agentd.toml.d/*.toml` in the order of their names.
+
+Invariant: a `Settings` is complete, typed and checked; an unknown key, a wrong type or a number out of range is an
+error that names file and key. Nothing in the environment is a setting.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from aaos.core.errors import SettingsError
+from aaos.core.layers import ALL_LAYERS, Layer
+from aaos.core.schema import read_model
+from aaos.core.smallfile import read_small_file
+from aaos.core.text import quoted
+
+DEFAULT_PATH = Path("/etc/aaos/agentd.toml")
+MAX_FILE_BYTES = 65_536
+MAX_DROP_INS = 64
+MIN_LANDLOCK_ABI = 6  # Linux 6.12
+MIB = 2**20
+
+
+def _absolute(path: Path) -> Path:
+    if not path.is_absolute() or ".." in path.parts or "\0" in str(path):
+        raise ValueError(f"{quoted(str(path))} is not an absolute path without '..'")
+    return path
+
+
+AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+
+
+Small = Annotated[int, Field(ge=1, le=65_536)]
+Seconds = Annotated[int, Field(ge=1, le=30 * 86_400)]
+Bytes = Annotated[int, Field(ge=4096, le=2**40)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+
+class DaemonSettings(_Section):
+    """`[daemon]`: where agentd listens and keeps its state."""
+
+    socket: AbsolutePath = Path("/run/agentd/agentd.sock")
+    state_dir: AbsolutePath = Path("/var/lib/aaos")
+    socket_group: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")] = "aaos"
+
+
+class ConfinementSettings(_Section):
+    """`[confinement]`: the layers that must be confirmed before an agent runs."""
+
+    require: frozenset[Layer] = ALL_LAYERS
+    landlock_abi: Annotated[int, Field(ge=MIN_LANDLOCK_ABI, le=64)] = MIN_LANDLOCK_ABI
+
+    @model_validator(mode="after")
+    def _all_layers(self) -> "ConfinementSettings":
+        if missing := ALL_LAYERS - self.require:
+            names = ", ".join(sorted(missing))
+            raise ValueError(f"require lacks {names}; only `agentd run --without LAYER` does without a layer")
+        return self
+
+
+class WorkerSettings(_Section):
+    """`[worker]`: the reserved range of ids and what one worker may use."""
+
+    uid_first: Annotated[int, Field(ge=65_536, le=2**32 - 65_537)] = 1_900_000_000
+    uid_count: Annotated[int, Field(ge=16, le=2**24)] = 65_536
+    memory_bytes: Annotated[int, Field(ge=16 * MIB, le=2**40)] = 256 * MIB
+    pids: Annotated[int, Field(ge=1, le=4096)] = 16
+    nofile: Annotated[int, Field(ge=96, le=65_536)] = 128
+    fsize_bytes: Bytes = 8 * MIB
+    tmpfs_bytes: Bytes = MIB
+    start_timeout_s: Annotated[int, Field(ge=1, le=300)] = 10
+
+    @model_validator(mode="after")
+    def _range_exists(self) -> "WorkerSettings":
+        if self.uid_first + self.uid_count > 2**32 - 1:
+            raise ValueError("uid_first + uid_count goes beyond the last user id")
+        return self
+
+
+class LimitSettings(_Section):
+    """`[limits]`: bounds of the machine, of a run, of a subtask and of a call."""
+
+    max_runs: Small = 64
+    max_agents: Small = 1024
+    run_wall_s: Seconds = 3600
+    subtask_wall_s: Seconds = 600
+    max_parallel: Annotated[int, Field(ge=1, le=1024)] = 16
+    max_turns: Small = 64
+    call_timeout_s: Annotated[int, Field(ge=1, le=86_400)] = 60
+
+
+class AuditSettings(_Section):
+    """`[audit]`: the copies of the audit; the database is always written."""
+
+    journal: bool = True
+    jsonl: bool = True
+
+
+class RolesSettings(_Section):
+    """`[roles]`: where roles are; a later directory overrides an earlier one."""
+
+    dirs: Annotated[tuple[AbsolutePath, ...], Field(min_length=1, max_length=16)] = (
+        Path("/usr/share/aaos/roles"),
+        Path("/etc/aaos/roles"),
+    )
+
+
+class Settings(_Section):
+    """All settings; each section may be left out."""
+
+    daemon: DaemonSettings = DaemonSettings()
+    confinement: ConfinementSettings = ConfinementSettings()
+    worker: WorkerSettings = WorkerSettings()
+    limits: LimitSettings = LimitSettings()
+    audit: AuditSettings = AuditSettings()
+    roles: RolesSettings = RolesSettings()
+
+
+def load_settings(path: Path | None = None) -> Settings:
+    """The settings of `path` and its drop-in directory (`path` with `.d` appended); a drop-in wins over earlier ones.
+
+    Without `path` it is `/etc/aaos/agentd.toml`, which may be missing; a named file must exist.
+
+    Raises:
+        SettingsError: names the file and the key, with the nearest known one.
+    """
+    main = path or DEFAULT_PATH
+    merged: dict[str, object] = {}
+    files = [main] if path is not None or main.is_symlink() or main.exists() else []
+    for file in (*files, *_drop_ins(main)):
+        document = _parse(file)
+        read_model(Settings, document, source=str(file))  # so that an error names its own file
+        merged = _merge(merged, document)
+    return read_model(Settings, merged, source=str(main))
+
+
+def _drop_ins(main: Path) -> list[Path]:
+    directory = main.with_name(f"{main.name}.d")
+    try:
+        found = sorted(entry for entry in directory.iterdir() if entry.name.endswith(".toml"))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        remedy = f"check it with: ls -ld {directory}"
+        raise SettingsError(f"{directory}: cannot be read: {error.strerror}", remedy) from error
+    if len(found) > MAX_DROP_INS:
+        raise SettingsError(f"{directory}: {len(found)} files", f"at most {MAX_DROP_INS} are possible; join them")
+    return found
+
+
+def _parse(file: Path) -> dict[str, object]:
+    data = read_small_file(file, max_bytes=MAX_FILE_BYTES)
+    try:
+        return tomllib.loads(data.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise SettingsError(f"{file}: not TOML: {quoted(str(error), max_chars=200)}", f"correct {file}") from error
+
+
+def _merge(base: Mapping[str, object], over: Mapping[str, object]) -> dict[str, object]:
+    merged = dict(base)
+    for key, value in over.items():
+        before = merged.get(key)
+        merged[key] = _merge(before, value) if isinstance(before, dict) and isinstance(value, dict) else value
+    return merged

@@ -1,0 +1,214 @@
+"""What a lower room needs of a higher one, or a room of its sibling: Protocols and the values that cross them.
+
+Invariant: no implementation here, and no import above `core` except the wire format.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from aaos.core.envelope import Envelope
+from aaos.core.errors import AaosError
+from aaos.core.events import Event, Recorded
+from aaos.core.ids import AgentId, CallId, Gid, RunId, SubtaskId, Uid
+from aaos.core.layers import Layer
+from aaos.core.role import Role
+from worker.abi import FromWorker, Start, ToWorker
+
+
+class AuditSink(Protocol):
+    """Where events go; the row is written before `record` returns."""
+
+    def record(self, event: Event) -> Recorded: ...
+
+
+# --- tool calls ---------------------------------------------------------------------------------------------------
+
+
+class Origin(StrEnum):
+    """Who asked for a call: the model's answer, or the worker's own code."""
+
+    MODEL = "model"
+    CODE = "code"
+
+
+class CallState(StrEnum):
+    """The life of a tool call in the ledger."""
+
+    PERMITTED = "permitted"
+    DONE = "done"
+    FAILED = "failed"
+    DENIED = "denied"
+    OUTCOME_UNKNOWN = "outcome_unknown"
+
+
+class Evidence(StrEnum):
+    """Whether the daemon saw it or the worker said it."""
+
+    OBSERVED = "observed"
+    REPORTED = "reported"
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    """A tool call as it is written before it is acted on; `arguments` is canonical JSON, `digest` its sha256."""
+
+    call: CallId
+    run: RunId
+    subtask: SubtaskId
+    agent: AgentId
+    turn: int
+    tool: str
+    origin: Origin
+    arguments: str
+    digest: str
+    state: CallState
+    pre_hash: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallOutcome:
+    """How a call ended; `result` is the text that the agent got."""
+
+    state: CallState
+    result: str
+    truncated: bool
+    evidence: Evidence
+    duration_ms: float
+    post_hash: str | None = None
+    error_code: str | None = None
+
+
+class Ledger(Protocol):
+    """Rows of tool calls; each method commits before it returns."""
+
+    def open_call(self, record: CallRecord) -> None: ...
+    def settle_call(self, call: CallId, outcome: CallOutcome) -> None: ...
+
+
+# --- workers ------------------------------------------------------------------------------------------------------
+
+
+class Held(StrEnum):
+    """Who holds a grant: the kernel (mounted in the worker) or the gate (an fd per call)."""
+
+    KERNEL = "kernel"
+    GATE = "gate"
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A granted path, opened (O_PATH) with the submitter's rights. `fd` belongs to whoever opened it."""
+
+    path: str
+    fd: int
+    is_dir: bool
+    writable: bool
+    as_owner: bool
+    owner_uid: Uid
+    owner_gid: Gid
+    held: Held
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchRequest:
+    """What a worker is to be: its entry and what the kernel lets it see. Only kernel-held roots are mounted."""
+
+    run: RunId
+    subtask: SubtaskId
+    agent: AgentId
+    entry: str
+    roots: tuple[Root, ...]
+    program: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attestation:
+    """What was confirmed of one worker: `inside` by its canaries, `outside` by agentd; both agree, layer by layer."""
+
+    agent: AgentId
+    pid: int
+    host_uid: Uid
+    layers: tuple[Layer, ...]
+    missing: tuple[Layer, ...]
+    inside: Mapping[str, str]
+    outside: Mapping[str, str]
+    policy_digest: str
+    filter_digest: str
+    duration_ms: float
+    steps_us: Mapping[str, int] = field(default_factory=dict)
+
+
+class Session(Protocol):
+    """agentd's end of one confined worker; it exists only after both attestations agreed."""
+
+    @property
+    def agent(self) -> AgentId: ...
+    @property
+    def attestation(self) -> Attestation: ...
+
+    async def serve(self, start: Start, handle: Callable[[FromWorker], None]) -> str:
+        """Send `start`, call `handle` for each frame in order (synchronously, on the loop) until the session ends; the
+        reason it ended. An AaosError from `handle` ends the session and is raised."""
+
+    def send(self, frame: ToWorker, fds: Sequence[int] = ()) -> None:
+        """Queue a frame; never blocks. The fds are duplicated: the caller closes its own. A full queue ends it all."""
+
+    def attest_again(self) -> Attestation:
+        """The outside half repeated on the live worker. Raises ConfinementError on drift."""
+
+    async def close(self, reason: str) -> None:
+        """Kill, reap, release everything; idempotent."""
+
+
+class Launcher(Protocol):
+    """The only way to a worker. `agent.confined` is in the audit before `launch` returns."""
+
+    async def launch(self, request: LaunchRequest) -> Session:
+        """Raises ConfinementError, BusyError, WorkerLostError; nothing is left behind then."""
+
+
+# --- agents -------------------------------------------------------------------------------------------------------
+
+Param = str | int | tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AgentTask:
+    """One attempt at one subtask."""
+
+    run: RunId
+    subtask: SubtaskId
+    attempt: int
+    role: Role
+    params: Mapping[str, Param]
+    inputs: Mapping[SubtaskId, str]
+    goal: str
+    envelope: Envelope
+    program: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenFile:
+    """A file that agentd itself published for this subtask: observed evidence."""
+
+    path: str
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class AgentOutcome:
+    """How an agent ended; `text` is its answer, `error` is None when it finished well."""
+
+    agent: AgentId
+    text: str
+    written: tuple[WrittenFile, ...]
+    error: AaosError | None
+
+
+class Spawner(Protocol):
+    """Runs one agent to its end; errors of the agent are in the outcome, never raised."""
+
+    async def run_agent(self, task: AgentTask) -> AgentOutcome: ...
