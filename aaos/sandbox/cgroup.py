@@ -1,0 +1,137 @@
+"""cgroups v2: one leaf for each worker below the subtree that systemd delegated to agentd.
+
+Invariant: only files of the delegated subtree are written; a controller that is missing is an error, never a skip.
+Source: Documentation/admin-guide/cgroup-v2.rst, systemd.resource-control(5) (Delegate=, DelegateSubgroup=).
+"""
+
+import errno
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from aaos.core.config import WorkerSettings
+from aaos.core.errors import ConfinementError
+
+CONTROLLERS = ("cpu", "memory", "pids")
+WORKERS = "workers"  # the inner node that holds the leaves; processes live in leaves only
+_REMEDY = "run agentd by its unit (Delegate=yes), or name the layer to do without: agentd run --without cgroup"
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """The cgroup of one worker."""
+
+    path: Path
+
+    def procs_fd(self) -> int:
+        """cgroup.procs, opened for writing; the caller closes it."""
+        return os.open(self.path / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
+
+    def kill(self) -> None:
+        """SIGKILL to everything in it, at once."""
+        _write(self.path / "cgroup.kill", "1")
+
+    def freeze(self, frozen: bool) -> None:
+        """Stop or continue everything in it."""
+        _write(self.path / "cgroup.freeze", "1" if frozen else "0")
+
+    def trouble(self) -> Mapping[str, int]:
+        """How often a limit was hit: `oom_kill` and `pids_max`, counts since it was made."""
+        memory, pids = _counts(self.path / "memory.events"), _counts(self.path / "pids.events")
+        return {"oom_kill": memory.get("oom_kill", 0), "pids_max": pids.get("max", 0)}
+
+    def remove(self) -> bool:
+        """Remove it; False while a process is still ending in it."""
+        try:
+            self.path.rmdir()
+        except FileNotFoundError:
+            return True
+        except OSError as error:
+            if error.errno == errno.EBUSY:
+                return False
+            raise
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class CgroupTree:
+    """The delegated subtree."""
+
+    root: Path
+
+    @classmethod
+    def delegated(cls, proc: Path = Path("/proc/self")) -> "CgroupTree":
+        """The subtree that holds this process. Raises ConfinementError when cgroup v2 is not there or not delegated."""
+        mount = next((line.split()[4] for line in _lines(proc / "mountinfo") if " - cgroup2 " in line), None)
+        own = next((line[3:] for line in _lines(proc / "cgroup") if line.startswith("0::")), None)
+        if mount is None or own is None:
+            raise ConfinementError("cgroup v2 is not mounted", _REMEDY)
+        path = Path(mount + own)
+        return cls(path.parent if path.name == "daemon" else path)
+
+    def check(self) -> None:
+        """Raises ConfinementError that names the missing controllers."""
+        present = " ".join(_lines(self.root / "cgroup.controllers")).split()
+        if missing := [name for name in CONTROLLERS if name not in present]:
+            raise ConfinementError(f"{self.root} lacks the cgroup controllers {', '.join(missing)}", _REMEDY)
+
+    def prepare(self) -> None:
+        """Move this process into its own leaf, then hand the controllers down to the workers' node."""
+        self.check()
+        own, workers = self.root / "daemon", self.root / WORKERS
+        _make(own, exist_ok=True)
+        _write(own / "cgroup.procs", str(os.getpid()))
+        _make(workers, exist_ok=True)
+        enable = " ".join(f"+{name}" for name in CONTROLLERS)
+        _write(self.root / "cgroup.subtree_control", enable)
+        _write(workers / "cgroup.subtree_control", enable)
+
+    def make(self, name: str, limits: WorkerSettings) -> Leaf:
+        """A leaf with every limit in force before anything runs in it. Raises ConfinementError and leaves nothing."""
+        leaf = Leaf(self.root / WORKERS / name)
+        _make(leaf.path, exist_ok=False)
+        try:
+            _write(leaf.path / "memory.max", str(limits.memory_bytes))
+            _write(leaf.path / "memory.swap.max", "0")
+            _write(leaf.path / "memory.oom.group", "1")
+            _write(leaf.path / "pids.max", str(limits.pids))
+            _write(leaf.path / "cpu.weight", "100")
+        except ConfinementError:
+            leaf.remove()
+            raise
+        return leaf
+
+    def leaves(self) -> tuple[Leaf, ...]:
+        """Every leaf that exists, those of an earlier life included."""
+        workers = self.root / WORKERS
+        return tuple(Leaf(path) for path in sorted(workers.iterdir()) if path.is_dir()) if workers.is_dir() else ()
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text().splitlines()
+    except FileNotFoundError as error:
+        raise ConfinementError(f"{path} does not exist", _REMEDY) from error
+
+
+def _counts(path: Path) -> dict[str, int]:
+    return {name: int(value) for name, value in (line.split() for line in _lines(path))}
+
+
+def _make(path: Path, *, exist_ok: bool) -> None:
+    try:
+        path.mkdir(exist_ok=exist_ok)
+    except OSError as error:
+        raise ConfinementError(f"{path}: {error.strerror}", _REMEDY) from error
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)  # never O_CREAT: a missing file is a missing controller
+        try:
+            os.write(fd, text.encode())
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise ConfinementError(f"{path}: {error.strerror}", _REMEDY) from error

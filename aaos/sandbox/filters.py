@@ -1,0 +1,231 @@
+"""seccomp filters: an allow-list for each profile, every row with its reason, compiled once to BPF bytes.
+
+Invariant: what no row allows is refused: EPERM for what a careless program may try and must see refused, ENOSYS for
+everything else (a C library falls back on ENOSYS; EPERM from clone3 breaks threads). Foreign architectures and x32 are
+killed. Source: seccomp(2), libseccomp's binary-tree optimisation (SCMP_FLTATR_CTL_OPTIMIZE = 2).
+"""
+
+import errno
+import fcntl
+import functools
+import os
+import tempfile
+from collections.abc import Collection, Set
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import assert_never
+
+import pyseccomp
+
+PROT_EXEC = 4
+MAP_HUGETLB = 0x40000  # asm-generic/mman.h: the host's huge pages are in no cgroup of ours
+TCGETS = 0x5401
+LOW_32_BITS = 0xFFFFFFFF
+CANARY = "uname"  # what the worker tries when its filter is in force: it must see a refusal and live
+
+
+class Profile(StrEnum):
+    """Whose filter it is."""
+
+    WORKER = "worker"
+    ZYGOTE = "zygote"
+
+
+class Refusal(StrEnum):
+    """What a refused call gets: an error, or (in tests) SIGSYS, so that no refusal goes unseen."""
+
+    ERRNO = "errno"
+    TRAP = "trap"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """An argument that must hold: `value == argument & mask`, or its negation."""
+
+    argument: int
+    mask: int
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One allowed system call, why it is there, and what its arguments must be."""
+
+    call: str
+    reason: str
+    checks: tuple[Check, ...] = ()
+
+
+_FCNTL = {
+    fcntl.F_SETFD: "fdopendir(3) of a granted directory",
+    fcntl.F_GETFL: "fdopendir(3) of a granted directory",
+    fcntl.F_DUPFD_CLOEXEC: "os.scandir of a directory's fd",
+    fcntl.F_ADD_SEALS: "seal a long frame",
+    fcntl.F_GET_SEALS: "check the seals of a long frame",
+}
+_NEW_FILE_FLAGS = os.O_CREAT | (os.O_TMPFILE & ~os.O_DIRECTORY)
+
+WORKER_ROWS: tuple[Row, ...] = (
+    Row("read", "bytes of a permitted file"),
+    Row("pread64", "bytes of a permitted file at an offset"),
+    Row("write", "bytes into a permitted file"),
+    Row("lseek", "size and position of a permitted file"),
+    Row("fstat", "kind and size of an open file, from glibc 2.39 on"),
+    Row("newfstatat", "kind of a directory entry, not following links; of an open file with an older glibc"),
+    Row("openat", "open below a granted root; no name can be created", (Check(2, _NEW_FILE_FLAGS, 0),)),
+    Row("getdents64", "list a granted directory"),
+    Row("close", "let go of a permitted file"),
+    *(Row("fcntl", reason, (Check(1, LOW_32_BITS, command),)) for command, reason in _FCNTL.items()),
+    Row("ftruncate", "shorten a file that may be written"),
+    Row("memfd_create", "a result that is longer than a frame; no huge pages", (Check(1, os.MFD_HUGETLB, 0),)),
+    Row("recvmsg", "frames from agentd"),
+    Row("sendmsg", "frames to agentd"),
+    Row("recvfrom", "frames from agentd, as plain programs read them"),
+    Row("sendto", "frames to agentd, as plain programs write them"),
+    Row("getsockopt", "Python asks a socket made from an fd for its kind"),
+    Row("getsockname", "Python asks a socket made from an fd for its family"),
+    Row("getpeername", "Python shows a socket when it warns that it was not closed"),
+    Row("poll", "wait for agentd with a deadline"),
+    Row("mmap", "memory, never executable, no huge pages", (Check(2, PROT_EXEC, 0), Check(3, MAP_HUGETLB, 0))),
+    Row("munmap", "memory"),
+    Row("mremap", "large strings grow in place"),
+    Row("brk", "memory"),
+    Row("futex", "wait for a lock with a deadline; the C library aborts when it is refused"),
+    Row("rt_sigreturn", "return from Python's handler of SIGINT"),
+    Row("clock_nanosleep", "time.sleep in a program"),
+    Row("restart_syscall", "a sleep or poll that attestation or a pause interrupted goes on"),
+    Row("clock_gettime", "time, where the vDSO cannot answer"),
+    Row("getrandom", "hash seeds, random numbers"),
+    Row("getpid", "cannot fail: a refusal would be taken for an id"),
+    Row("getppid", "cannot fail: a refusal would be taken for an id"),
+    Row("getuid", "cannot fail: a refusal would be taken for an id"),
+    Row("geteuid", "cannot fail: a refusal would be taken for an id"),
+    Row("getgid", "cannot fail: a refusal would be taken for an id"),
+    Row("getegid", "cannot fail: a refusal would be taken for an id"),
+    Row("gettid", "cannot fail: a refusal would be taken for an id"),
+    Row("ioctl", "Python's open() asks whether a file is a terminal", (Check(1, LOW_32_BITS, TCGETS),)),
+    Row("exit_group", "the end"),
+)
+
+_SETUP = {
+    "clone": "fork a worker",
+    "pipe2": "hold the child until its ids are mapped",
+    "pidfd_send_signal": "kill a child whose ids could not be mapped",
+    "dup2": "fds of the child",
+    "dup3": "fds of the child",
+    "close_range": "the child keeps only its own fds",
+    "getdents64": "the child looks at its new root",
+    "setresuid": "the child takes its mapped id",
+    "setresgid": "the child takes its mapped id",
+    "unshare": "the child's cgroup namespace, rooted at its leaf",
+    "sethostname": "the child's own name, and the canary of the capabilities",
+    "socket": "canaries of network and Landlock",
+    "bind": "canaries of network and Landlock",
+    "connect": "canaries of network and Landlock",
+    "listen": "canary of Landlock's scope",
+    "mount": "the child's tmpfs and /proc",
+    "umount2": "the child lets go of the template",
+    "pivot_root": "the child's root",
+    "chdir": "the child's root",
+    "mkdir": "mount points of the child, and the canary of its root",
+    "chmod": "mode of the canary file",
+    "open_tree": "devices and control files of the child",
+    "move_mount": "attach what was granted",
+    "mount_setattr": "read-only mounts, mapped owners",
+    "umask": "files of the child",
+    "prlimit64": "limits of the child",
+    "prctl": "no_new_privs, bounding set, MDWE, PDEATHSIG",
+    "capset": "the child drops its capabilities",
+    "landlock_create_ruleset": "Landlock",
+    "landlock_add_rule": "Landlock",
+    "landlock_restrict_self": "Landlock",
+    "seccomp": "the child's own filter",
+    "uname": "canary of the child's own filter",
+}
+ZYGOTE_ROWS: tuple[Row, ...] = (
+    *(Row(row.call, row.reason) for row in WORKER_ROWS),
+    *(Row(call, reason) for call, reason in _SETUP.items()),
+)
+
+PROFILES = {Profile.WORKER: WORKER_ROWS, Profile.ZYGOTE: ZYGOTE_ROWS}
+
+# What a program may try that its rows' checks leave out: a plain refusal instead of ENOSYS.
+_REFUSED_ARGUMENTS = (
+    ("openat", Check(2, os.O_CREAT, os.O_CREAT)),
+    ("mmap", Check(2, PROT_EXEC, PROT_EXEC)),
+)
+
+# Calls that a program may try in good faith or in bad: it must see a plain refusal.
+_EPERM = (
+    "unshare setns mount umount2 pivot_root chroot fsopen fsmount fsconfig fspick open_tree move_mount mount_setattr "
+    "mknod mknodat open_by_handle_at name_to_handle_at ptrace process_vm_readv process_vm_writev pidfd_getfd "
+    "pidfd_open pidfd_send_signal kcmp prlimit64 setrlimit kill tkill tgkill rt_sigqueueinfo bpf perf_event_open "
+    "userfaultfd keyctl add_key request_key fanotify_init init_module finit_module delete_module kexec_load "
+    "kexec_file_load reboot swapon swapoff acct iopl ioperm adjtimex clock_adjtime clock_settime settimeofday "
+    "setuid setgid setreuid setregid setresuid setresgid setfsuid setfsgid setgroups capset prctl seccomp "
+    "execve execveat fork vfork clone socket socketpair connect bind listen accept accept4 chmod fchmod fchmodat "
+    "chown lchown fchown fchownat utime utimes utimensat futimesat setxattr lsetxattr fsetxattr removexattr "
+    "lremovexattr fremovexattr open creat mkdir mkdirat rmdir unlink unlinkat rename renameat renameat2 link linkat "
+    "symlink symlinkat truncate sched_setscheduler sched_setattr sched_setparam setpriority personality "
+    "io_uring_setup io_uring_enter io_uring_register quotactl lookup_dcookie vhangup syslog sethostname setdomainname "
+    "mprotect pkey_mprotect shmget shmat msgget semget mq_open ioprio_set migrate_pages "
+    "move_pages mbind set_mempolicy modify_ldt arch_prctl"
+).split()
+
+
+def compile_filter(profile: Profile, *, refusal: Refusal = Refusal.ERRNO, without: Collection[Row] = ()) -> bytes:
+    """The profile's filter as BPF instructions; `without` drops these rows (for tests of the rows).
+
+    Raises OSError when libseccomp cannot build it.
+    """
+    rows = tuple(row for row in PROFILES[profile] if row not in without)
+    filter_ = pyseccomp.SyscallFilter(_action(refusal, errno.ENOSYS))
+    filter_.set_attr(pyseccomp.Attr.ACT_BADARCH, pyseccomp.KILL_PROCESS)
+    filter_.set_attr(pyseccomp.Attr.CTL_OPTIMIZE, 2)
+    match refusal:
+        case Refusal.ERRNO:
+            _refuse_plainly(filter_, profile, {row.call for row in rows})
+        case Refusal.TRAP:
+            if profile is Profile.WORKER:
+                filter_.add_rule(_action(Refusal.ERRNO, errno.ENOSYS), CANARY)
+        case _:
+            assert_never(refusal)
+    for row in rows:
+        filter_.add_rule(pyseccomp.ALLOW, row.call, *(_argument(check) for check in row.checks))
+    return _export(filter_)
+
+
+@functools.cache
+def worker_filter() -> bytes:
+    """The worker's filter, compiled once in this process."""
+    return compile_filter(Profile.WORKER)
+
+
+@functools.cache
+def zygote_filter() -> bytes:
+    """The zygote's filter, compiled once in this process; it is stacked below every worker's."""
+    return compile_filter(Profile.ZYGOTE)
+
+
+def _refuse_plainly(filter_: pyseccomp.SyscallFilter, profile: Profile, allowed: Set[str]) -> None:
+    for call in _EPERM:
+        if call not in allowed:
+            filter_.add_rule(_action(Refusal.ERRNO, errno.EPERM), call)
+    if profile is Profile.WORKER:
+        for call, check in _REFUSED_ARGUMENTS:
+            filter_.add_rule(_action(Refusal.ERRNO, errno.EPERM), call, _argument(check))
+
+
+def _action(refusal: Refusal, number: int) -> int:
+    return int(pyseccomp.TRAP if refusal is Refusal.TRAP else pyseccomp.ERRNO(number))
+
+
+def _argument(check: Check) -> pyseccomp.Arg:
+    return pyseccomp.Arg(check.argument, pyseccomp.MASKED_EQ, check.mask, check.value)
+
+
+def _export(filter_: pyseccomp.SyscallFilter) -> bytes:
+    with tempfile.TemporaryFile() as file:
+        filter_.export_bpf(file)
+        file.seek(0)
+        return file.read()

@@ -1,0 +1,198 @@
+"""agentd's end of one worker: frames in and out without ever blocking, and an end that leaves nothing.
+
+Invariant: a session is made only by `launch`, after both attestations agreed; identity is this socket and this pidfd,
+never what a frame says; whatever ends it, `close` kills, reaps and releases exactly once.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from aaos.core.errors import AaosError, WorkerLostError
+from aaos.core.ids import AgentId
+from aaos.core.ports import Attestation
+from worker import abi, transport
+
+QUEUE_FRAMES = 64
+FRAMES_PER_WAKE = 32  # or this long: then other sessions get their turn
+WAKE_S = 0.005
+REAP_TIMEOUT_S = 5.0
+
+FrameHandler = Callable[[abi.FromWorker], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Confined:
+    """A confirmed worker: everything that its session owns from now on."""
+
+    sock: socket.socket
+    pid: int
+    pidfd: int
+    attestation: Attestation
+    attest: Callable[[], Attestation]
+    release: Callable[[], Awaitable[None]]
+
+
+class WorkerSession:
+    """Implements ports.Session."""
+
+    def __init__(self, confined: Confined) -> None:
+        self._confined = confined
+        self._sock = confined.sock
+        self._sock.setblocking(False)
+        self._loop = asyncio.get_running_loop()
+        self._queue: deque[tuple[abi.ToWorker, list[int]]] = deque()
+        self._ended: asyncio.Future[str] = self._loop.create_future()
+        self._closed = False
+
+    @property
+    def agent(self) -> AgentId:
+        """The agent that this worker is."""
+        return self._confined.attestation.agent
+
+    @property
+    def attestation(self) -> Attestation:
+        """What was confirmed at the start."""
+        return self._confined.attestation
+
+    async def serve(self, start: abi.Start, handle: FrameHandler) -> str:
+        """Send `start`, then hand every frame to `handle` until the session ends; the reason.
+
+        Raises AaosError that `handle` raised, WorkerLostError when the worker broke the wire format.
+        """
+        self._loop.add_reader(self._sock, self._read, handle)
+        try:
+            self.send(start)
+            return await self._ended
+        finally:
+            self._forget_socket()
+
+    def send(self, frame: abi.ToWorker, fds: Sequence[int] = ()) -> None:
+        """Send or queue; the fds are duplicated. A full queue ends the session: the worker does not read."""
+        if self._ended.done() or self._closed:
+            return
+        if self._queue:
+            self._enqueue(frame, fds)
+            return
+        try:
+            transport.send(self._sock, frame, fds)
+        except BlockingIOError:
+            self._enqueue(frame, fds)
+            self._loop.add_writer(self._sock, self._flush)
+        except OSError:
+            self._end("the worker ended")
+
+    def attest_again(self) -> Attestation:
+        """The outside half repeated now. Raises ConfinementError on drift."""
+        return self._confined.attest()
+
+    async def close(self, reason: str) -> None:
+        """Kill the worker, wait until it is gone, give back what it held. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        self._end(reason)
+        self._forget_socket()
+        self._sock.close()
+        while self._queue:
+            _close_all(self._queue.popleft()[1])
+        try:
+            await reap(self._confined.pidfd)
+        finally:
+            await self._confined.release()
+
+    def _read(self, handle: FrameHandler) -> None:
+        until_s = self._loop.time() + WAKE_S
+        for _ in range(FRAMES_PER_WAKE):
+            if self._ended.done() or self._loop.time() > until_s:
+                return
+            try:
+                frame, fds = transport.receive(self._sock, abi.FROM_WORKER)
+                _refuse_fds(fds)
+                handle(frame)
+            except BlockingIOError:
+                return
+            except (transport.ClosedError, ConnectionError):
+                self._end("the worker ended")
+            except abi.FrameError as error:
+                self._fail(WorkerLostError(f"the worker broke the ABI: {error}", "see aaos-abi(7) for the wire format"))
+            except AaosError as error:
+                self._fail(error)
+
+    def _enqueue(self, frame: abi.ToWorker, fds: Sequence[int]) -> None:
+        if len(self._queue) >= QUEUE_FRAMES:
+            self._fail(WorkerLostError("the worker does not read its frames", "mend the agent's program: it must poll"))
+            return
+        self._queue.append((frame, [os.dup(fd) for fd in fds]))
+
+    def _flush(self) -> None:
+        while self._queue:
+            frame, fds = self._queue[0]
+            try:
+                transport.send(self._sock, frame, fds)
+            except BlockingIOError:
+                return
+            except OSError:
+                self._end("the worker ended")
+                return
+            _close_all(self._queue.popleft()[1])
+        self._loop.remove_writer(self._sock)
+
+    def _end(self, reason: str) -> None:
+        if not self._ended.done():
+            self._ended.set_result(reason)
+
+    def _fail(self, error: AaosError) -> None:
+        if not self._ended.done():
+            self._ended.set_exception(error)
+            self._ended.exception()  # seen, even if nobody serves any more
+
+    def _forget_socket(self) -> None:
+        if self._sock.fileno() >= 0:
+            self._loop.remove_reader(self._sock)
+            self._loop.remove_writer(self._sock)
+
+
+async def reap(pidfd: int) -> None:
+    """SIGKILL, and wait until a child is gone and collected; its pidfd is closed. Source: waitid(2), P_PIDFD.
+
+    One that does not end in time (uninterruptible sleep), or that nobody waits for, is collected when it ends.
+    """
+    loop = asyncio.get_running_loop()
+    gone: asyncio.Future[None] = loop.create_future()
+    with suppress(ProcessLookupError):
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    loop.add_reader(pidfd, _collect, pidfd, gone)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(REAP_TIMEOUT_S):
+            await gone
+
+
+def _collect(pidfd: int, gone: "asyncio.Future[None]") -> None:
+    asyncio.get_running_loop().remove_reader(pidfd)
+    with suppress(ChildProcessError):  # collected already, by who looked at it when it ended
+        os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
+    os.close(pidfd)
+    settle(gone)
+
+
+def settle(future: "asyncio.Future[None]") -> None:
+    """Resolve a future that a reader waits for, once."""
+    if not future.done():
+        future.set_result(None)
+
+
+def _refuse_fds(fds: Sequence[int]) -> None:
+    if fds:
+        _close_all(fds)
+        raise abi.FrameError("a worker may send no fds")
+
+
+def _close_all(fds: Sequence[int]) -> None:
+    for fd in fds:
+        os.close(fd)

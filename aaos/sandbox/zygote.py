@@ -1,0 +1,254 @@
+"""agentd's end of the zygote: starts it, asks it for workers, notices when it dies.
+
+Invariant: the zygote is exec'ed with an empty environment from the daemon's main thread, and again whenever it is
+lost; a request is answered with a pidfd or with an error, never left open.
+"""
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import assert_never
+
+import worker
+from aaos.core.errors import ConfinementError, WorkerLostError
+from aaos.sandbox import filters
+from aaos.sandbox.session import reap
+from worker import abi, transport
+
+START_TIMEOUT_S = 20.0
+ANSWER_TIMEOUT_S = 5.0  # a clone takes milliseconds, those queued before it included
+BOOT = Path(worker.__file__).parent / "wall" / "__main__.py"
+
+
+@dataclass(frozen=True, slots=True)
+class Forked:
+    """A worker that was cloned; the pidfd belongs to the caller."""
+
+    pid: int
+    pidfd: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A worker that could not be made; its pidfd, or -1 when there was no clone, belongs to the caller."""
+
+    message: str
+    pidfd: int
+    unmapped: tuple[int, ...]
+
+
+Answer = Forked | Refused
+
+
+class Zygote:
+    """One zygote process; after its loss a new one is a new object."""
+
+    def __init__(self, template_dir: Path, on_lost: Callable[["Zygote"], None], *, boot: Path = BOOT) -> None:
+        self._template_dir = template_dir
+        self._boot = boot
+        self._on_lost = on_lost
+        self._waiting: dict[int, asyncio.Future[Answer]] = {}
+        self._next_id = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+
+    @property
+    def pid(self) -> int:
+        """Its process id; 0 before the start."""
+        return self._process.pid if self._process else 0
+
+    async def start(self) -> None:
+        """Exec it and wait until it serves. Raises ConfinementError; the zygote's own words are on stderr."""
+        if threading.current_thread() is not threading.main_thread():
+            raise RuntimeError("PDEATHSIG follows the forking thread: start the zygote from the main one")
+        served: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._waiting[0] = served
+        try:
+            self._control = self._connect()
+            async with asyncio.timeout(START_TIMEOUT_S):
+                await served
+        except (OSError, WorkerLostError) as error:
+            await self.stop()
+            raise ConfinementError("the zygote did not start", "run agentd doctor; its words are above") from error
+        except asyncio.CancelledError:
+            await self.stop()
+            raise
+
+    async def fork(self, policy: abi.Policy, fds: Sequence[int]) -> Forked:
+        """A cloned worker with its ids mapped. `fds` are those of abi.Spawn but for the policy's, which is made here.
+
+        Raises ConfinementError, WorkerLostError.
+        """
+        if self._control is None:
+            raise _gone()
+        self._next_id += 1
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._waiting[self._next_id] = answer
+        try:
+            with _sealed(policy) as policy_fd:
+                spawn = _spawn(self._next_id, policy)
+                await self._send(self._control, spawn, [*fds[:2], policy_fd, *fds[2:]])
+        except BaseException:
+            self._waiting.pop(self._next_id, None)
+            raise
+        try:
+            answered = await self._answered(answer)
+        except asyncio.CancelledError:
+            await self._reap_unwanted(answer)
+            raise
+        if isinstance(answered, Refused):
+            await _collect(answered)
+            raise _refusal(answered, policy)
+        return answered
+
+    async def stop(self) -> None:
+        """Close its socket, at which it ends, and reap it."""
+        self._close_control()
+        if self._process is not None:
+            process = self._process
+            process.kill()
+            await asyncio.to_thread(process.wait)
+
+    def _connect(self) -> socket.socket:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        filter_fd = transport.sealed_memfd(filters.zygote_filter())
+        try:
+            self._process = _exec(self._boot, theirs.fileno(), filter_fd, self._template_dir)
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+            os.close(filter_fd)
+        ours.setblocking(False)
+        asyncio.get_running_loop().add_reader(ours, self._read)
+        return ours
+
+    async def _send(self, control: socket.socket, spawn: abi.Spawn, fds: Sequence[int]) -> None:
+        while True:
+            try:
+                transport.send(control, spawn, fds)
+                return
+            except BlockingIOError:
+                await asyncio.sleep(0.001)  # the zygote is busy with those before
+            except OSError as error:
+                raise _gone() from error
+
+    async def _answered(self, answer: "asyncio.Future[Answer]") -> Answer:
+        """The answer, or the end of a zygote that gives none: it is killed, and its loss wakes everybody who waits."""
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                return await asyncio.shield(answer)
+        except TimeoutError as error:
+            if self._process is not None:
+                self._process.kill()
+            raise WorkerLostError("the zygote does not answer", "try again: it is being started anew") from error
+
+    async def _reap_unwanted(self, answer: "asyncio.Future[Answer]") -> None:
+        """The caller went away: what was cloned for it ends before its id and its leaf are used again."""
+        try:
+            await _collect(await self._answered(answer))
+        except WorkerLostError:
+            return
+
+    def _read(self) -> None:
+        if self._control is None:
+            return
+        try:
+            frame, fds = transport.receive(self._control, abi.FROM_ZYGOTE)
+        except BlockingIOError:
+            return
+        except (transport.ClosedError, abi.FrameError, OSError):
+            self._lost()
+            return
+        self._answer(frame, fds)
+
+    def _answer(self, frame: abi.FromZygote, fds: list[int]) -> None:
+        waiting = self._waiting.pop(frame.id, None)
+        if waiting is None or waiting.done():
+            for fd in fds:
+                os.close(fd)
+            return
+        pidfd = fds[0] if fds else -1
+        match frame:
+            case abi.Spawned():
+                waiting.set_result(Forked(frame.pid, pidfd))
+            case abi.SpawnFailed():
+                waiting.set_result(Refused(frame.message, pidfd, frame.unmapped))
+            case _ as impossible:
+                assert_never(impossible)
+
+    def _lost(self) -> None:
+        self._close_control()
+        self._on_lost(self)
+
+    def _close_control(self) -> None:
+        if self._control is not None:
+            asyncio.get_running_loop().remove_reader(self._control)
+            self._control.close()
+            self._control = None
+        for waiting in self._waiting.values():
+            if not waiting.done():
+                waiting.set_exception(_gone())
+                waiting.exception()  # seen, even if nobody waits any more
+        self._waiting.clear()
+
+
+def _spawn(number: int, policy: abi.Policy) -> abi.Spawn:
+    return abi.Spawn(
+        id=number,
+        layers=policy.layers,
+        uid_map=f"{policy.inside_uid} {policy.host_uid} 1",
+        gid_map=f"{policy.inside_gid} {policy.host_gid} 1",
+        mounts=len(policy.mounts),
+        idmapped=tuple(index for index, mount in enumerate(policy.mounts) if mount.idmapped),
+    )
+
+
+@contextmanager
+def _sealed(policy: abi.Policy) -> Iterator[int]:
+    """The policy in a memfd for its worker alone: the zygote's memory is every worker's."""
+    try:
+        fd = transport.sealed_memfd(json.dumps(abi.policy_to_json(policy), ensure_ascii=False).encode())
+    except UnicodeEncodeError as error:
+        raise ConfinementError(f"the policy cannot be sent: {error}", "grant other roots, or fewer") from error
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _refusal(refused: Refused, policy: abi.Policy) -> ConfinementError:
+    if not refused.unmapped:
+        return ConfinementError(f"no worker could be made: {refused.message}", "run agentd doctor")
+    paths = ", ".join(policy.mounts[index].path for index in refused.unmapped)
+    message = f"{paths}: its file system cannot show its owner to a worker ({refused.message})"
+    return ConfinementError(message, "grant a directory on ext4, xfs, btrfs or tmpfs, or its files one by one")
+
+
+async def _collect(answer: Answer) -> None:
+    if answer.pidfd >= 0:
+        await reap(answer.pidfd)
+
+
+def _gone() -> WorkerLostError:
+    return WorkerLostError("the zygote is gone", "try again: it is being started anew")
+
+
+def _exec(boot: Path, control_fd: int, filter_fd: int, template_dir: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(  # fixed argv of our own
+        [sys.executable, "-I", str(boot), str(control_fd), str(filter_fd), str(template_dir)],
+        pass_fds=(control_fd, filter_fd),
+        env={},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )

@@ -1,0 +1,144 @@
+"""Leaves in a real cgroup v2 tree: placed in, seen from outside, killed and removed.
+
+Machines that bind their controllers to cgroup v1 have the tree and not the limits: limit files that are not there are
+passed over here, and only here.
+"""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from aaos.core.errors import ConfinementError
+from aaos.core.events import EventKind
+from aaos.core.layers import ALL_LAYERS, Layer
+from aaos.sandbox import cgroup
+from aaos.sandbox.cgroup import CgroupTree, Leaf
+from tests.kernel.harness import Stand, boot_script, inside, request, run_on
+
+NONE = frozenset[Layer]()
+
+
+@pytest.fixture
+def root(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A delegated subtree of our own; this process is moved back out of it at the end."""
+    try:
+        home = CgroupTree.delegated().root
+    except ConfinementError:
+        pytest.skip("cgroup v2 is not mounted")
+    root = home / f"aaos-test-{os.getpid()}"
+    write = cgroup._write
+    monkeypatch.setattr(cgroup, "CONTROLLERS", ())
+    monkeypatch.setattr(cgroup, "_write", lambda path, text: write(path, text) if path.exists() else None)
+    monkeypatch.setattr(CgroupTree, "delegated", classmethod(lambda cls: cls(root)))
+    root.mkdir()
+    try:
+        yield root
+    finally:
+        (home / "cgroup.procs").write_text(str(os.getpid()))
+        for directory in sorted((path for path in root.rglob("*") if path.is_dir()), reverse=True):
+            directory.rmdir()
+        root.rmdir()
+
+
+def _cgroup_of(pid: int | str) -> str:
+    lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+    return next(line.removeprefix("0::") for line in lines if line.startswith("0::"))
+
+
+def test_a_worker_lives_in_its_leaf_and_sees_no_more(root: Path) -> None:
+    """ISO-2, ISO-7, H-PROC-05: every layer is there and confirmed from both sides."""
+    with closing(Stand(NONE)) as stand:
+        session = stand.run(stand.launcher.launch(request(agent="a-leaf")))
+        leaf = root / "workers" / "a-leaf"
+        assert (leaf / "cgroup.procs").read_text().split() == [str(session.attestation.pid)]
+        assert _cgroup_of(session.attestation.pid).endswith("/workers/a-leaf")
+        assert set(session.attestation.layers) == set(session.attestation.outside) == ALL_LAYERS
+        assert session.attestation.missing == ()
+        assert session.attest_again() == session.attestation
+        stand.run(session.close("looked at"))
+        assert not leaf.exists()
+        assert _cgroup_of("self").endswith("/daemon")
+        said = stand.run(run_on(stand.launcher, inside("say('ran')"))).said
+        assert said == ["ran"]
+
+
+def test_a_worker_moved_to_another_cgroup_has_drifted(root: Path) -> None:
+    """ISO-9"""
+    with closing(Stand(NONE)) as stand:
+        session = stand.run(stand.launcher.launch(request()))
+        (root / "daemon" / "cgroup.procs").write_text(str(session.attestation.pid))
+        with pytest.raises(ConfinementError, match=r"is in the cgroup .*/daemon, not .*/workers/a-1"):
+            session.attest_again()
+        stand.run(session.close("looked at"))
+
+
+SILENT = {
+    "placed nowhere": (
+        "import os\nwrite = os.write\nzygote.os.write = lambda fd, b: len(b) if b.isdigit() else write(fd, b)",
+        "is in the cgroup",
+    ),
+    "no namespace": (
+        "syscalls.unshare = lambda flags: None if flags == 0x02000000 else mounts_only(flags)",
+        "not rooted at its leaf",
+    ),
+}
+
+
+@pytest.mark.parametrize("layer", SILENT)
+def test_a_cgroup_that_fails_in_silence_is_seen(root: Path, tmp_path: Path, layer: str) -> None:
+    """H-SBX-00"""
+    before, said = SILENT[layer]
+    boot = boot_script(tmp_path, f"mounts_only = syscalls.unshare\n{before}")
+    with closing(Stand(NONE, boot=boot)) as stand:
+        with pytest.raises(ConfinementError, match=said):
+            stand.run(stand.launcher.launch(request()))
+        assert stand.workers() == []
+        assert list((root / "workers").glob("a-*")) == []
+
+
+def test_leaves_of_an_earlier_life_are_emptied_and_removed(root: Path) -> None:
+    """ISO-11: whatever still runs in them is killed."""
+    cgroup_tree = CgroupTree(root)
+    cgroup_tree.prepare()
+    stale = Leaf(root / "workers" / "a-stale")
+    stale.path.mkdir()
+    with subprocess.Popen(["sleep", "600"]) as left_over:
+        (stale.path / "cgroup.procs").write_text(str(left_over.pid))
+        with closing(Stand(NONE)) as stand:
+            assert left_over.wait(5) == -9
+            assert not stale.path.exists()
+            assert stand.audit.count(EventKind.STALE_CLEANED) == 1
+
+
+def test_a_leaf_is_frozen_thawed_and_killed(root: Path) -> None:
+    """ISO-7"""
+    leaf = Leaf(root / "leaf")
+    leaf.path.mkdir()
+    with subprocess.Popen(["sleep", "600"]) as process:
+        fd = leaf.procs_fd()
+        os.write(fd, str(process.pid).encode())
+        os.close(fd)
+        assert leaf.remove() is False
+        for frozen in (True, False):
+            leaf.freeze(frozen)
+            assert (leaf.path / "cgroup.freeze").read_text() == f"{frozen:d}\n"
+        leaf.kill()
+        assert process.wait(5) == -9
+    while not leaf.remove():
+        pass
+    assert leaf.remove() is True
+
+
+def test_two_workers_of_one_name_are_refused(root: Path) -> None:
+    """ISO-7: and the first one's leaf stays as it is."""
+    with closing(Stand(NONE)) as stand:
+        session = stand.run(stand.launcher.launch(request()))
+        with pytest.raises(ConfinementError, match="File exists"):
+            stand.run(stand.launcher.launch(request()))
+        assert session.attest_again() == session.attestation
+        stand.run(session.close("looked at"))
+        assert stand.launcher._ids.leased == 0

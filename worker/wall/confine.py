@@ -1,0 +1,217 @@
+"""The fixed order in which a forked process loses everything, and the canaries that prove each loss from inside.
+
+Invariant: `confine` returns only when every layer of the policy is in force and has refused its canary, or it raises.
+A canary runs right after its own layer and before the layers that would deny the same act, so that it passes because of
+that layer alone. No byte from the agent's side is read before the end.
+"""
+
+import mmap
+import os
+import resource
+import signal
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import prctl
+
+from worker.abi import Policy
+from worker.wall import mounts, rules, syscalls
+
+SOCKET_FD = 3
+DENIED = "denied"
+HOST_NAME = "worker"
+_CANARY_SOCKET = "\0aaos-canary"
+_NAMESPACES = {"ipcns": "ipc", "utsns": "uts"}
+
+
+class UnconfinedError(Exception):
+    """A canary was not denied, or a layer could not be built."""
+
+
+@dataclass(slots=True)
+class Materials:
+    """What the zygote hands to the child: fds, filter, and the namespace inodes of outside to compare with."""
+
+    trees: Sequence[int]
+    filter_program: bytes
+    outside: Mapping[str, int]
+
+
+@dataclass(slots=True)
+class Canaries:
+    """What each layer's canary saw, and how long each step took in microseconds."""
+
+    policy: Policy
+    seen: dict[str, str] = field(default_factory=dict)
+    steps: dict[str, int] = field(default_factory=dict)
+    _since_ns: int = field(default_factory=time.monotonic_ns)
+
+    def step(self, name: str) -> None:
+        """The step `name` has just ended."""
+        now = time.monotonic_ns()
+        self.steps[name] = (now - self._since_ns) // 1000
+        self._since_ns = now
+
+    def has(self, layer: str) -> bool:
+        return layer in self.policy.layers
+
+    def try_denied(self, layer: str, act: Callable[[], object], *, errno: Sequence[int]) -> None:
+        """Record whether `act` is refused with one of these errnos; a layer that is left out is not tried."""
+        if self.has(layer):
+            self.seen[layer] = _outcome(act, errno)
+
+    def require(self, layer: str, held: bool, otherwise: str) -> None:
+        """Record a layer whose effect is a fact to read, not an act to refuse."""
+        if self.has(layer):
+            self.seen[layer] = DENIED if held else otherwise
+
+
+def confine(policy: Policy, materials: Materials) -> Canaries:
+    """Build the wall around this process; what each canary saw, by layer. Raises OSError or UnconfinedError."""
+    canaries = Canaries(policy)
+    _take_ids(policy, canaries)
+    _check_namespaces(materials.outside, canaries)
+    canaries.step("ids and namespaces")
+    mounts.build_root(policy.mounts, materials.trees, policy.tmpfs_bytes)
+    _check_root(canaries)
+    canaries.step("mounts")
+    _limit(policy, canaries)
+    _drop_capabilities(canaries)
+    _lock_process(canaries)
+    canaries.step("limits and capabilities")
+    _apply_landlock(policy, canaries)
+    canaries.step("landlock")
+    _apply_filter(materials.filter_program, canaries)
+    canaries.step("seccomp")
+    _require_all(canaries)
+    return canaries
+
+
+def _take_ids(policy: Policy, canaries: Canaries) -> None:
+    os.setresgid(policy.inside_gid, policy.inside_gid, policy.inside_gid)
+    os.setresuid(policy.inside_uid, policy.inside_uid, policy.inside_uid)
+    canaries.try_denied("userns", lambda: os.seteuid(0), errno=(22,))  # EINVAL: id 0 is not mapped
+    canaries.require("pidns", os.getpid() == 1, "not PID 1 of its own namespace")
+
+
+def _check_namespaces(outside: Mapping[str, int], canaries: Canaries) -> None:
+    if canaries.has("cgroup"):
+        syscalls.unshare(syscalls.CLONE_NEWCGROUP)
+    for layer, name in _NAMESPACES.items():
+        inside = os.stat(f"/proc/self/ns/{name}").st_ino
+        canaries.require(layer, inside != outside[name], f"shares the {name} namespace")
+    if canaries.has("utsns"):
+        socket.sethostname(HOST_NAME)
+    canaries.try_denied("netns", _reach_loopback, errno=(101,))  # ENETUNREACH: no interface is up
+
+
+def _reach_loopback() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("127.0.0.1", 9))
+
+
+def _check_root(canaries: Canaries) -> None:
+    expected = {"dev", "proc", mounts.CANARY[1:]} | {m.path.split("/")[1] for m in canaries.policy.mounts}
+    strange = set(os.listdir("/")) - expected
+    canaries.try_denied("mountns", lambda: os.mkdir("/canary"), errno=(30,))  # EROFS
+    if strange:
+        canaries.seen["mountns"] = f"sees {sorted(strange)[:3]}"
+    if canaries.has("cgroup"):
+        with open("/proc/self/cgroup", "rb") as file:  # as bytes: no other codec than UTF-8 can be loaded any more
+            canaries.require("cgroup", b"0::/\n" in file.readlines(), "the cgroup namespace is not rooted at its leaf")
+
+
+def _limit(policy: Policy, canaries: Canaries) -> None:
+    os.umask(0o077)
+    if not canaries.has("rlimits"):
+        return
+    for kind, value in _rlimits(policy).items():
+        resource.setrlimit(kind, (value, value))
+    canaries.try_denied("rlimits", lambda: os.dup2(0, policy.nofile), errno=(9,))  # EBADF: past RLIMIT_NOFILE
+
+
+def _rlimits(policy: Policy) -> Mapping[int, int]:
+    return {
+        resource.RLIMIT_NOFILE: policy.nofile,
+        resource.RLIMIT_NPROC: policy.pids,
+        resource.RLIMIT_FSIZE: policy.fsize_bytes,
+        resource.RLIMIT_AS: policy.memory_bytes,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_MEMLOCK: 0,
+        resource.RLIMIT_MSGQUEUE: 0,
+        resource.RLIMIT_NICE: 0,
+        resource.RLIMIT_RTPRIO: 0,
+    }
+
+
+def _drop_capabilities(canaries: Canaries) -> None:
+    """The bounding set came back full with the user namespace, so it is emptied here. Source: user_namespaces(7)."""
+    syscalls.drop_bounding_set()
+    syscalls.drop_capability_sets()
+    canaries.try_denied("capabilities", lambda: socket.sethostname("canary"), errno=(1,))
+
+
+def _lock_process(canaries: Canaries) -> None:
+    prctl.set_no_new_privs(1)
+    canaries.require("no_new_privs", prctl.get_no_new_privs() == 1, "no_new_privs is not set")
+    if canaries.has("mdwe"):
+        syscalls.refuse_exec_gain()
+        canaries.try_denied("mdwe", _writable_code, errno=(13,))
+    prctl.set_dumpable(0)
+    prctl.set_pdeathsig(signal.SIGKILL)  # last: a change of ids clears it
+
+
+def _writable_code() -> None:
+    mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC).close()
+
+
+def _apply_landlock(policy: Policy, canaries: Canaries) -> None:
+    if not canaries.has("landlock"):
+        return
+    with socket.socket(socket.AF_UNIX) as outside, socket.socket(socket.AF_UNIX) as inside:
+        outside.bind(_CANARY_SOCKET)
+        outside.listen(1)
+        rules.restrict(policy.mounts, policy.landlock_abi)
+        canaries.seen["landlock"] = _first_allowed(
+            {
+                "file": (lambda: os.close(os.open(mounts.CANARY, os.O_RDONLY)), 13),
+                "bind": (_bind_tcp, 13),
+                "scope": (lambda: inside.connect(_CANARY_SOCKET), 1),
+            }
+        )
+
+
+def _bind_tcp() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind(("0.0.0.0", 1024))  # noqa: S104  # refused by Landlock, in a namespace without interfaces
+
+
+def _first_allowed(acts: Mapping[str, tuple[Callable[[], object], int]]) -> str:
+    for name, (act, errno) in acts.items():
+        outcome = _outcome(act, (errno,))
+        if outcome != DENIED:
+            return f"{name}: {outcome}"
+    return DENIED
+
+
+def _apply_filter(program: bytes, canaries: Canaries) -> None:
+    if not canaries.has("seccomp"):
+        return
+    syscalls.load_filter(program)
+    canaries.try_denied("seccomp", os.uname, errno=(38,))  # ENOSYS: harmless, and allowed by everything else
+
+
+def _require_all(canaries: Canaries) -> None:
+    wrong = {layer: seen for layer, seen in canaries.seen.items() if seen != DENIED}
+    if wrong:
+        raise UnconfinedError(f"not confined: {wrong}")
+
+
+def _outcome(act: Callable[[], object], expected: Sequence[int]) -> str:
+    try:
+        act()
+    except OSError as error:
+        return DENIED if error.errno in expected else f"errno {error.errno} instead of a denial"
+    return "allowed"
