@@ -1,0 +1,121 @@
+"""The ledger of tool calls: a row before a call is acted on, its outcome after.
+
+Invariant: a call has one row and one outcome; a second outcome is refused. Rows are only added, which
+keeps a commit small. The id of a call begins with its agent's id, so an agent's calls need no index of their own.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aaos.core.errors import ConflictError, InputError, NotFoundError
+from aaos.core.ids import AgentId, CallId
+from aaos.core.ports import CallOutcome, CallRecord, CallState, Evidence, Origin
+from aaos.store.database import Database, Row
+
+_RECORD = "call, run, subtask, agent, turn, tool, origin, arguments, digest, calls.state, pre_hash"
+_OUTCOME = "outcomes.state, result, truncated, evidence, duration_ms, post_hash, error_code"
+_OPEN = """INSERT INTO calls (call, run, subtask, agent, turn, tool, origin, arguments, digest, state, pre_hash, epoch,
+    opened_s) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_SETTLE = """INSERT INTO outcomes (id, state, result, truncated, evidence, duration_ms, post_hash, error_code)
+    SELECT id, ?, ?, ?, ?, ?, ?, ? FROM calls WHERE call = ?"""
+_SELECT = f"SELECT {_RECORD}, epoch, {_OUTCOME} FROM calls LEFT JOIN outcomes USING (id)"  # noqa: S608  # a constant
+_GET = f"{_SELECT} WHERE call = ?"
+_OF_AGENT = f"{_SELECT} WHERE call > ?1 || '-' AND call < ?1 || '.' AND agent = ?1 ORDER BY id"  # '.' follows '-'
+_UNSETTLED = f"""{_SELECT} WHERE id IN (SELECT id FROM calls EXCEPT SELECT id FROM outcomes) ORDER BY id"""  # noqa: S608  # a constant
+
+
+@dataclass(frozen=True, slots=True)
+class CallRow:
+    """A call with its outcome, None while there is none, and the start of the daemon that opened it."""
+
+    record: CallRecord
+    outcome: CallOutcome | None
+    epoch: int
+
+
+class Calls:
+    """The table `calls`; implements the `Ledger` port."""
+
+    def __init__(self, database: Database, *, now_s: Callable[[], float] = time.time) -> None:
+        self._database = database
+        self._now_s = now_s
+
+    def open_call(self, record: CallRecord) -> None:
+        """Write a call. Raises ConflictError when its id exists, InputError when the id is not of its agent."""
+        if not record.call.startswith(f"{record.agent}-"):
+            raise InputError(f"call {record.call!r} is not of agent {record.agent!r}", "make its id with call_id()")
+        try:
+            self._database.insert(_OPEN, _values(record, self._database.epoch, self._now_s()))
+        except ConflictError as error:
+            raise ConflictError(f"call {record.call} exists already", "look at it: agentd logs") from error
+
+    def settle_call(self, call: CallId, outcome: CallOutcome) -> None:
+        """Write how a call ended. Raises NotFoundError, and ConflictError when it has an outcome."""
+        o = outcome
+        values = (o.state, o.result, o.truncated, o.evidence, o.duration_ms, o.post_hash, o.error_code, call)
+        try:
+            changed = self._database.change(_SETTLE, values)
+        except ConflictError as error:
+            raise ConflictError(f"call {call} has an outcome already", "look at it: agentd logs") from error
+        if not changed:
+            raise _no_call(call)
+
+    def get(self, call: CallId) -> CallRow:
+        """The call. Raises NotFoundError."""
+        row = self._database.row(_GET, (call,))
+        if row is None:
+            raise _no_call(call)
+        return _call(row)
+
+    def of_agent(self, agent: AgentId) -> tuple[CallRow, ...]:
+        """The calls of an agent in the order in which they were opened."""
+        return tuple(_call(row) for row in self._database.rows(_OF_AGENT, (agent,)))
+
+    def unsettled(self) -> tuple[CallRow, ...]:
+        """The calls without an outcome, of this daemon and of earlier ones: what recovery has to decide on."""
+        return tuple(_call(row) for row in self._database.rows(_UNSETTLED))
+
+
+def _values(record: CallRecord, epoch: int, opened_s: float) -> tuple[str | int | float | None, ...]:
+    return (
+        record.call,
+        record.run,
+        record.subtask,
+        record.agent,
+        record.turn,
+        record.tool,
+        record.origin,
+        record.arguments,
+        record.digest,
+        record.state,
+        record.pre_hash,
+        epoch,
+        opened_s,
+    )
+
+
+def _no_call(call: CallId) -> NotFoundError:
+    return NotFoundError(f"no call {call[:80]!r}", "see the calls of a run: agentd logs RUN")
+
+
+def _call(row: Row) -> CallRow:
+    call, run, subtask, agent, turn, tool, origin, arguments, digest, state, pre_hash, epoch, *rest = row
+    record = CallRecord(
+        call, run, subtask, agent, turn, tool, Origin(origin), arguments, digest, CallState(state), pre_hash
+    )
+    return CallRow(record, None if rest[0] is None else _outcome(*rest), epoch)
+
+
+def _outcome(
+    state: str,
+    result: str,
+    truncated: int,
+    evidence: str,
+    duration_ms: float,
+    post_hash: str | None,
+    error_code: str | None,
+) -> CallOutcome:
+    return CallOutcome(
+        CallState(state), result, bool(truncated), Evidence(evidence), duration_ms, post_hash, error_code
+    )

@@ -1,0 +1,268 @@
+"""The database: one writer on the event loop's thread, commits in microseconds, durability when it is asked for.
+
+Invariant: a write is committed when the outermost `transaction()` ends, or not at all; a daemon that lost its place to
+a newer one (epoch) or its disk (failed sync) can write nothing more. Never `await` inside a transaction.
+"""
+
+import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from aaos.core.errors import AaosError, ConflictError, InputError
+from aaos.store.barrier import Sync, SyncBarrier
+from aaos.store.checkpoint import HARD_BYTES, SOFT_BYTES, Checkpointer, checkpoint
+from aaos.store.faults import storage_error
+from aaos.store.migrate import Steps
+from aaos.store.opening import Opened, open_connection
+from aaos.store.schema import MIGRATIONS
+from aaos.store.statedir import Marker, StateDir
+from aaos.store.wal import close_keeping_log
+
+Value = str | int | float | bytes | None
+Row = tuple[Any, ...]  # columns have the types of schema.py, which is STRICT
+_EPOCH_COMMIT = 1  # opening made it
+_COMMITS_PER_LOOK = 64
+
+
+class Database:
+    """An open database. Every method but `durable` is for the thread that opened it, and returns without waiting."""
+
+    def __init__(self, state: StateDir, opened: Opened, barrier: SyncBarrier, checkpointer: Checkpointer) -> None:
+        self.epoch = opened.epoch
+        self.findings = opened.findings
+        self._state = state
+        self._name = opened.database
+        self._connection = opened.connection
+        self._cursor = opened.connection.cursor()
+        self._control = opened.connection.cursor()  # so that a COMMIT does not overwrite the outcome of a write
+        self._barrier = barrier
+        self._checkpointer = checkpointer
+        self._transaction = _Transaction(self)
+        self._depth = 0
+        self._commits = _EPOCH_COMMIT
+        self._after: list[Callable[[], None]] = []
+        self._marks: list[int] = []
+        self._failure: AaosError | None = None
+        self._broken: AaosError | None = None
+        self._is_open = True
+        checkpointer.start()
+
+    @classmethod
+    def open(cls, state_dir: Path, *, sync: Sync = os.fdatasync, steps: Steps = MIGRATIONS) -> "Database":
+        """Lock the directory, open or create the database, begin a new epoch.
+
+        `sync` puts a descriptor's data on the disk. Raises ConflictError when another agentd runs, StorageError.
+        """
+        state = StateDir.open(state_dir)
+        try:
+            opened = open_connection(state, steps)
+            try:
+                return cls._assemble(state, opened, sync)
+            except BaseException:
+                close_keeping_log(opened.connection, state.wal)
+                raise
+        except BaseException:
+            state.close()
+            raise
+
+    @classmethod
+    def _assemble(cls, state: StateDir, opened: Opened, sync: Sync) -> "Database":
+        try:
+            barrier = SyncBarrier(os.open(state.wal, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC), state.wal, sync=sync)
+        except OSError as error:
+            raise storage_error(error, state.wal) from error
+        try:
+            barrier.wait_blocking(_EPOCH_COMMIT)
+            state.sync()
+            state.write_marker(Marker(opened.database, opened.epoch, is_clean=False))
+        except BaseException:
+            barrier.close()
+            raise
+        return cls(state, opened, barrier, Checkpointer(state.database))
+
+    @property
+    def directory(self) -> Path:
+        """The state directory."""
+        return self._state.path
+
+    @property
+    def is_in_transaction(self) -> bool:
+        """Whether the caller runs inside `transaction()`."""
+        return self._depth > 0
+
+    @property
+    def failure(self) -> AaosError | None:
+        """Why nothing can be written, or why the log was not copied at the last try; None when all is well."""
+        return self._failure or self._barrier.failure or self._checkpointer.failure
+
+    def transaction(self) -> "_Transaction":
+        """`with db.transaction():` all or nothing; an inner one can fail alone. Raises StorageError, ConflictError."""
+        return self._transaction
+
+    def after_commit(self, action: Callable[[], None]) -> None:
+        """Run `action`, which must not raise, once the outermost transaction is committed; never when it is not."""
+        self._after.append(action)
+
+    async def durable(self) -> None:
+        """Return when all that is committed now would survive a power cut. Raises StorageError. Source: barrier.py."""
+        await self._barrier.wait(self._commits)
+
+    def insert(self, sql: str, values: tuple[Value, ...]) -> int:
+        """Insert one row; its rowid. Raises ConflictError when its key exists, StorageError, InputError."""
+        self._write(sql, values)
+        return self._cursor.lastrowid or 0
+
+    def change(self, sql: str, values: tuple[Value, ...]) -> int:
+        """Update or delete; the number of rows that were changed. Raises ConflictError, StorageError, InputError."""
+        self._write(sql, values)
+        return self._cursor.rowcount
+
+    def returning(self, sql: str, values: tuple[Value, ...]) -> int:
+        """Insert one row; the number of its RETURNING clause. Raises ConflictError, StorageError, InputError."""
+        with self._transaction:
+            self._execute(self._cursor, sql, values)
+            (number,) = self._cursor.fetchone()
+        return int(number)
+
+    def rows(self, sql: str, values: tuple[Value, ...] = ()) -> list[Row]:
+        """All rows of a bounded query. Raises StorageError."""
+        try:
+            return self._connection.execute(sql, values).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise self._translated(error) from error
+
+    def row(self, sql: str, values: tuple[Value, ...] = ()) -> Row | None:
+        """The first row, or None. Raises StorageError."""
+        rows = self.rows(sql, values)
+        return rows[0] if rows else None
+
+    def close(self) -> None:
+        """Copy the log, mark a clean end and let the next daemon in; idempotent. Raises StorageError."""
+        if not self._is_open:
+            return
+        self._is_open = False
+        self._checkpointer.close()
+        try:
+            self._close_cleanly()
+        except sqlite3.Error as error:
+            raise storage_error(error, self._state.database) from error
+        finally:
+            close_keeping_log(self._connection, self._state.wal)
+            self._barrier.close()
+            self._state.close()
+
+    def _close_cleanly(self) -> None:
+        self._barrier.wait_blocking(self._commits)
+        if self._failure is None and checkpoint(self._connection):
+            self._state.write_marker(Marker(self._name, self.epoch, is_clean=True))
+            self._connection.close()
+
+    def _write(self, sql: str, values: tuple[Value, ...]) -> None:
+        if not self._depth:
+            with self._transaction:
+                self._execute(self._cursor, sql, values)
+        else:
+            self._execute(self._cursor, sql, values)
+
+    def _execute(self, cursor: sqlite3.Cursor, sql: str, values: tuple[Value, ...] = ()) -> None:
+        if self._broken is not None:
+            raise self._broken.with_traceback(None)
+        try:
+            cursor.execute(sql, values)
+        except sqlite3.IntegrityError as error:
+            raise ConflictError(f"it is there already ({error})", "use another name") from error
+        except sqlite3.DatabaseError as error:
+            raise self._translated(error) from error
+        except (UnicodeEncodeError, OverflowError) as error:
+            raise InputError(f"a value cannot be stored: {error}", "use valid Unicode and 64-bit numbers") from error
+
+    def _begin(self) -> None:
+        failure = self._failure or self._barrier.failure
+        if failure is not None:
+            raise failure.with_traceback(None)
+        if self._depth:
+            self._execute(self._control, f"SAVEPOINT level{self._depth}")
+            self._marks.append(len(self._after))
+        else:
+            self._broken = None
+            self._execute(self._control, "BEGIN IMMEDIATE")
+            self._fence()
+        self._depth += 1
+
+    def _fence(self) -> None:
+        self._execute(self._control, "SELECT epoch FROM daemon")
+        (epoch,) = self._control.fetchone()
+        if epoch != self.epoch:
+            self._roll_back()
+            message = f"{self._state.path}: another agentd took over (start {epoch}; this one is start {self.epoch})"
+            self._failure = ConflictError(message, f"end this one: kill {os.getpid()}")
+            raise self._failure
+
+    def _end(self, is_good: bool) -> None:
+        self._depth -= 1
+        if self._depth:
+            self._end_inner(is_good)
+            return
+        after, self._after = self._after, []
+        if not is_good:
+            self._roll_back()
+            return
+        try:
+            self._execute(self._control, "COMMIT")
+        except AaosError:
+            self._roll_back()
+            raise
+        self._commits += 1
+        for action in after:
+            action()
+        if not self._commits % _COMMITS_PER_LOOK:
+            self._bound_log()
+
+    def _bound_log(self) -> None:
+        size_bytes = self._barrier.size_bytes()
+        if size_bytes > SOFT_BYTES:
+            self._checkpointer.request()
+        if size_bytes > HARD_BYTES:
+            with suppress(sqlite3.Error):  # the commit stands; the thread tries again and tells
+                checkpoint(self._connection)
+
+    def _end_inner(self, is_good: bool) -> None:
+        mark = self._marks.pop()
+        if not is_good:
+            del self._after[mark:]
+            if self._broken is not None:
+                return
+            self._execute(self._control, f"ROLLBACK TO level{self._depth}")
+        self._execute(self._control, f"RELEASE level{self._depth}")
+
+    def _roll_back(self) -> None:
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+    def _translated(self, error: sqlite3.DatabaseError) -> AaosError:
+        """A full disk or an I/O error ends SQLite's transaction by itself; then nothing more of ours may be written."""
+        failure = storage_error(error, self._state.database)
+        if self._depth and not self._connection.in_transaction:
+            self._broken = failure
+        return failure
+
+
+class _Transaction:
+    """The context manager; it has no state of its own, so one serves all levels."""
+
+    __slots__ = ("_database",)
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def __enter__(self) -> None:
+        self._database._begin()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._database._end(kind is None)

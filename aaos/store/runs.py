@@ -1,0 +1,195 @@
+"""Runs and their subtasks as rows.
+
+Invariant: a run or subtask that is final stays what it is; the same end told twice is one end. Runs of other users
+cannot be told from runs that do not exist.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aaos.core.errors import AaosError, ConflictError, NotFoundError
+from aaos.core.graph import Plan, RunState, SubtaskState
+from aaos.core.ids import AgentId, Gid, RunId, SubtaskId, Uid
+from aaos.store.database import Database, Row
+from aaos.store.plans import plan_to_json
+
+_ROOT = 0
+_SHOWN = 5
+_COLUMNS = "run, uid, gid, goal, envelope, plan, state, created_s, finished_s, result, error"
+_BEGIN = "INSERT INTO runs (run, uid, gid, goal, envelope, plan, state, created_s) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_GET = f"SELECT {_COLUMNS} FROM runs WHERE run = ?"  # noqa: S608  # a constant
+_FIND = f"""SELECT {_COLUMNS} FROM runs
+    WHERE run >= ?1 AND run < ?1 || '~' AND (?2 = 0 OR uid = ?2) ORDER BY run LIMIT ?3"""  # noqa: S608  # a constant
+_LIST_ALL = f"SELECT {_COLUMNS} FROM runs ORDER BY position DESC LIMIT ?"  # noqa: S608  # a constant
+_LIST_OWN = f"SELECT {_COLUMNS} FROM runs WHERE uid = ? ORDER BY position DESC LIMIT ?"  # noqa: S608  # a constant
+_UNFINISHED = f"SELECT {_COLUMNS} FROM runs WHERE finished_s IS NULL ORDER BY position"  # noqa: S608  # a constant
+_SET = "UPDATE runs SET state = ?, finished_s = ?, result = ?, error = ? WHERE run = ? AND finished_s IS NULL"
+_SUBTASK_COLUMNS = "subtask, state, attempt, agent, result, error"
+_SUBTASKS = f"SELECT {_SUBTASK_COLUMNS} FROM subtasks WHERE run = ? ORDER BY position"  # noqa: S608  # a constant
+_SUBTASK = f"SELECT {_SUBTASK_COLUMNS} FROM subtasks WHERE run = ? AND subtask = ?"  # noqa: S608  # a constant
+_SET_SUBTASK = """UPDATE subtasks SET state = ?, attempt = ?, agent = coalesce(?, agent), result = ?, error = ?
+    WHERE run = ? AND subtask = ?"""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredError:
+    """An error as it was told to the operator."""
+
+    code: str
+    message: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """One run; `envelope` and `plan` are JSON texts, times are UTC in seconds."""
+
+    id: RunId
+    uid: Uid
+    gid: Gid
+    goal: str
+    envelope: str
+    plan: str | None
+    state: RunState
+    created_s: float
+    finished_s: float | None = None
+    result: str | None = None
+    error: StoredError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SubtaskRow:
+    """Where a subtask stands; `attempt` counts from 1 once it was started, `agent` is that of the last attempt."""
+
+    id: SubtaskId
+    state: SubtaskState
+    attempt: int
+    agent: AgentId | None
+    result: str | None
+    error: StoredError | None
+
+
+class Runs:
+    """The tables `runs` and `subtasks`."""
+
+    def __init__(self, database: Database, *, now_s: Callable[[], float] = time.time) -> None:
+        self._database = database
+        self._now_s = now_s
+
+    def create(self, run: RunRow) -> None:
+        """Write a new run. Raises ConflictError when its id exists."""
+        values = (run.id, run.uid, run.gid, run.goal, run.envelope, run.plan, run.state, run.created_s)
+        try:
+            self._database.insert(_BEGIN, values)
+        except ConflictError as error:
+            raise ConflictError(f"run {run.id} exists already", f"look at it: agentd status {run.id}") from error
+
+    def set_state(
+        self, run: RunId, state: RunState, *, result: str | None = None, error: AaosError | None = None
+    ) -> None:
+        """Move a run on. Raises NotFoundError, and ConflictError when it ended in another way before."""
+        finished_s = self._now_s() if state.is_final else None
+        if self._database.change(_SET, (state, finished_s, result, _error_to_json(error), run)):
+            return
+        found = self.get(run)
+        if found.state is not state:
+            raise ConflictError(f"run {run} is {found.state} already", f"look at it: agentd status {run}")
+
+    def get(self, run: RunId) -> RunRow:
+        """The run. Raises NotFoundError."""
+        row = self._database.row(_GET, (run,))
+        if row is None:
+            raise _no_run(run)
+        return _run(row)
+
+    def find(self, prefix: str, *, uid: Uid) -> RunRow:
+        """The one run whose id begins with `prefix`, among those of `uid`; root sees all.
+
+        Raises NotFoundError, and ConflictError when several do.
+        """
+        rows = self._database.rows(_FIND, (prefix, uid, _SHOWN)) if prefix.isascii() and prefix else []
+        exact = [row for row in rows if row[0] == prefix]
+        if len(rows) > 1 and not exact:
+            names = ", ".join(row[0] for row in rows)
+            raise ConflictError(f"{prefix} may be any of {names}", f"give more of it: agentd status {rows[0][0]}")
+        if not rows:
+            raise _no_run(prefix)
+        return _run(exact[0] if exact else rows[0])
+
+    def list(self, uid: Uid | None, limit: int) -> tuple[RunRow, ...]:
+        """The newest runs of `uid`, or of everybody for None, newest first."""
+        if uid is None:
+            return tuple(_run(row) for row in self._database.rows(_LIST_ALL, (limit,)))
+        return tuple(_run(row) for row in self._database.rows(_LIST_OWN, (uid, limit)))
+
+    def unfinished(self) -> tuple[RunRow, ...]:
+        """The runs that have not ended, oldest first."""
+        return tuple(_run(row) for row in self._database.rows(_UNFINISHED))
+
+    def add_plan(self, run: RunId, plan: Plan) -> None:
+        """Write the plan and a pending row for each subtask. Raises NotFoundError, ConflictError for a second plan."""
+        with self._database.transaction():
+            changed = self._database.change(
+                "UPDATE runs SET plan = ? WHERE run = ? AND plan IS NULL", (plan_to_json(plan), run)
+            )
+            if not changed:
+                self.get(run)
+                raise ConflictError(f"run {run} has a plan already", f"look at it: agentd status {run}")
+            for position, subtask in enumerate(plan.subtasks):
+                self._database.insert(
+                    "INSERT INTO subtasks VALUES (?, ?, ?, ?, 0, NULL, NULL, NULL)",
+                    (run, subtask.id, position, SubtaskState.PENDING),
+                )
+
+    def subtasks(self, run: RunId) -> tuple[SubtaskRow, ...]:
+        """The subtasks in the order of the plan; none before there is one."""
+        return tuple(_subtask(row) for row in self._database.rows(_SUBTASKS, (run,)))
+
+    def set_subtask(
+        self,
+        run: RunId,
+        subtask: SubtaskId,
+        state: SubtaskState,
+        *,
+        attempt: int,
+        result: str | None = None,
+        error: AaosError | None = None,
+        agent: AgentId | None = None,
+    ) -> None:
+        """Move a subtask on; without `agent` the last stays. Raises NotFoundError, ConflictError when it is final."""
+        with self._database.transaction():
+            row = self._database.row(_SUBTASK, (run, subtask))
+            if row is None:
+                raise NotFoundError(f"run {run} has no subtask {subtask}", f"see: agentd status {run}")
+            before = _subtask(row)
+            if before.state.is_final:
+                if before.state is state:
+                    return
+                raise ConflictError(f"subtask {subtask} of run {run} is {before.state} already", "leave it as it is")
+            values = (state, attempt, agent, result, _error_to_json(error), run, subtask)
+            self._database.change(_SET_SUBTASK, values)
+
+
+def _no_run(run: str) -> NotFoundError:
+    return NotFoundError(f"no run {run[:80]!r}", "see your runs: agentd list")
+
+
+def _run(row: Row) -> RunRow:
+    run, uid, gid, goal, envelope, plan, state, created_s, finished_s, result, error = row
+    stored = _error_from_json(error)
+    return RunRow(run, uid, gid, goal, envelope, plan, RunState(state), created_s, finished_s, result, stored)
+
+
+def _subtask(row: Row) -> SubtaskRow:
+    subtask, state, attempt, agent, result, error = row
+    return SubtaskRow(subtask, SubtaskState(state), attempt, agent, result, _error_from_json(error))
+
+
+def _error_to_json(error: AaosError | None) -> str | None:
+    return None if error is None else json.dumps(dict(error.to_wire()))
+
+
+def _error_from_json(text: str | None) -> StoredError | None:
+    return None if text is None else StoredError(**json.loads(text))

@@ -1,0 +1,50 @@
+"""The tables, as numbered steps from an empty file to the newest layout.
+
+Invariant: a step that was released is never edited, a change is a new step; `PRAGMA user_version` counts the steps.
+"""
+
+from typing import Final
+
+APPLICATION_ID: Final = 0x61614F53  # "aaOS" in ASCII; source: sqlite.org/pragma.html#pragma_application_id
+
+_FIRST: Final = (
+    f"PRAGMA application_id = {APPLICATION_ID}",
+    """CREATE TABLE daemon (
+        id INTEGER PRIMARY KEY CHECK (id = 1), database TEXT NOT NULL, epoch INTEGER NOT NULL
+    ) STRICT""",
+    "INSERT INTO daemon VALUES (1, lower(hex(randomblob(16))), 0)",
+    """CREATE TABLE events (
+        seq INTEGER PRIMARY KEY, time_s REAL NOT NULL, kind TEXT NOT NULL,
+        run TEXT, subtask TEXT, agent TEXT, fields TEXT NOT NULL
+    ) STRICT""",
+    "CREATE INDEX events_by_run ON events (run) WHERE run IS NOT NULL",
+    """CREATE TABLE runs (
+        position INTEGER PRIMARY KEY, run TEXT NOT NULL UNIQUE, uid INTEGER NOT NULL, gid INTEGER NOT NULL,
+        goal TEXT NOT NULL, envelope TEXT NOT NULL, plan TEXT, state TEXT NOT NULL,
+        created_s REAL NOT NULL, finished_s REAL, result TEXT, error TEXT
+    ) STRICT""",
+    "CREATE INDEX runs_by_uid ON runs (uid)",
+    "CREATE INDEX runs_unfinished ON runs (position) WHERE finished_s IS NULL",
+    """CREATE TABLE subtasks (
+        run TEXT NOT NULL, subtask TEXT NOT NULL, position INTEGER NOT NULL, state TEXT NOT NULL,
+        attempt INTEGER NOT NULL, agent TEXT, result TEXT, error TEXT, PRIMARY KEY (run, subtask)
+    ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE messages (
+        id INTEGER PRIMARY KEY, agent TEXT NOT NULL, position INTEGER NOT NULL, role TEXT NOT NULL, body BLOB NOT NULL,
+        UNIQUE (agent, position)
+    ) STRICT""",
+    """CREATE TABLE calls (
+        id INTEGER PRIMARY KEY, call TEXT NOT NULL UNIQUE, run TEXT NOT NULL, subtask TEXT NOT NULL,
+        agent TEXT NOT NULL, turn INTEGER NOT NULL, tool TEXT NOT NULL, origin TEXT NOT NULL, arguments TEXT NOT NULL,
+        digest TEXT NOT NULL, state TEXT NOT NULL, pre_hash TEXT, epoch INTEGER NOT NULL, opened_s REAL NOT NULL
+    ) STRICT""",
+    """CREATE TABLE outcomes (
+        id INTEGER PRIMARY KEY REFERENCES calls, state TEXT NOT NULL, result TEXT NOT NULL, truncated INTEGER NOT NULL,
+        evidence TEXT NOT NULL, duration_ms REAL NOT NULL, post_hash TEXT, error_code TEXT
+    ) STRICT""",
+    """CREATE TABLE leases (
+        kind TEXT NOT NULL, key TEXT NOT NULL, detail TEXT NOT NULL, epoch INTEGER NOT NULL, PRIMARY KEY (kind, key)
+    ) STRICT, WITHOUT ROWID""",
+)
+
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST,)

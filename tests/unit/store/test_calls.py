@@ -1,0 +1,82 @@
+import pytest
+
+from aaos.core.errors import ConflictError, InputError, NotFoundError
+from aaos.core.ids import AgentId, CallId, RunId, SubtaskId, call_id
+from aaos.core.ports import CallOutcome, CallRecord, CallState, Evidence, Ledger, Origin
+from aaos.store.calls import Calls
+from aaos.store.database import Database
+
+AGENT, OTHER, INNER = AgentId("a-1"), AgentId("a-12"), AgentId("a-1-2")
+OUTCOME = CallOutcome(
+    CallState.DONE, "text", truncated=True, evidence=Evidence.OBSERVED, duration_ms=0.4, post_hash="b"
+)
+
+
+def _record(call: CallId, agent: AgentId = AGENT, turn: int = 1) -> CallRecord:
+    return CallRecord(
+        call, RunId("r-1"), SubtaskId("s"), agent, turn, "file_read", Origin.MODEL, "{}", "d", CallState.PERMITTED, "a"
+    )
+
+
+@pytest.fixture
+def calls(database: Database) -> Calls:
+    return Calls(database)
+
+
+def test_the_table_is_a_ledger(calls: Calls) -> None:
+    ledger: Ledger = calls
+    ledger.open_call(_record(call_id(AGENT, 1, 0)))
+    assert calls.get(call_id(AGENT, 1, 0)).outcome is None
+
+
+def test_a_call_comes_back_with_its_outcome(calls: Calls, database: Database) -> None:
+    """BRK-8"""
+    record = _record(call_id(AGENT, 1, 0))
+    calls.open_call(record)
+    calls.settle_call(record.call, OUTCOME)
+    row = calls.get(record.call)
+    assert (row.record, row.outcome, row.epoch) == (record, OUTCOME, database.epoch)
+
+
+def test_a_call_is_opened_once_and_has_one_outcome(calls: Calls) -> None:
+    """BRK-8: what was done is not done again under the same id."""
+    record = _record(call_id(AGENT, 1, 0))
+    calls.open_call(record)
+    with pytest.raises(ConflictError, match="exists already"):
+        calls.open_call(record)
+    calls.settle_call(record.call, OUTCOME)
+    with pytest.raises(ConflictError, match="has an outcome already"):
+        calls.settle_call(record.call, OUTCOME)
+
+
+def test_an_unknown_call_is_told(calls: Calls) -> None:
+    with pytest.raises(NotFoundError):
+        calls.settle_call(call_id(AGENT, 1, 0), OUTCOME)
+    with pytest.raises(NotFoundError):
+        calls.get(call_id(AGENT, 1, 0))
+
+
+@pytest.mark.parametrize("call", ["x", "a-1", "a-12-1-0", ""])
+def test_a_call_that_is_not_of_its_agent_is_refused(calls: Calls, call: str) -> None:
+    with pytest.raises(InputError, match="is not of agent"):
+        calls.open_call(_record(CallId(call)))
+
+
+def test_the_calls_of_an_agent_come_in_their_order_and_no_others(calls: Calls) -> None:
+    """BRK-8: scaffolds replay the n-th call."""
+    for turn in (9, 10, 2):
+        calls.open_call(_record(call_id(AGENT, turn, 0), turn=turn))
+        calls.open_call(_record(call_id(OTHER, turn, 0), OTHER, turn))
+        calls.open_call(_record(call_id(INNER, turn, 0), INNER, turn))
+    assert [row.record.turn for row in calls.of_agent(AGENT)] == [9, 10, 2]
+    assert [row.record.agent for row in calls.of_agent(OTHER)] == [OTHER] * 3
+    assert calls.of_agent(AgentId("a-")) == ()
+
+
+def test_what_has_no_outcome_is_found(calls: Calls) -> None:
+    """BRK-8, H-DUR-01"""
+    names = [call_id(AGENT, 1, index) for index in range(3)]
+    for name in names:
+        calls.open_call(_record(name))
+    calls.settle_call(names[1], OUTCOME)
+    assert [row.record.call for row in calls.unsettled()] == [names[0], names[2]]

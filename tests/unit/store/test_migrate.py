@@ -1,0 +1,84 @@
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from aaos.core.errors import StorageError
+from aaos.store.migrate import migrate
+from aaos.store.schema import MIGRATIONS
+from aaos.store.statedir import StateDir
+
+SECOND = (*MIGRATIONS, ("CREATE TABLE extra (x INTEGER) STRICT", "INSERT INTO extra VALUES (1)"))
+BROKEN = (*MIGRATIONS, ("CREATE TABLE extra (x INTEGER) STRICT", "INSERT INTO nowhere VALUES (1)"))
+
+
+@pytest.fixture
+def state(state_dir: Path) -> Iterator[StateDir]:
+    opened = StateDir.open(state_dir)
+    opened.prepare("aaos.db")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def connection(state: StateDir) -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(state.database, isolation_level=None)) as made:
+        made.execute("PRAGMA journal_mode = WAL")
+        yield made
+
+
+def _layout(connection: sqlite3.Connection) -> list[tuple[str]]:
+    return connection.execute("SELECT sql FROM sqlite_schema ORDER BY name").fetchall()
+
+
+def test_a_new_database_gets_every_step_and_needs_no_backup(state: StateDir, connection: sqlite3.Connection) -> None:
+    assert migrate(connection, state, SECOND) is None
+    assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+    assert migrate(connection, state, SECOND) is None
+
+
+def test_the_database_as_it_was_is_kept(state: StateDir, connection: sqlite3.Connection) -> None:
+    """H-DUR-13, H-SEC-10"""
+    migrate(connection, state, MIGRATIONS)
+    connection.execute("UPDATE daemon SET epoch = 41")
+    backup = migrate(connection, state, SECOND)
+    assert backup == state.path / "aaos.db.v1.backup"
+    assert backup.stat().st_mode & 0o777 == 0o600
+    with closing(sqlite3.connect(backup)) as kept:
+        assert kept.execute("PRAGMA user_version").fetchone() == (1,)
+        assert kept.execute("SELECT epoch FROM daemon").fetchone() == (41,)
+    assert {path.name for path in state.path.glob("*backup*")} == {backup.name}
+
+
+def test_a_step_that_fails_leaves_all_as_it_was(state: StateDir, connection: sqlite3.Connection) -> None:
+    """H-DUR-13"""
+    migrate(connection, state, MIGRATIONS)
+    before = _layout(connection)
+    with pytest.raises(sqlite3.OperationalError, match="nowhere"):
+        migrate(connection, state, BROKEN)
+    assert _layout(connection) == before
+    assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+    migrate(connection, state, SECOND)
+    assert connection.execute("SELECT x FROM extra").fetchall() == [(1,)]
+
+
+def test_a_newer_layout_is_refused_untouched(state: StateDir, connection: sqlite3.Connection) -> None:
+    """H-DUR-13"""
+    migrate(connection, state, SECOND)
+    before = _layout(connection)
+    with pytest.raises(StorageError, match="has layout 2, this agentd knows up to 1") as caught:
+        migrate(connection, state, MIGRATIONS)
+    assert "install the newer agentd" in caught.value.remedy
+    assert _layout(connection) == before
+
+
+def test_a_foreign_database_is_refused(state: StateDir, connection: sqlite3.Connection) -> None:
+    """H-DUR-06"""
+    connection.execute("CREATE TABLE cookies (x)")
+    with pytest.raises(StorageError, match="not a database of agentd"):
+        migrate(connection, state, MIGRATIONS)
+    connection.execute("PRAGMA user_version = 1")
+    with pytest.raises(StorageError, match="not a database of agentd"):
+        migrate(connection, state, MIGRATIONS)
