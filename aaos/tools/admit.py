@@ -1,0 +1,162 @@
+"""From a worker's words to a checked call: the tool, its typed arguments, and the grants that were charged for it.
+
+Invariant: arguments that pass are exactly what the tool's input declares, with every path absolute and normal; every
+path they name is charged for every kind of use that the tool makes of it, before anything is opened.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from aaos.broker.files import FileBroker
+from aaos.broker.opening import relative_to
+from aaos.core.capability import Kind
+from aaos.core.errors import DeniedError, InputError, ToolError
+from aaos.core.ids import AgentId
+from aaos.core.paths import MAX_NAME_BYTES, is_normal, normalise
+from aaos.core.ports import Root
+from aaos.core.schema import explain, refuse_flood
+from aaos.core.text import quoted, suggestion
+from aaos.core.token import Charge, TokenBox
+from aaos.tools.handout import Use, find_root
+from aaos.tools.spec import Access, ResourceArg, Tool
+from worker.abi import Json
+
+_ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """What was charged for a call."""
+
+    uses: tuple[Use, ...]
+    charges: tuple[Charge, ...]
+
+
+def find_tool(catalog: Mapping[str, Tool], name: str) -> Tool:
+    """The tool of that name. Raises DeniedError with the nearest one."""
+    tool = catalog.get(name)
+    if tool is None:
+        raise DeniedError(f"there is no tool {quoted(name)}", suggestion(name, catalog))
+    return tool
+
+
+def parse(tool: Tool, args: Mapping[str, Json]) -> dict[str, Json]:
+    """The arguments with defaults filled in and paths normalised. Raises InputError."""
+    refuse_flood(args, tool.input)
+    try:
+        typed: dict[str, Json] = vars(tool.input.model_validate(args)).copy()  # inputs are flat
+    except ValidationError as error:
+        message, remedy = explain(error, tool.input)
+        raise InputError(f"{tool.name}: {message}", remedy) from error
+    for resource in tool.resources:
+        value = typed[resource.arg]
+        typed[resource.arg] = _path(value) if isinstance(value, str) else [_path(item) for item in value]
+    return typed
+
+
+def canonical(args: Json) -> str:
+    """The one text of a value: JSON with sorted keys and no spaces."""
+    return _ENCODER.encode(args)
+
+
+def digest(tool: str, arguments: str) -> str:
+    """What tells calls apart: SHA-256 of the tool's name and its canonical arguments, hexadecimal."""
+    return hashlib.sha256(f"{tool}\0{arguments}".encode()).hexdigest()
+
+
+def paths_of(tool: Tool, args: Mapping[str, Json]) -> tuple[str, ...]:
+    """Every path that normalised arguments name."""
+    return tuple(path for resource in tool.resources for path in _paths(resource, args))
+
+
+@dataclass(frozen=True, slots=True)
+class Charger:
+    """Charges the calls of one agent."""
+
+    tokens: TokenBox
+    agent: AgentId
+    roots: Sequence[Root]
+    files: FileBroker
+    budgeted: frozenset[Kind]  # the kinds of which a grant counts bytes
+
+    def charge(self, tool: Tool, args: Mapping[str, Json]) -> Admitted:
+        """The tool, then each path for each kind of use. A refused call may have been counted against the first ones.
+
+        Raises:
+            DeniedError, LimitError: what is not granted, or spent; the remedy is the grant.
+        """
+        charges = [self.tokens.charge(self.agent, Kind.TOOL, tool.name, arguments=_Texts(args))]
+        uses: list[Use] = []
+        for resource in tool.resources:
+            uses += [self._charge_path(resource, path, args, charges) for path in _paths(resource, args)]
+        return Admitted(tuple(uses), tuple(charges))
+
+    def _charge_path(self, resource: ResourceArg, path: str, args: Mapping[str, Json], charges: list[Charge]) -> Use:
+        is_counted = not self.budgeted.isdisjoint(resource.kinds) and self._allows(resource.kinds, path)
+        count = self._most_bytes(resource, path, args) if is_counted else 0
+        made = [self.tokens.charge(self.agent, kind, path, bytes_used=count) for kind in resource.kinds]
+        charges += made
+        reads = made[0].capability
+        as_owner = reads.as_owner or self._may_write(path)
+        return Use(path, resource.access, reads, as_owner)
+
+    def _may_write(self, path: str) -> bool:
+        """Whether this agent writes here, and so reads with the rights that it writes with."""
+        return any(root.writable for root in self.roots) and self.tokens.allows(self.agent, Kind.FILE_WRITE, path)
+
+    def _allows(self, kinds: Iterable[Kind], path: str) -> bool:
+        """Whether the path may be looked at: only then its size counts."""
+        return all(self.tokens.allows(self.agent, kind, path) for kind in kinds)
+
+    def _most_bytes(self, resource: ResourceArg, path: str, args: Mapping[str, Json]) -> int:
+        """The most that the call can move: an fd that is handed out makes the whole file readable."""
+        match resource.access:
+            case Access.DIRECTORY | Access.WALK:
+                return 0
+            case Access.REPLACE:
+                return len(args["content"].encode())
+            case Access.FILE | Access.TREE | Access.EDIT:
+                root = find_root(self.roots, path, writable=resource.access is Access.EDIT)
+                size = self.files.size_of(root, relative_to(root, path))
+                if size is None:
+                    raise ToolError(f"{quoted(path)} is a directory and its grant counts bytes", "name the files in it")
+                return size + (len(args["new"].encode()) if resource.access is Access.EDIT else 0)
+
+
+def budgeted_kinds(tokens: TokenBox, agent: AgentId) -> frozenset[Kind]:
+    """The kinds of which an agent's grants count bytes; they do not change while it lives."""
+    return frozenset(c.kind for c in tokens.capabilities(agent) if c.constraints.max_bytes is not None)
+
+
+class _Texts(Mapping[str, str]):
+    """Arguments as text, made when a limit asks for one."""
+
+    def __init__(self, args: Mapping[str, Json]) -> None:
+        self._args = args
+
+    def __getitem__(self, name: str) -> str:
+        value = self._args[name]
+        return value if isinstance(value, str) else canonical(value)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._args)
+
+    def __len__(self) -> int:
+        return len(self._args)
+
+
+def _paths(resource: ResourceArg, args: Mapping[str, Json]) -> Sequence[str]:
+    value = args[resource.arg]
+    return [value] if isinstance(value, str) else value
+
+
+def _path(path: str) -> str:
+    if not path.startswith("/"):
+        raise InputError(f"path {quoted(path)} is not absolute", "write it in full, beginning with /")
+    if len(path) <= MAX_NAME_BYTES and path.isascii() and is_normal(path):
+        return path
+    return normalise(path, "/")

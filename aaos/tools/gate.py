@@ -1,0 +1,398 @@
+"""The gate: a call is validated, charged to the agent's grants, recorded, and only then permitted or done.
+
+Invariant: nothing is opened, handed out or run for a call whose every named resource was not charged first; a call has
+one row and one outcome; a permit is good for one `tool.done` of the agent that got it, and for nothing after a
+revocation. `request` and `done` never wait: what must wait comes back as work, `BrokerWork` or `Publish`.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import assert_never
+
+from aaos.broker.files import FileBroker
+from aaos.broker.publishing import Observed
+from aaos.core.capability import Kind
+from aaos.core.envelope import Submitter
+from aaos.core.errors import (
+    AaosError,
+    CancelledError,
+    ConflictError,
+    DeniedError,
+    LimitError,
+    StorageError,
+    ToolError,
+    WorkerLostError,
+)
+from aaos.core.ids import AgentId, CallId, PermitId, RunId, SubtaskId
+from aaos.core.ports import AuditSink, CallOutcome, CallRecord, CallState, Evidence, Ledger, Origin, Root, WrittenFile
+from aaos.core.text import clip, quoted
+from aaos.core.token import Clock, TokenBox
+from aaos.tools import admit
+from aaos.tools.handout import hand_out
+from aaos.tools.opencall import OpenCall
+from aaos.tools.records import Draft, Records
+from aaos.tools.repeat import END_AT, HINT_AT, RepeatGuard, hint, too_often
+from aaos.tools.settle import ABSENT, temporary_name
+from aaos.tools.spec import BrokerTool, Tool, WorkerTool
+from worker import abi
+from worker.abi import Json
+
+MARKER_BYTES = 1_024  # what a result may have over its limit: its last line
+_NAME_CHARS = 80
+_PATH_CHARS = 4_096
+_WRONG_ARGUMENTS_CHARS = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls: an agent, what it works on, and the roots that were opened for it."""
+
+    run: RunId
+    subtask: SubtaskId
+    agent: AgentId
+    submitter: Submitter
+    roots: tuple[Root, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CallRequest:
+    """A call whose provenance was checked. `call` is durable and unique in the machine."""
+
+    call: CallId
+    tool: str
+    args: Mapping[str, Json]
+    origin: Origin
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """How a call ended: the text that the agent gets; `written` is the file that agentd published for it."""
+
+    text: str
+    ok: bool
+    truncated: bool = False
+    written: WrittenFile | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """The worker may carry the call out. `value` is the reply's value; `fds` go with it and stay the gate's own."""
+
+    permit: PermitId
+    tool: str
+    value: Mapping[str, Json]
+    fds: tuple[int, ...]
+
+
+@dataclass(slots=True)
+class _Agent:
+    """What the gate knows of one agent."""
+
+    budgeted: frozenset[Kind]
+    guard: RepeatGuard = field(default_factory=RepeatGuard)
+    permits: dict[str, OpenCall] = field(default_factory=dict)
+    unpublished: dict[CallId, OpenCall] = field(default_factory=dict)  # done by the worker, not yet begun by us
+
+
+class Gate:
+    """One for the daemon. Not thread-safe: it is used on the event loop."""
+
+    def __init__(
+        self,
+        catalog: Mapping[str, Tool],
+        *,
+        tokens: TokenBox,
+        ledger: Ledger,
+        audit: AuditSink,
+        files: Callable[[Submitter], FileBroker],
+        clock: Clock,
+    ) -> None:
+        self._catalog = catalog
+        self._tokens = tokens
+        self._records = Records(ledger, audit)
+        self._files = files
+        self._clock = clock
+        self._agents: dict[AgentId, _Agent] = {}
+
+    def request(self, caller: Caller, call: CallRequest) -> "Permit | BrokerWork":
+        """Let a call through, or not; its refusal is on record.
+
+        Raises:
+            DeniedError: no such tool, or not granted; the remedy is the grant that would allow it.
+            InputError: arguments that the tool does not take.
+            LimitError: a grant is spent, or the same call came for the sixth time.
+            AaosError: what it names cannot be opened.
+        """
+        started_s = self._clock.monotonic_s()
+        try:
+            tool = admit.find_tool(self._catalog, call.tool)
+            args = admit.parse(tool, call.args)
+        except AaosError as error:
+            self._not_understood(caller, call, error)
+            raise
+        draft = _draft(caller, call, tool, admit.canonical(args), path=next(iter(admit.paths_of(tool, args)), None))
+        opened = OpenCall(draft, tool, args, started_s)
+        try:
+            opened.count = self._counted(draft, is_effect=tool.is_effect)
+            self._admit(caller, opened)
+            match tool:
+                case WorkerTool():
+                    return self._permitted(opened)
+                case BrokerTool():
+                    self._records.permitted(draft, pre_hash=None)
+                    return BrokerWork(self, tool, opened)
+                case _:
+                    assert_never(tool)
+        except AaosError as error:
+            opened.handout.discard()
+            self._records.refused(draft, error)
+            raise
+
+    def done(self, caller: Caller, report: abi.ToolDone) -> "ToolResult | Publish":
+        """A worker says that it carried a permit out. Its words are a report; a file is published by us, or not.
+
+        Raises:
+            WorkerLostError: the permit is not one that this agent has; the session must end.
+            DeniedError: the grant was revoked meanwhile; the result is discarded.
+        """
+        opened = self._agent(caller.agent).permits.pop(report.permit, None)
+        if opened is None:
+            raise WorkerLostError(f"tool.done for {quoted(report.permit)}, which is not open", "see aaos-abi(7)")
+        opened.handout.close()
+        if not self._is_live(opened):
+            raise self._revoked(opened)
+        if opened.handout.pending is None:
+            return self._reported(opened, report)
+        if report.ok:
+            self._agent(caller.agent).unpublished[opened.draft.record.call] = opened
+            return Publish(self, caller.submitter, opened)
+        opened.handout.discard()
+        return self._reported(opened, report)
+
+    def abandon(self, caller: Caller) -> None:
+        """The agent has ended: its open permits were not carried out, and nothing of them was published."""
+        agent = self._agents.pop(caller.agent, None)
+        if agent is None:
+            return
+        for opened in (*agent.permits.values(), *agent.unpublished.values()):
+            opened.handout.discard()
+            error = WorkerLostError("the worker ended before the call was done; nothing was changed", "call it again")
+            self._failed(opened, error)
+
+    # --- on the way in ------------------------------------------------------------------------------------------------
+
+    def _not_understood(self, caller: Caller, call: CallRequest, error: AaosError) -> None:
+        """The refusal of a call that names no tool or gives it wrong arguments. Raises LimitError for the sixth."""
+        path = call.args.get("path")
+        draft = _draft(
+            caller, call, self._catalog.get(call.tool), admit.canonical(call.args),
+            path=path[:_PATH_CHARS] if isinstance(path, str) else None,
+        )  # fmt: skip
+        length = len(draft.record.arguments)
+        if length > _WRONG_ARGUMENTS_CHARS:
+            omitted = admit.canonical({"omitted_characters": length})
+            draft = replace(draft, record=replace(draft.record, arguments=omitted))
+        try:
+            self._counted(draft, is_effect=False)
+        except LimitError as limit:
+            self._records.refused(draft, limit)
+            raise
+        self._records.refused(draft, error)
+
+    def _admit(self, caller: Caller, opened: OpenCall) -> None:
+        """Charge the call, then open what it names. Raises AaosError."""
+        files = self._files(caller.submitter)
+        budgeted = self._agent(caller.agent).budgeted
+        charger = admit.Charger(self._tokens, caller.agent, caller.roots, files, budgeted)
+        admitted = charger.charge(opened.tool, opened.args)
+        opened.charges = admitted.charges
+        if admitted.uses:
+            opened.handout = hand_out(admitted.uses, caller.roots, files)
+
+    def _counted(self, draft: Draft, *, is_effect: bool) -> int:
+        """How often this was asked for. A program may poll; a model that does is going round in circles."""
+        if draft.record.origin is Origin.CODE:
+            return 0
+        count = self._agent(draft.record.agent).guard.count(draft.record.digest, is_effect=is_effect)
+        if count in (HINT_AT, END_AT):
+            self._records.repeated(draft, count)
+        if count >= END_AT:
+            raise too_often(draft.record.tool)
+        return count
+
+    def _permitted(self, opened: OpenCall) -> Permit:
+        draft, pending = opened.draft, opened.handout.pending
+        pre_hash = None if pending is None else pending.pre.text if pending.pre else ABSENT
+        self._records.permitted(draft, pre_hash=pre_hash)
+        permit = PermitId(draft.record.call)
+        self._agent(draft.record.agent).permits[permit] = opened
+        value = {
+            "permit": permit,
+            "tool": draft.record.tool,
+            "args": opened.args,
+            "files": opened.handout.files,
+            "limit_bytes": opened.limit_bytes,
+        }
+        return Permit(permit, draft.record.tool, value, tuple(opened.handout.fds))
+
+    # --- on the way out -----------------------------------------------------------------------------------------------
+
+    def _reported(self, opened: OpenCall, report: abi.ToolDone) -> ToolResult:
+        text, is_cut = clip(report.text, opened.limit_bytes + MARKER_BYTES, hint="the worker gave too much")
+        result = ToolResult(text + hint(opened.count), report.ok, report.truncated or is_cut)
+        self._records.done(opened.draft, self._outcome(opened, result, Evidence.REPORTED))
+        return result
+
+    def _carried_out(self, opened: OpenCall, text: str) -> ToolResult:
+        if not self._is_live(opened):
+            raise self._revoked(opened)
+        kept, is_cut = clip(text, opened.limit_bytes, hint="ask for less")
+        result = ToolResult(kept + hint(opened.count), ok=True, truncated=is_cut)
+        self._records.done(opened.draft, self._outcome(opened, result, Evidence.OBSERVED))
+        return result
+
+    def _published(self, opened: OpenCall, observed: Observed) -> ToolResult:
+        if agent := self._agents.get(opened.draft.record.agent):
+            agent.guard.changed()
+        verb = "replaced" if observed.was_there else "created"
+        text = f"{verb} {observed.path}: {observed.size_bytes} bytes, sha256 {observed.sha256}"
+        written = WrittenFile(observed.path, observed.sha256, observed.size_bytes)
+        result = ToolResult(text + hint(opened.count), ok=True, written=written)
+        self._records.written(opened.draft, written, self._outcome(opened, result, Evidence.OBSERVED))
+        return result
+
+    def _begin_publishing(self, opened: OpenCall) -> None:
+        """From here on the publisher settles the call. Raises CancelledError when `abandon` has done so already."""
+        agent = self._agents.get(opened.draft.record.agent)
+        if agent is None or agent.unpublished.pop(opened.draft.record.call, None) is None:
+            raise CancelledError("the agent ended before its file was published", "submit again")
+
+    def _outcome(self, opened: OpenCall, result: ToolResult, evidence: Evidence) -> CallOutcome:
+        state, code = (CallState.DONE, None) if result.ok else (CallState.FAILED, ToolError.code)
+        post_hash = result.written.sha256 if result.written else None
+        took_ms = self._took_ms(opened)
+        return CallOutcome(state, result.text, result.truncated, evidence, took_ms, post_hash, code)
+
+    def _failed(self, opened: OpenCall, error: AaosError, *, state: CallState = CallState.FAILED) -> None:
+        if isinstance(error, ConflictError):
+            self._records.conflict(opened.draft, error)
+        self._records.failed(opened.draft, error, duration_ms=self._took_ms(opened), state=state)
+
+    def _revoked(self, opened: OpenCall) -> DeniedError:
+        opened.handout.discard()
+        error = DeniedError(
+            f"{opened.draft.record.tool}: the grant was revoked while the call ran; its result is discarded",
+            "ask the operator",
+        )
+        self._failed(opened, error)
+        return error
+
+    def _is_live(self, opened: OpenCall) -> bool:
+        return all(self._tokens.is_live(charge) for charge in opened.charges)
+
+    def _took_ms(self, opened: OpenCall) -> float:
+        return round((self._clock.monotonic_s() - opened.started_s) * 1_000, 3)
+
+    def _agent(self, agent: AgentId) -> _Agent:
+        known = self._agents.get(agent)
+        if known is None:
+            known = self._agents[agent] = _Agent(admit.budgeted_kinds(self._tokens, agent))
+        return known
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerWork:
+    """A call that the daemon carries out itself."""
+
+    gate: Gate
+    tool: BrokerTool
+    opened: OpenCall
+
+    async def run(self) -> ToolResult:
+        """Raises AaosError; the outcome is on record in any case."""
+        try:
+            text = await self.tool.run(self.opened.args)
+        except AaosError as error:
+            self.gate._failed(self.opened, error)
+            raise
+        except asyncio.CancelledError:
+            state = CallState.OUTCOME_UNKNOWN if self.tool.is_effect else CallState.FAILED
+            self.gate._failed(self.opened, CancelledError("the call was stopped", "call it again"), state=state)
+            raise
+        return self.gate._carried_out(self.opened, text)
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """A file that the worker has written into its buffer and that is to be published."""
+
+    gate: Gate
+    submitter: Submitter
+    opened: OpenCall
+
+    async def finish(self) -> ToolResult:
+        """Publish in a thread. A cancelled one is not started, or is recorded when its thread ends.
+
+        Raises:
+            AaosError: nothing was changed, unless the record says `outcome_unknown`.
+        """
+        self.gate._begin_publishing(self.opened)
+        stop = threading.Event()
+        future = asyncio.get_running_loop().run_in_executor(None, self._work(stop))
+        try:
+            await asyncio.wait({future})
+        except asyncio.CancelledError:
+            stop.set()
+            future.add_done_callback(self._settle_late)
+            raise
+        return self._settled(future)
+
+    def _work(self, stop: threading.Event) -> Callable[[], Observed]:
+        opened, pending, check = self.opened, self.opened.handout.pending, self.opened.check
+        if pending is None or check is None:
+            raise TypeError(f"{opened.draft.record.tool} writes no file")
+        return partial(
+            self.gate._files(self.submitter).publish,
+            pending,
+            temporary_name(opened.draft.record.call),
+            check=partial(check, opened.args),
+            may_commit=lambda: not stop.is_set() and self.gate._is_live(opened),
+        )
+
+    def _settled(self, future: "asyncio.Future[Observed]") -> ToolResult:
+        error = future.exception()
+        if error is None:
+            return self.gate._published(self.opened, future.result())
+        if isinstance(error, AaosError):
+            self.gate._failed(self.opened, error)
+            raise error
+        path = quoted(self.opened.draft.path)
+        unknown = StorageError(f"{path}: publishing stopped: {type(error).__name__}: {error}", "look at the file")
+        self.gate._failed(self.opened, unknown, state=CallState.OUTCOME_UNKNOWN)
+        raise unknown from error
+
+    def _settle_late(self, future: "asyncio.Future[Observed]") -> None:
+        with suppress(AaosError):
+            self._settled(future)
+
+
+def _draft(caller: Caller, call: CallRequest, tool: Tool | None, arguments: str, *, path: str | None) -> Draft:
+    """What is written down of a call."""
+    record = CallRecord(
+        call=call.call,
+        run=caller.run,
+        subtask=caller.subtask,
+        agent=caller.agent,
+        turn=call.turn,
+        tool=call.tool[:_NAME_CHARS],
+        origin=call.origin,
+        arguments=arguments,
+        digest=admit.digest(call.tool[:_NAME_CHARS], arguments),
+        state=CallState.PERMITTED,
+    )
+    return Draft(record, "broker" if isinstance(tool, BrokerTool) else "worker", path)

@@ -1,0 +1,37 @@
+"""A call between its admission and its outcome.
+
+Invariant: whoever ends it closes its handout; the buffer of a write lives exactly as long as the call.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from aaos.core.token import Charge
+from aaos.tools.handout import Handout
+from aaos.tools.records import Draft
+from aaos.tools.spec import RESULT_BYTES, ContentCheck, Tool, WorkerTool
+from worker.abi import Json
+
+
+@dataclass(slots=True)
+class OpenCall:
+    """A call that is being let through, or was."""
+
+    draft: Draft
+    tool: Tool
+    args: Mapping[str, Json]
+    started_s: float
+    count: int = 0  # of identical calls, as the repeat guard has it
+    charges: tuple[Charge, ...] = ()
+    handout: Handout = field(default_factory=Handout)
+
+    @property
+    def check(self) -> ContentCheck | None:
+        """Whether the content that was written is what the call asked for."""
+        return self.tool.check if isinstance(self.tool, WorkerTool) else None
+
+    @property
+    def limit_bytes(self) -> int:
+        """The most bytes of text in its result."""
+        limit: int = self.args.get("max_bytes", RESULT_BYTES)
+        return limit

@@ -1,0 +1,103 @@
+"""The written trace of each call: its row in the ledger and its events.
+
+Invariant: a call that was let through has a row before its permit leaves; a call that was refused has a row with its
+refusal; each row gets one outcome.
+"""
+
+from dataclasses import dataclass, replace
+
+from aaos.core.errors import AaosError, DeniedError, InputError, LimitError
+from aaos.core.events import Event, EventKind, Scalar
+from aaos.core.ports import AuditSink, CallOutcome, CallRecord, CallState, Evidence, Ledger, WrittenFile
+
+_SHOWN_CHARS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A call as it is written down: its row, its route, and the first path that it names, for people."""
+
+    record: CallRecord
+    route: str
+    path: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """Writes rows and events."""
+
+    ledger: Ledger
+    audit: AuditSink
+
+    def permitted(self, draft: Draft, *, pre_hash: str | None) -> None:
+        """Before the permit leaves. Raises StorageError: then there is no permit."""
+        record = draft.record if pre_hash is None else replace(draft.record, pre_hash=pre_hash)
+        self.ledger.open_call(record)
+        self._event(EventKind.TOOL_PERMITTED, draft, {"decision": "permitted", "digest": record.digest})
+
+    def refused(self, draft: Draft, error: AaosError) -> None:
+        """The call got no permit, or could not be opened."""
+        is_denied = isinstance(error, DeniedError | LimitError)
+        self.ledger.open_call(replace(draft.record, state=CallState.DENIED))
+        state = CallState.DENIED if is_denied else CallState.FAILED
+        self.ledger.settle_call(draft.record.call, _outcome(state, error.message, code=error.code))
+        decision = "denied" if is_denied else "invalid" if isinstance(error, InputError) else "failed"
+        kind = EventKind.TOOL_DENIED if is_denied else EventKind.TOOL_FAILED
+        self._event(kind, draft, {"decision": decision, **_of_error(error)})
+
+    def repeated(self, draft: Draft, count: int) -> None:
+        """The same call came again."""
+        self._event(EventKind.TOOL_REPEATED, draft, {"count": count})
+
+    def done(self, draft: Draft, outcome: CallOutcome) -> None:
+        """The worker said that it carried the call out, well or not."""
+        self.ledger.settle_call(draft.record.call, outcome)
+        is_ok = outcome.state is CallState.DONE
+        fields: dict[str, Scalar] = {"duration_ms": outcome.duration_ms, "evidence": outcome.evidence}
+        if outcome.truncated:
+            fields["truncated"] = True
+        if not is_ok:
+            fields["message"] = outcome.result[:_SHOWN_CHARS]
+        self._event(EventKind.TOOL_DONE if is_ok else EventKind.TOOL_FAILED, draft, fields)
+
+    def failed(self, draft: Draft, error: AaosError, *, duration_ms: float, state: CallState) -> None:
+        """A permitted call ended with an error of ours."""
+        self.ledger.settle_call(
+            draft.record.call, _outcome(state, error.message, code=error.code, duration_ms=duration_ms)
+        )
+        fields: dict[str, Scalar] = {"duration_ms": duration_ms, **_of_error(error)}
+        kind = EventKind.OUTCOME_UNKNOWN if state is CallState.OUTCOME_UNKNOWN else EventKind.TOOL_FAILED
+        self._event(kind, draft, fields)
+
+    def conflict(self, draft: Draft, error: AaosError) -> None:
+        """The file was not the one it was."""
+        self._event(EventKind.FILE_CONFLICT, draft, _of_error(error))
+
+    def written(self, draft: Draft, file: WrittenFile, outcome: CallOutcome) -> None:
+        """agentd published the file."""
+        self.ledger.settle_call(draft.record.call, outcome)
+        fields: dict[str, Scalar] = {"sha256": file.sha256, "size_bytes": file.size_bytes}
+        self._event(EventKind.FILE_WRITTEN, draft, {**fields, "evidence": Evidence.OBSERVED})
+        self._event(EventKind.TOOL_DONE, draft, {"duration_ms": outcome.duration_ms, "evidence": outcome.evidence})
+
+    def _event(self, kind: EventKind, draft: Draft, fields: dict[str, Scalar]) -> None:
+        row = draft.record
+        about: dict[str, Scalar] = {"call": row.call, "tool": row.tool, "route": draft.route, "origin": row.origin}
+        if draft.path is not None:
+            about["path"] = draft.path
+        self.audit.record(Event(kind, row.run, row.subtask, row.agent, about | fields))
+
+
+def _of_error(error: AaosError) -> dict[str, Scalar]:
+    return {"code": error.code, "message": error.message[:_SHOWN_CHARS], "remedy": error.remedy[:_SHOWN_CHARS]}
+
+
+def _outcome(state: CallState, text: str, *, code: str, duration_ms: float = 0.0) -> CallOutcome:
+    return CallOutcome(
+        state=state,
+        result=text,
+        truncated=False,
+        evidence=Evidence.OBSERVED,
+        duration_ms=duration_ms,
+        error_code=code,
+    )

@@ -1,0 +1,96 @@
+"""What a tool is: a name, a typed input, the resources its arguments name, and a route that is its type.
+
+Invariant: a tool without a route cannot be written, and every argument that names a path says what kind of use it is
+and how the file is handed over. Must not open or run anything.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from aaos.core.capability import Kind
+from worker.abi import Json
+
+RESULT_BYTES = 49_152
+PATH_FORMAT = "path"
+
+# Raises unless the sealed content (an fd) is what the arguments make of the sealed pre-image (an fd, or -1).
+ContentCheck = Callable[[Mapping[str, Json], int, int], None]
+
+PathArg = Annotated[str, Field(min_length=1, max_length=4_096, json_schema_extra={"format": PATH_FORMAT})]
+
+
+class Input(BaseModel):
+    """The arguments of a tool: strict, closed, frozen. Field descriptions are what a model reads."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Access(StrEnum):
+    """How a named path is handed to the worker."""
+
+    FILE = "file"  # one regular file, open for reading
+    DIRECTORY = "directory"  # a directory, for its own entries
+    WALK = "walk"  # a directory, for the names of everything below it
+    TREE = "tree"  # a regular file, or a directory whose files are read
+    REPLACE = "replace"  # the worker's bytes become the file
+    EDIT = "edit"  # the file to read, and the worker's bytes become the file
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceArg:
+    """An argument that names one path, or a list of them: each is charged for every kind, then opened."""
+
+    arg: str
+    kinds: tuple[Kind, ...]
+    access: Access
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerTool:
+    """Carried out by the agent's own worker on what a permit hands it."""
+
+    name: str
+    summary: str
+    input: type[Input]
+    resources: tuple[ResourceArg, ...] = ()
+    check: ContentCheck | None = None
+
+    @property
+    def is_effect(self) -> bool:
+        """Whether it changes something outside of the worker: then its content is checked before it is published."""
+        return self.check is not None
+
+    @property
+    def schema(self) -> Mapping[str, Json]:
+        """The input as JSON Schema, for models and operators."""
+        return _schema(self.input)
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerTool:
+    """Carried out by the daemon itself; `run` gets the normalised arguments and gives the result's text."""
+
+    name: str
+    summary: str
+    input: type[Input]
+    run: Callable[[Mapping[str, Any]], Awaitable[str]]  # Any: the arguments have the types of `input`
+    resources: tuple[ResourceArg, ...] = ()
+    is_effect: bool = False
+
+    @property
+    def schema(self) -> Mapping[str, Json]:
+        """The input as JSON Schema, for models and operators."""
+        return _schema(self.input)
+
+
+Tool = WorkerTool | BrokerTool
+
+
+@cache
+def _schema(input_type: type[Input]) -> Mapping[str, Json]:
+    return input_type.model_json_schema()

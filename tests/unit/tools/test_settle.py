@@ -1,0 +1,80 @@
+"""What a stopped daemon left open is judged from the file itself (BRK-8)."""
+
+from pathlib import Path
+
+import pytest
+
+from aaos.core.ports import CallRecord, CallState
+from aaos.tools.settle import outcome_after_crash, temporary_name
+from tests.unit.tools.scene import Scene, broker
+from worker.abi import Json
+
+
+def record(base: Path, tool: str, **args: Json) -> CallRecord:
+    """The row of a call that got its permit."""
+    scene = Scene(base)
+    permit = scene.permit(tool, **args)
+    row = next(iter(scene.ledger.opened.values()))
+    assert permit.permit.startswith(row.call)
+    scene.gate.abandon(scene.caller)
+    return row
+
+
+def judged(row: CallRecord) -> CallState:
+    return outcome_after_crash(row, broker()).state
+
+
+def test_a_new_file(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    row = record(tmp_path, "file_write", path=str(path), content="new\n")
+    assert judged(row) is CallState.FAILED
+    path.write_text("new\n")
+    assert judged(row) is CallState.DONE
+    path.write_text("else")
+    assert judged(row) is CallState.OUTCOME_UNKNOWN
+
+
+def test_a_replaced_file(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    path.write_text("old")
+    row = record(tmp_path, "file_write", path=str(path), content="new")
+    assert judged(row) is CallState.FAILED
+    path.write_text("new")
+    assert judged(row) is CallState.DONE
+    path.unlink()
+    assert judged(row) is CallState.OUTCOME_UNKNOWN
+
+
+def test_an_edited_file(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    path.write_text("one two three")
+    row = record(tmp_path, "file_edit", path=str(path), old="two", new="2")
+    assert judged(row) is CallState.FAILED
+    path.write_text("one 2 three")
+    assert judged(row) is CallState.DONE
+    path.write_text("one 2 three!")
+    assert judged(row) is CallState.OUTCOME_UNKNOWN
+
+
+def test_a_read_was_not_done(tmp_path: Path) -> None:
+    (tmp_path / "f").touch()
+    assert judged(record(tmp_path, "file_read", path=f"{tmp_path}/f")) is CallState.FAILED
+
+
+@pytest.mark.parametrize("state", ["before", "after"])
+def test_the_temporary_file_of_the_call_is_removed(tmp_path: Path, state: str) -> None:
+    """ISO-11: killed before the exchange it holds new content, killed after it the old."""
+    path = tmp_path / "f"
+    path.write_text("old")
+    row = record(tmp_path, "file_write", path=str(path), content="new")
+    (tmp_path / temporary_name(row.call)).write_text("new" if state == "before" else "old")
+    path.write_text("old" if state == "before" else "new")
+    assert judged(row) is (CallState.FAILED if state == "before" else CallState.DONE)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["f"]
+
+
+def test_what_cannot_be_looked_at_is_unknown(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    row = record(tmp_path, "file_write", path=f"{tmp_path}/d/f", content="new")
+    (tmp_path / "d").rmdir()
+    assert judged(row) is CallState.OUTCOME_UNKNOWN
