@@ -1,0 +1,310 @@
+"""Executes a plan: independent subtasks side by side, through the Spawner, each step committed before it is taken.
+
+Invariant: every subtask ends in exactly one final state; none starts before its inputs completed; never more than
+`max_parallel` agents at once; when `execute` returns or is cancelled nothing of the run is left running, and its row is
+final. It decides nothing about permissions and looks at no result: what counts is the outcome and observed evidence.
+"""
+
+import asyncio
+import copy
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from aaos.core.envelope import Envelope
+from aaos.core.errors import (
+    AaosError,
+    CancelledError,
+    ContractError,
+    LimitError,
+    ProviderError,
+    ToolError,
+    WorkerLostError,
+)
+from aaos.core.events import Event, EventKind, Scalar
+from aaos.core.graph import Plan, RunState, Subtask, SubtaskState, causes, ready
+from aaos.core.ids import RunId, SubtaskId
+from aaos.core.ports import AgentOutcome, AgentTask, AuditSink, Spawner
+from aaos.core.role import Role, Tier, expand
+from aaos.core.rolefile import RoleSet
+from aaos.core.text import clip
+from aaos.plan.ports import RunOutcome, RunStore, SubtaskEnd
+
+MAX_RESULT_BYTES = 262_144
+MAX_MESSAGE = 500
+
+_LOST = (SubtaskState.FAILED, SubtaskState.SKIPPED, SubtaskState.CANCELLED)
+_WORTH_RETRY = (WorkerLostError, LimitError, ProviderError, ToolError, ContractError)
+
+
+@dataclass(frozen=True, slots=True)
+class RunOrder:
+    """A run as it is handed over. `ends` are subtasks that were final before, when a run is resumed; `wall_s` is what
+    is left of the run's time, None for all of the envelope's."""
+
+    run: RunId
+    goal: str
+    plan: Plan
+    envelope: Envelope
+    program: bytes | None = None
+    ends: Mapping[SubtaskId, SubtaskEnd] = field(default_factory=dict)
+    wall_s: float | None = None
+
+
+class Executor:
+    """Executes runs; holds nothing of any of them."""
+
+    def __init__(self, spawner: Spawner, *, runs: RunStore, audit: AuditSink, roles: RoleSet) -> None:
+        self._spawner = spawner
+        self._runs = runs
+        self._audit = audit
+        self._roles = roles
+
+    async def execute(self, order: RunOrder) -> RunOutcome:
+        """Run the plan to its end; failures are in the outcome.
+
+        Cancelling it stops every agent and ends the run as cancelled, then raises asyncio.CancelledError.
+
+        Raises:
+            StorageError: a state could not be written; nothing further was done.
+        """
+        roles = {subtask.id: self._roles.get(subtask.role) for subtask in order.plan.subtasks}
+        execution = _Execution(order, roles, spawner=self._spawner, runs=self._runs, audit=self._audit)
+        return await execution.run()
+
+
+class _Execution:
+    """One run on its way."""
+
+    def __init__(
+        self, order: RunOrder, roles: Mapping[SubtaskId, Role], *, spawner: Spawner, runs: RunStore, audit: AuditSink
+    ) -> None:
+        self._order = order
+        self._roles = roles
+        self._spawner = spawner
+        self._runs = runs
+        self._audit = audit
+        self._subtasks = {subtask.id: subtask for subtask in order.plan.subtasks}
+        self._ends: dict[SubtaskId, SubtaskEnd] = dict(order.ends)
+        self._states = {name: end.state for name, end in order.ends.items()}
+        self._attempts = {name: end.attempt for name, end in order.ends.items()}
+        self._first_error: tuple[SubtaskId, AaosError] | None = None
+        self._running = 0
+        self._changed = asyncio.Event()
+
+    async def run(self) -> RunOutcome:
+        limits = self._order.envelope.limits
+        wall_s = limits.wall_s if self._order.wall_s is None else self._order.wall_s
+        self._runs.set_state(self._order.run, RunState.RUNNING)
+        self._record(EventKind.RUN_STARTED, {"subtasks": len(self._subtasks), "max_parallel": limits.max_parallel})
+        try:
+            async with asyncio.timeout(wall_s), asyncio.TaskGroup() as group:
+                await self._schedule(group, limits.max_parallel)
+        except TimeoutError:
+            late = LimitError(
+                f"the run took longer than its {wall_s:g} s",
+                "submit it with a longer --wall, or raise limits.run_wall_s in agentd.toml",
+            )
+            self._record(EventKind.LIMIT_REACHED, {"limit": "wall_s", "value": wall_s})
+            return self._failed(late)
+        except asyncio.CancelledError:
+            self._cancelled()
+            raise
+        except BaseExceptionGroup as group:
+            raise _first_cause(group) from group
+        if self._first_error is None and all(end.state is SubtaskState.COMPLETED for end in self._ends.values()):
+            return self._completed()
+        return self._failed(self._named_error())
+
+    async def _schedule(self, group: asyncio.TaskGroup, max_parallel: int) -> None:
+        """Start what is ready, as far as there is room, each time that a subtask ended."""
+        while True:
+            self._changed.clear()
+            self._skip_lost()
+            for subtask in ready(self._order.plan, self._states):
+                if self._running >= max_parallel:
+                    break
+                self._states[subtask] = SubtaskState.STARTING
+                self._running += 1
+                group.create_task(self._subtask(self._subtasks[subtask]), name=f"{self._order.run}/{subtask}")
+            if not self._running:
+                return
+            await self._changed.wait()
+
+    async def _subtask(self, subtask: Subtask) -> None:
+        try:
+            await self._attempts_of(subtask)
+        except asyncio.CancelledError:
+            stopped = CancelledError("the run ended before this subtask did", "submit the goal again")
+            self._end(subtask.id, SubtaskState.CANCELLED, error=stopped)
+            raise
+        finally:
+            self._running -= 1
+            self._changed.set()
+
+    # --- attempts -------------------------------------------------------------------------------------------------
+
+    async def _attempts_of(self, subtask: Subtask) -> None:
+        """Attempts until one is good, or another would be of no use."""
+        role = self._roles[subtask.id]
+        for tried in range(role.retry + 1):
+            begin_s = time.monotonic()
+            outcome, error = await self._attempt(subtask, role)
+            if error is None:
+                text = clip(outcome.text, MAX_RESULT_BYTES)[0] if outcome else ""
+                taken_s = time.monotonic() - begin_s
+                self._end(subtask.id, SubtaskState.COMPLETED, outcome=outcome, text=text, duration_s=taken_s)
+                return
+            if tried == role.retry or not _is_worth_retry(error, role):
+                self._first_error = self._first_error or (subtask.id, error)
+                taken_s = time.monotonic() - begin_s
+                self._end(subtask.id, SubtaskState.FAILED, outcome=outcome, error=error, duration_s=taken_s)
+                return
+            self._record(EventKind.SUBTASK_RETRIED, {"attempt": self._attempts[subtask.id], **_told(error)}, subtask.id)
+
+    async def _attempt(self, subtask: Subtask, role: Role) -> tuple[AgentOutcome | None, AaosError | None]:
+        """One attempt, committed before it begins: its outcome, if the agent came to one, and what is wrong with it."""
+        task = self._begun(subtask, role)
+        wall_s = min(role.limits.wall_s, self._order.envelope.limits.subtask_wall_s)
+        try:
+            async with asyncio.timeout(wall_s):
+                outcome = await self._spawner.run_agent(task)
+        except TimeoutError:
+            remedy = f"raise limits.wall_s of role {role.name}, or limits.subtask_wall_s in agentd.toml"
+            return None, LimitError(f"the subtask took longer than {wall_s} s", remedy)
+        except AaosError as error:
+            return None, error
+        return outcome, outcome.error or self._broken_contract(task, outcome)
+
+    def _begun(self, subtask: Subtask, role: Role) -> AgentTask:
+        """Commits that the next attempt begins; what it is to do."""
+        attempt = self._attempts.get(subtask.id, 0) + 1
+        self._attempts[subtask.id] = attempt
+        self._states[subtask.id] = SubtaskState.RUNNING
+        self._runs.set_subtask(self._order.run, subtask.id, SubtaskState.RUNNING, attempt=attempt)
+        self._record(EventKind.SUBTASK_STARTED, {"role": subtask.role, "attempt": attempt}, subtask.id)
+        return AgentTask(
+            run=self._order.run,
+            subtask=subtask.id,
+            attempt=attempt,
+            role=role,
+            params=subtask.params,
+            inputs={name: self._ends[name].text for name in subtask.inputs},
+            goal=self._order.goal,
+            envelope=self._order.envelope,
+            program=self._order.program,
+        )
+
+    def _broken_contract(self, task: AgentTask, outcome: AgentOutcome) -> ContractError | None:
+        """Why the role's output contract does not hold on what agentd itself published (RUN-3), or None."""
+        if task.role.output is None:
+            return None
+        file = expand(task.role, task.params, inputs=task.inputs, now_s=time.time()).output_file
+        if file is None:
+            return None
+        written = [one for one in outcome.written if one.path == file]
+        if written and written[-1].size_bytes > 0:
+            return None
+        what = "is empty" if written else "was not written"
+        self._record(EventKind.CONTRACT_BROKEN, {"path": file, "reason": what}, task.subtask)
+        return ContractError(f"{file} {what} by subtask {task.subtask}", f"see what it did: agentd logs {task.run}")
+
+    # --- ends -----------------------------------------------------------------------------------------------------
+
+    def _end(
+        self,
+        subtask: SubtaskId,
+        state: SubtaskState,
+        *,
+        outcome: AgentOutcome | None = None,
+        text: str = "",
+        error: AaosError | None = None,
+        duration_s: float = 0.0,
+    ) -> None:
+        attempt = self._attempts.get(subtask, 0)
+        agent = outcome.agent if outcome else None
+        result = text if state is SubtaskState.COMPLETED else None
+        self._runs.set_subtask(
+            self._order.run, subtask, state, attempt=attempt, result=result, error=error, agent=agent
+        )
+        self._states[subtask] = state
+        self._ends[subtask] = SubtaskEnd(state, text, attempt)
+        kind = EventKind(f"subtask.{state.value}")
+        timing: dict[str, Scalar] = {"duration_ms": round(duration_s * 1000, 3)} if duration_s else {}
+        self._record(kind, {"attempt": attempt, **timing, **(_told(error) if error else {})}, subtask)
+
+    def _skip_lost(self) -> None:
+        """What waits for something that failed can never start: it ends as skipped, and says for what it waited."""
+        if not any(state in _LOST for state in self._states.values()):
+            return
+        for subtask, cause in causes(self._order.plan, self._states).items():
+            error = AaosError(f"skipped, since subtask {cause} {self._states[cause].value}", "see the failed subtask")
+            self._end(subtask, SubtaskState.SKIPPED, error=error)
+
+    def _completed(self) -> RunOutcome:
+        result = self._ends[self._order.plan.final].text
+        self._runs.set_state(self._order.run, RunState.COMPLETED, result=result)
+        self._record(EventKind.RUN_COMPLETED, {"result_bytes": len(result.encode("utf-8", "replace"))})
+        return RunOutcome(RunState.COMPLETED, result, None, dict(self._ends))
+
+    def _failed(self, error: AaosError) -> RunOutcome:
+        self._end_pending(error)
+        partial = self._partial_result()
+        self._runs.set_state(self._order.run, RunState.FAILED, result=partial or None, error=error)
+        kept = sum(1 for end in self._ends.values() if end.state is SubtaskState.COMPLETED)
+        self._record(EventKind.RUN_FAILED, {"completed": kept, "subtasks": len(self._subtasks), **_told(error)})
+        return RunOutcome(RunState.FAILED, partial, error, dict(self._ends))
+
+    def _cancelled(self) -> None:
+        error = CancelledError("the run was stopped", "submit the goal again")
+        self._end_pending(error)
+        self._runs.set_state(self._order.run, RunState.CANCELLED, result=self._partial_result() or None, error=error)
+        self._record(EventKind.RUN_CANCELLED, _told(error))
+
+    def _end_pending(self, error: AaosError) -> None:
+        for subtask in self._subtasks:
+            if subtask not in self._ends:
+                self._end(subtask, SubtaskState.CANCELLED, error=error)
+
+    def _partial_result(self) -> str:
+        """The results that no other completed subtask used, each under its name."""
+        done = [subtask for subtask in self._order.plan.subtasks if self._is_completed(subtask.id)]
+        used = {needed for subtask in done for needed in subtask.inputs}
+        parts = [f"[{one.id}]\n{self._ends[one.id].text}" for one in done if one.id not in used]
+        return clip("\n\n".join(parts), MAX_RESULT_BYTES)[0]
+
+    def _is_completed(self, subtask: SubtaskId) -> bool:
+        return subtask in self._ends and self._ends[subtask].state is SubtaskState.COMPLETED
+
+    def _named_error(self) -> AaosError:
+        """The first failure, with the name of its subtask."""
+        if self._first_error is None:
+            lost = next(name for name, end in self._ends.items() if end.state in _LOST)
+            return AaosError(f"subtask {lost} {self._ends[lost].state.value} before", "submit the goal again")
+        subtask, error = self._first_error
+        named = copy.copy(error)
+        named.message = f"subtask {subtask}: {error.message}"
+        return named
+
+    def _record(self, kind: EventKind, fields: Mapping[str, Scalar], subtask: SubtaskId | None = None) -> None:
+        self._audit.record(Event(kind, self._order.run, subtask, None, fields))
+
+
+def _is_worth_retry(error: AaosError, role: Role) -> bool:
+    """Whether the same subtask may end otherwise: not after a refusal, and not when code alone gave the answer."""
+    if isinstance(error, ProviderError) and all(tier is Tier.T0 for tier in role.tiers):
+        return False
+    return isinstance(error, _WORTH_RETRY)
+
+
+def _told(error: AaosError) -> dict[str, Scalar]:
+    return {"code": error.code, "message": error.message[:MAX_MESSAGE], "remedy": error.remedy[:MAX_MESSAGE]}
+
+
+def _first_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first exception within, a typed error before others."""
+    found = group.subgroup(AaosError) or group
+    cause: BaseException = found
+    while isinstance(cause, BaseExceptionGroup):
+        cause = cause.exceptions[0]
+    return cause

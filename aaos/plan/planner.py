@@ -1,0 +1,138 @@
+"""What a goal names, and whether its plan may be executed: made of known roles, within the envelope.
+
+Invariant: a plan that leaves here passes `check_plan`, and each capability that its roles ask for is within the
+envelope; what is not is refused with the grant that would allow it. The runner checks again for every agent.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import assert_never
+
+from aaos.core.capability import Capability, Kind, narrow, path_resource
+from aaos.core.envelope import Envelope
+from aaos.core.errors import DeniedError, InputError
+from aaos.core.graph import Plan, Subtask, check_plan
+from aaos.core.ids import RoleName, SubtaskId
+from aaos.core.paths import normalise
+from aaos.core.role import expand
+from aaos.core.rolefile import RoleSet
+from aaos.plan.clauses import Clause, Compare, Count, Parsed, Report, Search, Summarise, Work, Write
+from aaos.plan.goal import AtomKind, read_goal
+from aaos.plan.phrases import parse_goal
+
+PROGRAM = RoleName("program")
+READING_TOOLS = ("file_list", "file_read", "glob", "grep")
+WRITING_TOOLS = ("file_write",)
+
+_OUTPUT = re.compile(r"\b(?:to|into|as)\s+‹(\d+)›", re.I)
+
+
+@dataclass(frozen=True, slots=True)
+class GoalPaths:
+    """What a goal's text names: absolute paths to read and to write, and the tools that its plan needs."""
+
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+    tools: tuple[str, ...]
+
+
+def goal_paths(goal: str, *, cwd: str) -> GoalPaths:
+    """The paths that the goal names, by code.
+
+    A goal that no shape fits is read by its words: after `to`, `into` or `as` stands what is written.
+    Raises InputError for a path that has no one meaning (`~`, `..`, an address).
+    """
+    try:
+        reads, writes = _named(parse_goal(goal))
+    except InputError:
+        reads, writes = _named_in_words(goal)
+    absolute_reads = tuple(dict.fromkeys(normalise(path, cwd) for path in reads))
+    absolute_writes = tuple(dict.fromkeys(normalise(path, cwd) for path in writes))
+    return GoalPaths(absolute_reads, absolute_writes, READING_TOOLS + (WRITING_TOOLS if writes else ()))
+
+
+def plan_program(*, roles: RoleSet, envelope: Envelope, now_s: float) -> Plan:
+    """The plan of one program: a single subtask that may use all that the envelope grants. Raises as `check_within`."""
+    params: dict[str, str | int | tuple[str, ...]] = {}
+    for name, kind in (("reads", Kind.FILE_READ), ("writes", Kind.FILE_WRITE)):
+        paths = tuple(map(_as_path, envelope.of_kind(kind)))
+        if paths:
+            params[name] = paths
+    known = roles.get(PROGRAM).parameters
+    params |= {tool.resource: tool.resource for tool in envelope.of_kind(Kind.TOOL) if tool.resource in known}
+    plan = Plan((Subtask(SubtaskId("program-1"), PROGRAM, params),), SubtaskId("program-1"), "program")
+    return check_within(plan, roles=roles, envelope=envelope, now_s=now_s)
+
+
+def check_within(plan: Plan, *, roles: RoleSet, envelope: Envelope, now_s: float) -> Plan:
+    """The plan, when it can be executed and asks for nothing beyond the envelope. `now_s` is UTC.
+
+    Raises:
+        InputError: a cycle, too many subtasks, a parameter that a role does not have.
+        DeniedError: a role asks for more than the envelope grants; the remedy is the flag that would grant it.
+        NotFoundError: a role that the plan needs is not installed.
+    """
+    check_plan(plan)
+    if len(plan.subtasks) > envelope.limits.max_agents:
+        raise InputError(
+            f"the plan has {len(plan.subtasks)} subtasks, and the run may have {envelope.limits.max_agents} agents",
+            "name fewer files in one goal",
+        )
+    for subtask in plan.subtasks:
+        inputs = dict.fromkeys(subtask.inputs, "")
+        asked = expand(roles.get(subtask.role), subtask.params, inputs=inputs, now_s=now_s)
+        for capability in asked.capabilities:
+            try:
+                narrow(envelope.capabilities, capability)
+            except DeniedError as error:
+                message = f"subtask {subtask.id} (role {subtask.role}) needs more than this run may do: {error.message}"
+                raise DeniedError(message, error.remedy) from error
+    return plan
+
+
+def _as_path(granted: Capability) -> str:
+    """A granted resource as the parameter of a role: a file, or a directory with `/**`."""
+    if granted.is_exact:
+        return granted.root
+    tree = f"{granted.root.rstrip('/')}/**"
+    if granted.resource == path_resource(granted.root, is_dir=True):
+        return tree
+    flag = "--read" if granted.kind is Kind.FILE_READ else "--write"
+    message = f"a program can be granted files and whole directories, not the pattern {granted.resource}"
+    raise InputError(message, f"grant the directory: {flag} '{tree}'")
+
+
+# --- what the text names ------------------------------------------------------------------------------------------
+
+
+def _named(clauses: tuple[Parsed, ...]) -> tuple[list[str], list[str]]:
+    reads: list[str] = []
+    writes: list[str] = []
+    for clause in clauses:
+        match clause:
+            case Clause(work, output):
+                reads += _read_by(work)
+                writes += [output] if output else []
+            case Write(_, output):
+                writes.append(output)
+            case _:
+                assert_never(clause)
+    return reads, writes
+
+
+def _read_by(work: Work) -> tuple[str, ...]:
+    match work:
+        case Report(path):
+            return (path,)
+        case Summarise(paths) | Compare(paths) | Search(paths) | Count(paths):
+            return paths
+        case _:
+            assert_never(work)
+
+
+def _named_in_words(goal: str) -> tuple[list[str], list[str]]:
+    """The unquoted paths of a goal that no shape fits."""
+    text = read_goal(goal)
+    outputs = {int(found[1]) for found in _OUTPUT.finditer(text.template)}
+    paths = {at: atom.text for at, atom in enumerate(text.atoms) if atom.kind is AtomKind.PATH}
+    return [path for at, path in paths.items() if at not in outputs], [paths[at] for at in sorted(outputs & set(paths))]

@@ -1,0 +1,51 @@
+"""What the executor needs of the store: a Protocol, and the results it hands back.
+
+Invariant: no implementation here. Each method of RunStore commits before it returns.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from aaos.core.errors import AaosError
+from aaos.core.graph import RunState, SubtaskState
+from aaos.core.ids import AgentId, RunId, SubtaskId
+
+
+class RunStore(Protocol):
+    """Rows of runs and subtasks; the run and a pending row for each subtask exist before it is executed."""
+
+    def set_state(
+        self, run: RunId, state: RunState, *, result: str | None = None, error: AaosError | None = None
+    ) -> None: ...
+
+    def set_subtask(
+        self,
+        run: RunId,
+        subtask: SubtaskId,
+        state: SubtaskState,
+        *,
+        attempt: int,
+        result: str | None = None,
+        error: AaosError | None = None,
+        agent: AgentId | None = None,
+    ) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class SubtaskEnd:
+    """How a subtask ended; `text` is its result when it completed. Also given back to resume a run."""
+
+    state: SubtaskState
+    text: str = ""
+    attempt: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RunOutcome:
+    """How a run ended. `result` is the final subtask's, or after a failure the partial results, each with its name."""
+
+    state: RunState
+    result: str
+    error: AaosError | None
+    ends: Mapping[SubtaskId, SubtaskEnd] = field(default_factory=dict)
