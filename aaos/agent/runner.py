@@ -1,0 +1,343 @@
+"""One agent from its role to its outcome: expand, narrow, grant, open, launch, serve, clean up.
+
+Invariant: what an agent may do is what its role asks for narrowed by the run's envelope, never more; whatever happens,
+its worker is gone, its tokens are dropped, its fds are closed and its open calls are settled when `run_agent` returns;
+what it wrote is told from what agentd itself published. It must not retry and must not judge results: that is plan's.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
+
+from aaos.agent.asked import AskedCalls
+from aaos.agent.changes import changed_files, now_ns
+from aaos.agent.context import Context, ConversationStore
+from aaos.agent.order import AbiBrokenError
+from aaos.agent.registry import AgentState, LiveAgent, Registry
+from aaos.agent.service import AgentService, Doors, Terms
+from aaos.agent.turns import ModelDoor, Turns, TurnTerms
+from aaos.broker.files import FileBroker
+from aaos.broker.roots import close_roots
+from aaos.core.capability import Capability, Kind
+from aaos.core.envelope import Submitter
+from aaos.core.errors import AaosError, CancelledError, InputError, LimitError, ToolError, WorkerLostError
+from aaos.core.events import Event, EventKind, Scalar
+from aaos.core.ids import AgentId, RunId, new_agent_id
+from aaos.core.ports import AgentOutcome, AgentTask, AuditSink, Evidence, Held, Launcher, LaunchRequest, Root, Session
+from aaos.core.role import Expanded, expand
+from aaos.core.text import clip
+from aaos.core.token import Clock, TokenBox
+from aaos.llm import types as llm
+from aaos.tools.gate import Caller, Gate
+from aaos.tools.spec import Tool
+from worker import abi
+
+_CLEAN_UP_S = 8.0
+_SETTLE_S = 5.0
+_RESULT_BYTES = 262_144
+_PUBLISHED = 10_000  # paths published by all agents that are kept, to know them from changes nobody reported
+_log = logging.getLogger("agentd")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What agents are made of; joined once by the daemon."""
+
+    launcher: Launcher
+    gate: Gate
+    tokens: TokenBox
+    models: ModelDoor
+    conversations: ConversationStore
+    step: Callable[[], AbstractContextManager[None]]
+    durable: Callable[[], Awaitable[None]]
+    audit: AuditSink
+    registry: Registry
+    files: Callable[[Submitter], FileBroker]
+    catalog: Mapping[str, Tool]
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True)
+class _Asks:
+    """What this agent is, before it has a worker."""
+
+    agent: AgentId
+    task: AgentTask
+    expanded: Expanded
+    granted: tuple[Capability, ...]
+
+    @property
+    def tools(self) -> tuple[str, ...]:
+        return tuple(capability.resource for capability in self.granted if capability.kind is Kind.TOOL)
+
+
+def run_holder(run: RunId) -> AgentId:
+    """The holder of a run's envelope as tokens; whoever ends the run drops it."""
+    return AgentId(f"a-{run}")
+
+
+class AgentRunner:
+    """Implements `ports.Spawner`."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._published: dict[str, int] = {}  # path -> when, in nanoseconds since the epoch
+
+    async def run_agent(self, task: AgentTask) -> AgentOutcome:
+        """One attempt at one subtask. Its errors are in the outcome; cancellation alone is raised."""
+        agent = new_agent_id()
+        try:
+            return await self._admitted(agent, task)
+        except AaosError as error:
+            self._record(
+                EventKind.AGENT_REFUSED, agent, task, code=error.code, message=error.message, remedy=error.remedy
+            )
+            return AgentOutcome(agent=agent, text="", written=(), error=error)
+        except asyncio.CancelledError:
+            self._record(EventKind.AGENT_STOPPED, agent, task, message="the run was stopped")
+            raise
+
+    async def _admitted(self, agent: AgentId, task: AgentTask) -> AgentOutcome:
+        """Raises AaosError for whatever keeps the agent from starting."""
+        entry = LiveAgent(
+            agent=agent,
+            run=task.run,
+            subtask=task.subtask,
+            role=task.role.name,
+            uid=task.envelope.submitter.uid,
+            started_s=self._parts.clock.monotonic_s(),
+        )
+        with self._parts.registry.admitted(entry):
+            self._record(EventKind.AGENT_STARTING, agent, task, role=task.role.name, attempt=task.attempt)
+            expanded = expand(task.role, task.params, inputs=task.inputs, now_s=self._parts.clock.now_s())
+            try:
+                granted = self._narrowed(agent, task, expanded)
+                return await self._with_roots(_Asks(agent, task, expanded, granted), entry)
+            finally:
+                self._parts.tokens.drop(agent)
+
+    def _narrowed(self, agent: AgentId, task: AgentTask, expanded: Expanded) -> tuple[Capability, ...]:
+        """Tokens narrowed from those of the run, whose agents so share its limits.
+
+        Raises DeniedError with the flag of `agentd submit` that would allow it.
+        """
+        tokens, holder = self._parts.tokens, run_holder(task.run)
+        if not tokens.capabilities(holder):
+            tokens.grant(holder, task.envelope.capabilities)
+        tokens.grant(agent, expanded.capabilities, parent=holder, record=self._granted(task))
+        return tokens.capabilities(agent)
+
+    async def _with_roots(self, asks: _Asks, entry: LiveAgent) -> AgentOutcome:
+        """A file system may be slow, so roots are opened in a thread; its fsuid is that of the submitter meanwhile."""
+        broker = self._parts.files(asks.task.envelope.submitter)
+        opening = partial(broker.open_roots, asks.granted)
+        pending = asyncio.get_running_loop().run_in_executor(None, opening)
+        try:
+            roots = await asyncio.shield(pending)
+        except asyncio.CancelledError:
+            pending.add_done_callback(_close_late)
+            raise
+        try:
+            return await self._launched(asks, roots, entry)
+        finally:
+            close_roots(roots)
+
+    async def _launched(self, asks: _Asks, roots: tuple[Root, ...], entry: LiveAgent) -> AgentOutcome:
+        task = asks.task
+        if task.role.entry == "program" and task.program is None:
+            raise InputError(f"role {task.role.name} runs a program and none was given", "add it: --program FILE")
+        since_ns = now_ns()
+        request = LaunchRequest(
+            run=task.run,
+            subtask=task.subtask,
+            agent=asks.agent,
+            entry=task.role.entry,
+            roots=roots,
+            program=task.program,
+        )
+        session = await self._parts.launcher.launch(request)
+        work = self._work(asks, roots)
+        try:
+            entry.confined(session)
+            await self._serve(work, session)
+        finally:
+            entry.state = AgentState.STOPPING
+            await self._clean_up(work, session)
+        await self._tell_changes(work, roots, since_ns)
+        return self._outcome(work, entry)
+
+    def _work(self, asks: _Asks, roots: tuple[Root, ...]) -> "_Work":
+        task, parts = asks.task, self._parts
+        caller = Caller(
+            run=task.run,
+            subtask=task.subtask,
+            agent=asks.agent,
+            submitter=task.envelope.submitter,
+            roots=roots,
+        )
+        asked = AskedCalls(asks.agent)
+        context = Context(asks.agent, parts.conversations, system=asks.expanded.system, message=asks.expanded.message)
+        turns = Turns(self._turn_terms(asks), context, asked=asked, models=parts.models, audit=parts.audit)
+        terms = Terms(
+            caller=caller,
+            may_code_call=task.role.code_calls,
+            credits=abi.MAX_OUTSTANDING,
+            call_timeout_s=task.envelope.limits.call_timeout_s,
+            charge_call=lambda: parts.registry.charge_call(task.run, task.envelope.limits.max_calls),
+        )
+        doors = Doors(parts.gate, parts.audit, parts.conversations, parts.step, parts.durable)
+        service = AgentService(terms, turns, context=context, asked=asked, doors=doors)
+        return _Work(asks=asks, caller=caller, turns=turns, service=service)
+
+    def _turn_terms(self, asks: _Asks) -> TurnTerms:
+        task = asks.task
+        tools = (self._parts.catalog[name] for name in asks.tools if name in self._parts.catalog)
+        request = llm.ModelRequest(
+            agent=asks.agent,
+            role=task.role.name,
+            params=task.params,
+            system=asks.expanded.system,
+            messages=(),
+            tools=tuple(llm.ToolSchema(tool.name, tool.summary, tool.schema) for tool in tools),
+            inputs=task.inputs,
+        )
+        return TurnTerms(
+            run=task.run,
+            subtask=task.subtask,
+            request=request,
+            ladder=task.role.tiers,
+            max_turns=min(task.role.limits.iterations, task.envelope.limits.max_turns),
+            timeout_s=_wall_s(task),
+        )
+
+    async def _serve(self, work: "_Work", session: Session) -> None:
+        """Until the agent ends, or its time does."""
+        wall_s = _wall_s(work.asks.task)
+        try:
+            async with asyncio.timeout(wall_s), asyncio.TaskGroup() as group:
+                work.service.attach(session, group.create_task)
+                group.create_task(self._listen(work, session))
+                await work.service.ended.wait()
+                await work.service.settle(_SETTLE_S)
+                await session.close("the agent ended")
+        except TimeoutError:
+            self._record(EventKind.LIMIT_REACHED, work.asks.agent, work.asks.task, limit="wall_s", value=wall_s)
+            remedy = "submit with a longer --wall, or raise limits.wall_s of the role"
+            work.service.end(LimitError(f"the agent was not done in {wall_s} s", remedy))
+
+    async def _listen(self, work: "_Work", session: Session) -> None:
+        try:
+            reason = await session.serve(work.start(), work.service.handle)
+        except AbiBrokenError as error:
+            work.service.end(error)
+        except AaosError as error:
+            self._record(EventKind.ABI_BROKEN, work.asks.agent, work.asks.task, message=error.message)
+            work.service.end(error)
+        else:
+            work.service.end(WorkerLostError(f"the worker was lost: {reason}", "submit again; see `agentd logs RUN`"))
+
+    async def _clean_up(self, work: "_Work", session: Session) -> None:
+        """Shielded: a second cancellation must not leave a worker half reaped."""
+        work.service.end(CancelledError("the run was stopped", "submit the goal again"))
+        try:
+            async with asyncio.timeout(_CLEAN_UP_S):
+                await asyncio.shield(session.close("the agent ended"))
+        except TimeoutError:
+            _log.error("agent %s: its worker could not be ended in %g s", work.asks.agent, _CLEAN_UP_S)
+        finally:
+            self._parts.gate.abandon(work.caller)
+
+    async def _tell_changes(self, work: "_Work", roots: tuple[Root, ...], since_ns: int) -> None:
+        """BRK-7: what changed in the worker's own writable mounts beside the calls on record."""
+        for written in work.service.written:
+            self._published[written.path] = time.time_ns()
+        while len(self._published) > _PUBLISHED:
+            del self._published[next(iter(self._published))]
+        mounted = [root for root in roots if root.writable and root.held is Held.KERNEL]
+        if not mounted:
+            return
+        known = frozenset(path for path, at_ns in self._published.items() if at_ns >= since_ns)
+        changes = await asyncio.to_thread(changed_files, mounted, since_ns=since_ns, known=known)
+        asks = work.asks
+        for path in changes.paths:
+            self._record(EventKind.FILE_UNREPORTED, asks.agent, asks.task, path=path, evidence=Evidence.OBSERVED)
+        if not changes.is_complete:
+            message = "the walk over the writable roots met a bound"
+            self._record(EventKind.FILE_UNREPORTED, asks.agent, asks.task, message=message)
+
+    def _outcome(self, work: "_Work", entry: LiveAgent) -> AgentOutcome:
+        text, error = work.verdict()
+        written = tuple(work.service.written)
+        fields: dict[str, Scalar] = {
+            "ok": error is None,
+            "turns": work.turns.count,
+            "written": len(written),
+            "duration_ms": round((self._parts.clock.monotonic_s() - entry.started_s) * 1000, 3),
+        }
+        if error is not None:
+            fields |= {"code": error.code, "message": error.message, "remedy": error.remedy}
+        kind = EventKind.AGENT_LOST if isinstance(error, WorkerLostError) else EventKind.AGENT_FINISHED
+        self._record(kind, work.asks.agent, work.asks.task, **fields)
+        return AgentOutcome(agent=work.asks.agent, text=text, written=written, error=error)
+
+    def _granted(self, task: AgentTask) -> Callable[[AgentId, Capability], None]:
+        def record(agent: AgentId, capability: Capability) -> None:
+            self._record(EventKind.TOKEN_GRANTED, agent, task, capability=capability.text())
+
+        return record
+
+    def _record(self, kind: EventKind, agent: AgentId, task: AgentTask, **fields: Scalar) -> None:
+        self._parts.audit.record(Event(kind, task.run, task.subtask, agent, fields))
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """An agent with its worker."""
+
+    asks: _Asks
+    caller: Caller
+    turns: Turns
+    service: AgentService
+
+    def start(self) -> abi.Start:
+        """The worker's first frame."""
+        asks, task = self.asks, self.asks.task
+        return abi.Start(
+            v=abi.VERSION,
+            agent=asks.agent,
+            goal=asks.expanded.message or task.goal,
+            params=dict(task.params),
+            tools=asks.tools,
+            grants=tuple(capability.text() for capability in asks.granted),
+            credits=abi.MAX_OUTSTANDING,
+        )
+
+    def verdict(self) -> tuple[str, AaosError | None]:
+        """The agent's answer and how it ended: for a model-driven agent as recorded, never as its worker says."""
+        service, turns = self.service, self.turns
+        if service.error is not None:
+            return "", service.error
+        if self.asks.task.role.entry == "loop":
+            if turns.answer is None:
+                early = WorkerLostError("the worker finished before the model had answered", "submit the goal again")
+                return "", turns.error or early
+            return turns.answer, None
+        text = service.finish.text if service.finish else ""
+        text, _ = clip(text, _RESULT_BYTES, hint="write long results to a file")
+        if service.finish is None or not service.finish.ok:
+            return text, ToolError(f"the program gave up: {text[:500]}", "see `agentd logs RUN`, then mend the program")
+        return text, None
+
+
+def _close_late(pending: "asyncio.Future[tuple[Root, ...]]") -> None:
+    """Roots that were opened after their agent was cancelled."""
+    if not pending.cancelled() and pending.exception() is None:
+        close_roots(pending.result())
+
+
+def _wall_s(task: AgentTask) -> int:
+    return min(task.role.limits.wall_s, task.envelope.limits.subtask_wall_s)

@@ -1,0 +1,143 @@
+"""The model's turns of one agent: compose, commit, ask, commit, hand out the calls (BRK-3, LLM-2).
+
+Invariant: nothing is sent to a provider that is not committed; only a finished answer yields calls; how a model-driven
+agent ends is what the model's recorded answer says, not what the worker says of it.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol, assert_never
+
+from aaos.agent.asked import AskedCalls
+from aaos.agent.context import Context
+from aaos.core.errors import AaosError, DeniedError, LimitError, ProviderError
+from aaos.core.events import Event, EventKind, Scalar
+from aaos.core.ids import RunId, SubtaskId
+from aaos.core.ports import AuditSink
+from aaos.core.role import Tier
+from aaos.llm import types as llm
+
+MAX_CALLS_PER_ANSWER = 64
+TOO_MANY = f"This call was not made: one answer may ask for at most {MAX_CALLS_PER_ANSWER} calls."
+
+
+class ModelDoor(Protocol):
+    """The one door to every model. Raises ProviderError."""
+
+    async def complete(self, request: llm.ModelRequest, ladder: tuple[Tier, ...]) -> llm.ModelAnswer: ...
+
+
+@dataclass(frozen=True, slots=True)
+class TurnTerms:
+    """Limits of the model's turns. `request` is the model's request without its messages."""
+
+    run: RunId
+    subtask: SubtaskId
+    request: llm.ModelRequest
+    ladder: tuple[Tier, ...]
+    max_turns: int
+    timeout_s: float
+
+
+class Turns:
+    """The turns of one agent. `answer` is set by a final answer, `error` by whatever ends them without one."""
+
+    def __init__(
+        self, terms: TurnTerms, context: Context, *, asked: AskedCalls, models: ModelDoor, audit: AuditSink
+    ) -> None:
+        self._terms = terms
+        self._context = context
+        self._asked = asked
+        self._models = models
+        self._audit = audit
+        self.answer: str | None = None
+        self.error: AaosError | None = None
+
+    @property
+    def count(self) -> int:
+        """Turns begun so far."""
+        return self._asked.turn
+
+    def begin(self) -> llm.ModelRequest:
+        """A new turn, committed and ready to be sent.
+
+        Raises DeniedError when the role has no model, LimitError when its turns are used up.
+        """
+        if not self._terms.ladder:
+            remedy = "a program answers without a model; name a `tiers` ladder in the role to give it one"
+            raise DeniedError(f"role {self._terms.request.role} has no model", remedy)
+        if self.error is not None:
+            raise self.error
+        if self._asked.turn >= self._terms.max_turns:
+            remedy = "raise `iterations` of the role, or limits.max_turns, or ask for less in one subtask"
+            self._record(EventKind.LIMIT_REACHED, limit="turns", value=self._terms.max_turns)
+            self.error = LimitError(f"{self._terms.max_turns} turns of the model are used up", remedy)
+            raise self.error
+        messages = self._context.next_turn()
+        self._asked.begin_turn()
+        self._record(EventKind.MODEL_REQUESTED, turn=self._asked.turn, messages=len(messages))
+        return replace(self._terms.request, messages=messages)
+
+    def stop(self, error: AaosError) -> None:
+        """No further turn: a limit was reached beside the model. The first reason stands."""
+        self.error = self.error or error
+
+    async def complete(self, request: llm.ModelRequest) -> Mapping[str, object]:
+        """Ask, commit the answer, and give the worker's reply. Raises ProviderError, LimitError."""
+        started_s = time.monotonic()
+        try:
+            async with asyncio.timeout(self._terms.timeout_s):
+                answer = await self._models.complete(request, self._terms.ladder)
+        except TimeoutError as error:
+            message = f"the model gave no answer in {self._terms.timeout_s:g} s"
+            late = LimitError(message, "submit again, or raise limits.wall_s of the role")
+            raise self._failed(late) from error
+        except AaosError as error:
+            raise self._failed(error) from error
+        reply = self._commit(answer)
+        self._record(
+            EventKind.MODEL_ANSWERED,
+            turn=self._asked.turn,
+            calls=len(answer.calls),
+            stop=answer.stop,
+            input_tokens=answer.usage.input_tokens,
+            output_tokens=answer.usage.output_tokens,
+            duration_ms=round((time.monotonic() - started_s) * 1000, 3),
+        )
+        return reply
+
+    def _commit(self, answer: llm.ModelAnswer) -> Mapping[str, object]:
+        calls = answer.calls if answer.stop is llm.Stop.CALLS else ()
+        made = tuple(replace(call, id=self._asked.add(call.tool, call.args)) for call in calls)
+        handed, refused = made[:MAX_CALLS_PER_ANSWER], made[MAX_CALLS_PER_ANSWER:]
+        self._context.answer(llm.AssistantMessage(answer.text, made), refused={call.id: TOO_MANY for call in refused})
+        self._settle(answer)
+        asked = [{"call": call.id, "tool": call.tool, "args": dict(call.args)} for call in handed]
+        return {"text": answer.text, "calls": asked, "done": not asked}
+
+    def _settle(self, answer: llm.ModelAnswer) -> None:
+        match answer.stop:
+            case llm.Stop.CALLS if answer.calls:
+                return
+            case llm.Stop.ANSWER:
+                self.answer = answer.text
+            case llm.Stop.LIMIT:
+                message = f"the model reached its own limit: {answer.text[:200]}"
+                self.error = LimitError(message, "ask for less in one subtask")
+            case llm.Stop.REFUSED:
+                self.error = ProviderError(answer.text, answer.remedy)
+            case llm.Stop.CALLS:
+                self.error = ProviderError("the model stopped for calls and named none", "submit the goal again")
+            case _ as impossible:
+                assert_never(impossible)
+
+    def _failed(self, error: AaosError) -> AaosError:
+        self.error = error
+        self._record(EventKind.MODEL_FAILED, turn=self._asked.turn, code=error.code, message=error.message)
+        return error
+
+    def _record(self, kind: EventKind, **fields: Scalar) -> None:
+        terms = self._terms
+        self._audit.record(Event(kind, terms.run, terms.subtask, terms.request.agent, fields))

@@ -1,0 +1,203 @@
+"""Stand-ins that speak the real protocols: a launcher whose workers are threads on a real ABI socket, without a wall.
+
+Invariant: frames are encoded, sent, received and decoded by the product's own code, fds included; only confinement is
+left out. For unit tests; what the wall promises is tested in tests/kernel.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+import threading
+from collections.abc import Callable, Sequence
+
+from aaos.core.errors import AaosError, WorkerLostError
+from aaos.core.events import Event, EventKind, Recorded
+from aaos.core.ids import AgentId, CallId, Uid
+from aaos.core.layers import ALL_LAYERS
+from aaos.core.ports import Attestation, CallOutcome, CallRecord, LaunchRequest
+from aaos.core.role import Tier
+from aaos.llm import types as llm
+from worker import abi, transport
+
+Agent = Callable[[socket.socket], None]  # what runs in the worker; `entry` of the request chooses it
+
+
+class MemoryAudit:
+    """Keeps events in order."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def record(self, event: Event) -> Recorded:
+        self.events.append(event)
+        return Recorded(len(self.events), 0.0, event)
+
+    def kinds(self) -> list[EventKind]:
+        """The kinds of all events, in order."""
+        return [event.kind for event in self.events]
+
+    def of(self, kind: EventKind) -> list[Event]:
+        """The events of one kind."""
+        return [event for event in self.events if event.kind is kind]
+
+
+class ThreadSession:
+    """A session with a worker that is a thread of this process."""
+
+    def __init__(self, request: LaunchRequest, agent: Agent) -> None:
+        self.agent: AgentId = request.agent
+        self.attestation = Attestation(
+            agent=request.agent,
+            pid=os.getpid(),
+            host_uid=Uid(65534),
+            layers=(),
+            missing=tuple(sorted(ALL_LAYERS)),
+            inside={},
+            outside={},
+            policy_digest="0" * 64,
+            filter_digest="0" * 64,
+            duration_ms=0.0,
+        )
+        self.closed: list[str] = []
+        self._sock, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._sock.setblocking(False)
+        self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._thread = threading.Thread(target=self._run, args=(agent, theirs), daemon=True)
+
+    async def serve(self, start: abi.Start, handle: Callable[[abi.FromWorker], None]) -> str:
+        """As ports.Session."""
+        loop = asyncio.get_running_loop()
+        self._thread.start()
+        loop.add_reader(self._sock, self._read, handle)
+        self.send(start)
+        return await self._ended
+
+    def send(self, frame: abi.ToWorker, fds: Sequence[int] = ()) -> None:
+        """As ports.Session; these workers always read."""
+        if not self.closed:
+            transport.send(self._sock, frame, fds)
+
+    def attest_again(self) -> Attestation:
+        """As ports.Session."""
+        return self.attestation
+
+    async def close(self, reason: str) -> None:
+        """As ports.Session; a thread can't be killed, but it ends with its socket."""
+        if self.closed:
+            return
+        self.closed.append(reason)
+        self._end(reason)
+        asyncio.get_running_loop().remove_reader(self._sock)
+        self._sock.close()
+        if self._thread.ident is not None:
+            await asyncio.to_thread(self._thread.join, 2.0)
+
+    def _read(self, handle: Callable[[abi.FromWorker], None]) -> None:
+        try:
+            frame, _ = transport.receive(self._sock, abi.FROM_WORKER)
+            handle(frame)
+        except transport.ClosedError:
+            self._end("the worker ended")
+        except abi.FrameError as error:
+            self._fail(WorkerLostError(f"the worker broke the ABI: {error}", ""))
+        except AaosError as error:
+            self._fail(error)
+
+    def _end(self, reason: str) -> None:
+        if not self._ended.done():
+            self._ended.set_result(reason)
+            asyncio.get_running_loop().remove_reader(self._sock)
+
+    def _fail(self, error: AaosError) -> None:
+        if not self._ended.done():
+            self._ended.set_exception(error)
+            asyncio.get_running_loop().remove_reader(self._sock)
+
+    @staticmethod
+    def _run(agent: Agent, sock: socket.socket) -> None:
+        with sock:
+            with contextlib.suppress(OSError, transport.ClosedError):
+                agent(sock)
+
+
+class ThreadLauncher:
+    """Implements ports.Launcher; `choose` gives the code of each worker."""
+
+    def __init__(self, choose: Callable[[LaunchRequest], Agent]) -> None:
+        self._choose = choose
+        self.requests: list[LaunchRequest] = []
+        self.sessions: list[ThreadSession] = []
+
+    async def launch(self, request: LaunchRequest) -> ThreadSession:
+        """A worker that waits for `start`."""
+        self.requests.append(request)
+        session = ThreadSession(request, self._choose(request))
+        self.sessions.append(session)
+        return session
+
+    async def start(self) -> None:
+        """As the real launcher."""
+
+    async def supervise(self) -> None:
+        """Nothing of it can die."""
+
+    async def stop(self) -> None:
+        """As the real launcher."""
+
+
+class MemoryLedger:
+    """Keeps rows of calls and how they ended."""
+
+    def __init__(self) -> None:
+        self.opened: dict[CallId, CallRecord] = {}
+        self.settled: dict[CallId, CallOutcome] = {}
+
+    def open_call(self, record: CallRecord) -> None:
+        """As ports.Ledger; an id comes once."""
+        assert record.call not in self.opened
+        self.opened[record.call] = record
+
+    def settle_call(self, call: CallId, outcome: CallOutcome) -> None:
+        """As ports.Ledger; a call ends once."""
+        assert call in self.opened
+        assert call not in self.settled
+        self.settled[call] = outcome
+
+
+class MemoryConversations:
+    """Keeps messages in order."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[AgentId, str, bytes]] = []
+
+    def append(self, agent: AgentId, role: str, body: bytes) -> int:
+        """As the store."""
+        self.rows.append((agent, role, body))
+        return len(self.rows)
+
+
+class ScriptedModel:
+    """The door to every model, with prepared answers; None is a model that never answers."""
+
+    def __init__(self, *answers: llm.ModelAnswer | AaosError | None) -> None:
+        self.answers = list(answers)
+        self.seen: list[llm.ModelRequest] = []
+        self.asked = asyncio.Event()
+
+    async def complete(self, request: llm.ModelRequest, ladder: tuple[Tier, ...]) -> llm.ModelAnswer:
+        """As llm.schedule.Models."""
+        assert ladder
+        self.seen.append(request)
+        self.asked.set()
+        answer = self.answers.pop(0)
+        if answer is None:
+            await asyncio.Event().wait()
+        if isinstance(answer, AaosError):
+            raise answer
+        assert answer is not None
+        return answer
+
+
+async def at_once() -> None:
+    """A barrier of a database that is on no disk."""

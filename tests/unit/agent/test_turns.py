@@ -1,0 +1,172 @@
+"""The model's turns: committed before they are asked, ended by the model's recorded answer alone."""
+
+import asyncio
+
+import pytest
+
+from aaos.agent.asked import AskedCalls
+from aaos.agent.context import Context
+from aaos.agent.turns import MAX_CALLS_PER_ANSWER, TOO_MANY, Turns, TurnTerms
+from aaos.core.errors import AaosError, DeniedError, LimitError, ProviderError
+from aaos.core.events import EventKind
+from aaos.core.ids import AgentId, RoleName, RunId, SubtaskId
+from aaos.core.role import Tier
+from aaos.llm import types as llm
+from tests.fakes import MemoryAudit
+
+AGENT = AgentId("a-one")
+
+
+class Store:
+    """Counts what was committed."""
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+
+    def append(self, agent: AgentId, role: str, body: bytes) -> int:
+        assert (agent, bool(role)) == (AGENT, True)
+        self.bodies.append(body)
+        return len(self.bodies)
+
+
+class Model:
+    """Gives prepared answers; remembers what was committed when it was asked."""
+
+    def __init__(self, store: Store, *answers: llm.ModelAnswer | AaosError | None) -> None:
+        self.answers = list(answers)
+        self.committed: list[int] = []
+        self.seen: list[llm.ModelRequest] = []
+        self._store = store
+
+    async def complete(self, request: llm.ModelRequest, ladder: tuple[Tier, ...]) -> llm.ModelAnswer:
+        assert ladder == (Tier.T0,)
+        self.committed.append(len(self._store.bodies))
+        self.seen.append(request)
+        answer = self.answers.pop(0)
+        if answer is None:
+            await asyncio.Event().wait()
+        if isinstance(answer, AaosError):
+            raise answer
+        assert answer is not None
+        return answer
+
+
+def turns_of(
+    *answers: llm.ModelAnswer | AaosError | None,
+    ladder: tuple[Tier, ...] = (Tier.T0,),
+    max_turns: int = 3,
+) -> tuple[Turns, Model, MemoryAudit, Context]:
+    store, audit, asked = Store(), MemoryAudit(), AskedCalls(AGENT)
+    model = Model(store, *answers)
+    context = Context(AGENT, store, system="s", message="m")
+    request = llm.ModelRequest(AGENT, RoleName("analyzer"), {}, "s", (), ())
+    terms = TurnTerms(RunId("r"), SubtaskId("t"), request, ladder, max_turns, timeout_s=0.05)
+    return Turns(terms, context, asked=asked, models=model, audit=audit), model, audit, context
+
+
+def calls(count: int) -> llm.ModelAnswer:
+    asked = tuple(llm.AskedCall(id="same", tool="echo", args={"text": str(n)}) for n in range(count))
+    return llm.ModelAnswer("", asked, stop=llm.Stop.CALLS)
+
+
+def turn(turns: Turns) -> dict[str, object]:
+    return dict(asyncio.run(turns.complete(turns.begin())))
+
+
+def test_everything_is_committed_before_the_model_is_asked() -> None:
+    """BRK-3"""
+    turns, model, audit, _ = turns_of(calls(1), llm.ModelAnswer("done"))
+    turn(turns)
+    turn(turns)
+    assert model.committed == [2, 4]
+    assert [len(request.messages) for request in model.seen] == [1, 3]
+    assert audit.kinds() == [EventKind.MODEL_REQUESTED, EventKind.MODEL_ANSWERED] * 2
+
+
+def test_calls_are_handed_out_with_durable_ids() -> None:
+    """BRK-8, H-LLM-06"""
+    turns, *_ = turns_of(calls(2))
+    asked = [{"call": f"a-one-1-{n}", "tool": "echo", "args": {"text": str(n)}} for n in range(2)]
+    assert turn(turns) == {"text": "", "calls": asked, "done": False}
+    assert turns.answer is None
+
+
+def test_a_final_answer_ends_the_turns_well() -> None:
+    turns, *_ = turns_of(llm.ModelAnswer("the summary"))
+    assert turn(turns) == {"text": "the summary", "calls": [], "done": True}
+    assert (turns.answer, turns.error) == ("the summary", None)
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (llm.ModelAnswer("I can't", stop=llm.Stop.REFUSED, remedy="say it so"), ProviderError),
+        (llm.ModelAnswer("too", stop=llm.Stop.LIMIT), LimitError),
+        (llm.ModelAnswer("none named", stop=llm.Stop.CALLS), ProviderError),
+    ],
+)
+def test_an_answer_that_is_no_answer_is_an_error(answer: llm.ModelAnswer, error: type[AaosError]) -> None:
+    """H-LLM-10: what the worker says afterwards does not matter."""
+    turns, *_ = turns_of(answer)
+    assert turn(turns)["done"] is True
+    assert isinstance(turns.error, error)
+    assert turns.answer is None
+
+
+def test_calls_beside_a_final_answer_are_not_handed_out() -> None:
+    turns, *_ = turns_of(llm.ModelAnswer("done", calls(1).calls, stop=llm.Stop.ANSWER))
+    assert turn(turns)["calls"] == []
+
+
+def test_too_many_calls_of_one_answer_are_refused_and_told() -> None:
+    """H-LLM-06: 1,000 parallel calls."""
+    turns, model, _, _ = turns_of(calls(1_000), llm.ModelAnswer("done"))
+    handed = turn(turns)["calls"]
+    assert isinstance(handed, list)
+    assert len(handed) == MAX_CALLS_PER_ANSWER
+    turn(turns)
+    results = [message for message in model.seen[1].messages if isinstance(message, llm.ToolResultMessage)]
+    assert sum(result.text == TOO_MANY for result in results) == 1_000 - MAX_CALLS_PER_ANSWER
+
+
+def test_the_turn_limit_holds_whatever_the_loop_does() -> None:
+    """BRK-9, H-LLM-07"""
+    turns, _, audit, _ = turns_of(calls(1), calls(1), calls(1), max_turns=2)
+    turn(turns)
+    turn(turns)
+    for _ in range(2):
+        with pytest.raises(LimitError, match="2 turns"):
+            turns.begin()
+    assert len(audit.of(EventKind.LIMIT_REACHED)) == 1
+
+
+def test_after_a_limit_elsewhere_there_is_no_further_turn() -> None:
+    """TOL-7"""
+    turns, *_ = turns_of(calls(1), calls(1))
+    turn(turns)
+    turns.stop(LimitError("six identical calls", ""))
+    turns.stop(LimitError("later", ""))
+    with pytest.raises(LimitError, match="six"):
+        turns.begin()
+
+
+def test_a_role_without_a_model_is_refused_one() -> None:
+    turns, model, _, _ = turns_of(ladder=())
+    with pytest.raises(DeniedError):
+        turns.begin()
+    assert model.seen == []
+
+
+def test_a_model_that_never_answers_is_a_typed_error() -> None:
+    """H-LLM-02"""
+    turns, _, audit, _ = turns_of(None)
+    with pytest.raises(LimitError, match="no answer"):
+        turn(turns)
+    assert EventKind.MODEL_FAILED in audit.kinds()
+
+
+def test_a_provider_error_is_kept_as_the_reason() -> None:
+    turns, *_ = turns_of(ProviderError("503", "wait"))
+    with pytest.raises(ProviderError):
+        turn(turns)
+    assert isinstance(turns.error, ProviderError)
