@@ -1,0 +1,101 @@
+"""`agentd COMMAND`: one command from its arguments to its exit status.
+
+Invariant: every ending has an exit status of `ExitCode`, and every error a message; a traceback is a defect. The module
+of a command is imported when the command runs, so that none pays for another.
+"""
+
+import signal
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+
+from aaos.cli.output import Output, standard_output
+from aaos.cli.parser import parse
+from aaos.core.errors import AaosError, ExitCode
+
+Command = Callable[[Namespace, Output], ExitCode]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status of the process."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    output = standard_output(is_json="--json" in words)
+    try:
+        args = parse(words)
+        return command(args.command)(args, output)
+    except AaosError as error:
+        return _failed(output, error)
+    except KeyboardInterrupt:
+        return ExitCode.CANCELLED
+    except BrokenPipeError:
+        return _reader_is_gone()
+
+
+def command(name: str) -> Command:
+    """The function that does a command, imported now."""
+    match name:
+        case "run":
+            from aaos.cli.serve import run
+
+            return run
+        case "submit":
+            from aaos.cli.submit import submit
+
+            return submit
+        case "list":
+            from aaos.cli.runs import list_runs
+
+            return list_runs
+        case "status":
+            from aaos.cli.runs import status
+
+            return status
+        case "stop":
+            from aaos.cli.runs import stop
+
+            return stop
+        case "logs":
+            from aaos.cli.runs import logs
+
+            return logs
+        case "roles":
+            from aaos.cli.machine import roles
+
+            return roles
+        case "tools":
+            from aaos.cli.machine import tools
+
+            return tools
+        case "attest":
+            from aaos.cli.machine import attest
+
+            return attest
+        case "doctor":
+            from aaos.cli.machine import doctor
+
+            return doctor
+        case "version":
+            from aaos.cli.machine import version
+
+            return version
+        case _:
+            raise AssertionError(f"the parser knows a command {name!r} that nothing does")
+
+
+def _failed(output: Output, error: AaosError) -> int:
+    try:
+        output.error(error)
+    except BrokenPipeError:
+        return _reader_is_gone()
+    return error.exit_code
+
+
+def _reader_is_gone() -> int:
+    """As a filter ends when nobody reads it any more: by SIGPIPE, without a word."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    signal.raise_signal(signal.SIGPIPE)
+    return ExitCode.INTERNAL
+
+
+if __name__ == "__main__":
+    sys.exit(main())

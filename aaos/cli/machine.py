@@ -1,0 +1,83 @@
+"""`agentd roles`, `tools`, `attest`, `doctor` and `version`: what there is, and whether the wall stands.
+
+Invariant: a finding that is not ok shows in the exit status, a layer that the daemon does without on the screen.
+"""
+
+from argparse import Namespace
+
+from aaos import __version__
+from aaos.cli import answers, tables
+from aaos.cli.client import Client
+from aaos.cli.output import Output
+from aaos.cli.serve import become_daemon
+from aaos.core.errors import ExitCode, UnreachableError
+
+
+def roles(args: Namespace, output: Output) -> ExitCode:
+    """The roles, and role files that were refused."""
+    found = _ask(args, "roles")
+    listed, refused = answers.rows(found, "roles"), answers.rows(found, "refused")
+    return _listed(output, (*listed, *refused), lines=tables.role_lines(listed, refused))
+
+
+def tools(args: Namespace, output: Output) -> ExitCode:
+    """The tools."""
+    listed = answers.rows(_ask(args, "tools"), "tools")
+    return _listed(output, listed, lines=tables.tool_lines(listed))
+
+
+def attest(args: Namespace, output: Output) -> ExitCode:
+    """Live workers, verified anew from outside; the daemon refuses when a layer of the policy does not hold."""
+    kind = "run" if args.id.startswith("r") else "agent"
+    with Client(args.socket) as client:
+        found = answers.rows(answers.document(client.call("attest", {kind: args.id})), "attestations")
+    lines = [line for attestation in found for line in (*tables.attestation_lines(attestation), "")]
+    return _listed(output, found, lines=lines[:-1] or ["no live agent in this run"])
+
+
+def doctor(args: Namespace, output: Output) -> ExitCode:
+    """Findings of the daemon; without one, the same checks by a process of its own, which replaces this one."""
+    try:
+        found = answers.rows(_ask(args, "doctor"), "findings")
+    except UnreachableError as error:
+        output.hint(f"{error.message}; checking without it")
+        flags = ["--json"] if output.is_json else []
+        become_daemon("doctor", *flags)
+    _listed(output, found, lines=tables.finding_lines(found))
+    return ExitCode.OK if all(finding.get("ok") for finding in found) else ExitCode.UNCONFINED
+
+
+def version(args: Namespace, output: Output) -> ExitCode:
+    """This program's version, and the daemon's when one answers."""
+    try:
+        daemon = _ask(args, "version")
+    except UnreachableError as error:
+        daemon = {}
+        reason = error.message
+    if output.is_json:
+        output.document({"client": __version__, "daemon": dict(daemon) or None})
+        return ExitCode.OK
+    output.line(f"agentd {__version__}")
+    if not daemon:
+        output.line(f"daemon: none ({reason})")
+        return ExitCode.OK
+    about = f"ABI {answers.text(daemon, 'abi')}, uid {answers.text(daemon, 'uid')}"
+    output.line(f"daemon: {answers.text(daemon, 'version')}, {about}")
+    if missing := answers.texts(daemon, "missing_layers"):
+        output.line(f"! this agentd runs without {', '.join(missing)}: its operator chose so")
+    return ExitCode.OK
+
+
+def _ask(args: Namespace, method: str) -> answers.Document:
+    with Client(args.socket) as client:
+        return answers.document(client.call(method, {}))
+
+
+def _listed(output: Output, documents: tuple[answers.Document, ...], *, lines: list[str]) -> ExitCode:
+    if output.is_json:
+        for document in documents:
+            output.document(document)
+    else:
+        for line in lines:
+            output.line(line)
+    return ExitCode.OK

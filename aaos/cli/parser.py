@@ -1,0 +1,129 @@
+"""The commands and their arguments; a wrong one is an error with the nearest right one.
+
+Invariant: what is parsed is complete: no command asks for a default elsewhere. It must not open anything, nor print
+anything but `--help`.
+"""
+
+import argparse
+import os
+from collections.abc import Sequence
+from typing import NoReturn
+
+from aaos.cli.client import DEFAULT_SOCKET
+from aaos.core.errors import InputError
+from aaos.core.text import nearest, quoted
+
+COMMANDS = {
+    "run": "start the daemon in the foreground",
+    "submit": "give a goal and watch it being carried out",
+    "list": "show the newest runs",
+    "status": "show one run, its subtasks and its agents",
+    "stop": "stop a run",
+    "logs": "show what happened in a run",
+    "roles": "show the roles that agents can have",
+    "tools": "show the tools that agents can be granted",
+    "attest": "show what confines a live agent, verified anew",
+    "doctor": "check this machine",
+    "version": "show the versions of this program and of the daemon",
+}
+EPILOG = "Ids may be shortened as long as they are unique. Exit codes: see agentd(1)."
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises instead of leaving the process."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(message, f"{self.prog} --help")
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """`command` and what belongs to it. Raises InputError; `--help` prints and leaves."""
+    _check_command(arguments)
+    args, unknown = _parser().parse_known_args(arguments)
+    if unknown:
+        raise InputError(f"{args.command}: no argument {quoted(unknown[0])}", f"agentd {args.command} --help")
+    return args
+
+
+def absolute(path: str) -> str:
+    """`path` as the daemon needs it, which has another working directory; not resolved, so links stay visible."""
+    return path if path.startswith("/") else os.path.join(os.getcwd(), path)
+
+
+def _check_command(arguments: Sequence[str]) -> None:
+    """argparse would list all commands for a misspelt one; name the nearest instead."""
+    rest = iter(arguments)
+    for argument in rest:
+        if argument == "--socket":
+            next(rest, None)
+        elif not argument.startswith("-"):
+            if argument not in COMMANDS:
+                near = nearest(argument, COMMANDS)
+                raise InputError(f"no command {quoted(argument)}", f"agentd {near or '--help'}")
+            return
+
+
+def _parser() -> _Parser:
+    shared = _Parser(add_help=False, allow_abbrev=False)
+    _add_shared(shared, socket=argparse.SUPPRESS, is_json=argparse.SUPPRESS)  # absent: what stood before the command
+    parser = _Parser(prog="agentd", description="An operating system for AI agents.", epilog=EPILOG, allow_abbrev=False)
+    _add_shared(parser, socket=DEFAULT_SOCKET, is_json=False)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
+    made = {
+        name: commands.add_parser(name, help=about, description=about, parents=[shared], allow_abbrev=False)
+        for name, about in COMMANDS.items()
+    }
+    _run(made["run"])
+    _submit(made["submit"])
+    made["list"].add_argument("-n", "--limit", type=_positive, default=20, metavar="N", help="at most N runs (20)")
+    for name in ("status", "stop"):
+        made[name].add_argument("run", metavar="RUN", help="a run, by an unambiguous beginning of its id")
+    made["logs"].add_argument(
+        "run", metavar="RUN", nargs="?", help="a run; without it, and with -f, all runs (root only)"
+    )
+    made["logs"].add_argument("-f", "--follow", action="store_true", help="go on until the run ends")
+    made["logs"].add_argument("-a", "--all", action="store_true", help="every event with all its fields")
+    made["attest"].add_argument("id", metavar="AGENT|RUN", help="an agent, or a run for all its live agents")
+    return parser
+
+
+def _add_shared(parser: argparse.ArgumentParser, *, socket: str, is_json: bool | str) -> None:
+    parser.add_argument("--socket", metavar="PATH", default=socket, help=f"the daemon's socket ({DEFAULT_SOCKET})")
+    parser.add_argument(
+        "--json", action="store_true", default=is_json, help="answer in JSON, one document on each line"
+    )
+
+
+def _run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", metavar="FILE", help="settings (/etc/aaos/agentd.toml)")
+    parser.add_argument("--state-dir", metavar="DIR", help="where the daemon keeps its state")
+    parser.add_argument(
+        "--without",
+        action="append",
+        default=[],
+        metavar="LAYER",
+        help="do without a layer of the wall; said loudly and recorded as confinement.reduced",
+    )
+
+
+def _submit(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("goal", metavar="GOAL", help="what is to be done, in words; paths in it are granted")
+    for name, about in (("read", "reading"), ("write", "writing")):
+        parser.add_argument(
+            f"--{name}",
+            action="append",
+            default=[],
+            metavar="PATH",
+            help=f"grant {about} PATH; a directory with all in it",
+        )
+    parser.add_argument("--tool", action="append", default=[], metavar="NAME", help="grant a tool by name")
+    parser.add_argument("--program", metavar="FILE", help="run this Python file as the agent, in a worker")
+    parser.add_argument("--role", metavar="NAME", help="give the work to agents of this role, in place of analyzer")
+    parser.add_argument("--wall", type=_positive, metavar="SECONDS", help="stop the run after this time")
+    parser.add_argument("--detach", action="store_true", help="print the run's id and return")
+
+
+def _positive(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text[:12]) <= 30 * 86_400):
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is not a whole number from 1 to {30 * 86_400}")
+    return int(text)

@@ -1,0 +1,210 @@
+"""Events as the lines that an operator reads while a run is under way. Pure.
+
+Invariant: every kind of event has a line, if only the generic one; a refusal always shows what would allow it. Text is
+data here: `output` makes it harmless.
+"""
+
+import time
+from collections.abc import Callable
+
+from aaos.cli.answers import Document, Event, number, text, texts
+
+RESOURCES = ("path", "resource", "paths", "pattern")
+QUIET = frozenset(
+    {
+        "agent.checkpoint",
+        "agent.finished",
+        "agent.starting",
+        "agent.stopped",
+        "model.answered",
+        "model.requested",
+        "run.cancelled",
+        "run.completed",
+        "run.envelope",
+        "run.failed",
+        "run.started",
+        "subtask.completed",
+        "subtask.started",
+        "token.granted",
+        "tool.permitted",
+    }
+)  # the stream leaves these out: their sense is in the echo before, in the lines of tools, or in the result
+
+
+def stream_lines(event: Event) -> list[str]:
+    """What the live stream shows of an event; nothing for what is said elsewhere."""
+    shown = SHOWN.get(event.kind)
+    if shown is not None:
+        return shown(event)
+    return [] if event.kind in QUIET else _notice(event)
+
+
+def log_lines(event: Event) -> list[str]:
+    """Every event on one line with its time, kind and all fields."""
+    who = " ".join(part for part in (event.subtask, event.agent) if part)
+    fields = " ".join(f"{name}={_plain(event.fields, name)}" for name in event.fields)
+    parts = (clock(event.time_s), event.kind.ljust(18), who, fields)
+    return ["  ".join(part for part in parts if part)]
+
+
+def plan_lines(plan: Document, subtasks: tuple[Document, ...]) -> list[str]:
+    """The plan before the start: one line for each subtask, with what it waits for."""
+    lines = [f"plan: {text(plan, 'shape')}, {_count(len(subtasks), 'subtask')}"]
+    for subtask in subtasks:
+        inputs = texts(subtask, "inputs")
+        after = f"  after {', '.join(inputs)}" if inputs else ""
+        lines.append(f"  {text(subtask, 'id')}  {text(subtask, 'role')}{after}")
+    return lines
+
+
+def end_line(run: Document) -> str:
+    """How the run ended and how long it took."""
+    span_s = number(run, "finished_s") - number(run, "created_s")
+    took = f" in {duration(span_s * 1_000)}" if span_s > 0 else ""
+    return f"{text(run, 'run')} {text(run, 'state')}{took}"
+
+
+def file_line(fields: Document) -> str:
+    """A file that agentd itself published: where it lies, how large it is, what it holds."""
+    digest = text(fields, "sha256") or text(fields, "digest")
+    told = f"  {size(number(fields, 'size_bytes'))}" if "size_bytes" in fields else ""
+    mark = f"  sha256 {digest[:16]}" if digest else ""
+    return f"wrote {_resource(fields)}{told}{mark}"
+
+
+def error_lines(error: Document) -> list[str]:
+    """What went wrong and what to type next."""
+    lines = [f"agentd: {text(error, 'message')}"]
+    if remedy := text(error, "remedy"):
+        lines.append(f"  try: {remedy}")
+    return lines
+
+
+def duration(milliseconds: float) -> str:
+    """`0.4 ms`, `120 ms`, `3.2 s`."""
+    if milliseconds < 10:
+        return f"{milliseconds:.1f} ms"
+    return f"{milliseconds:.0f} ms" if milliseconds < 1_000 else f"{milliseconds / 1_000:.1f} s"
+
+
+def size(count: float) -> str:
+    """`312 bytes`, `12.5 KiB`."""
+    for unit in ("bytes", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} GiB"
+
+
+def clock(time_s: float) -> str:
+    """UTC time of day in milliseconds."""
+    return f"{time.strftime('%H:%M:%S', time.gmtime(time_s))}.{int(time_s * 1000) % 1000:03d}"
+
+
+def _tool_done(event: Event) -> list[str]:
+    return [_tool_line(event, "failed: " + _message(event) if event.kind == "tool.failed" else "")]
+
+
+def _tool_denied(event: Event) -> list[str]:
+    lines = [_tool_line(event, f"refused: {_message(event)}")]
+    if remedy := text(event.fields, "remedy"):
+        lines.append(f"         {remedy}")
+    return lines
+
+
+def _tool_line(event: Event, outcome: str) -> str:
+    """`[worker] s1 file_read /x  0.4 ms`"""
+    call = " ".join(part for part in (text(event.fields, "tool"), _resource(event.fields)) if part)
+    took = duration(number(event.fields, "duration_ms")) if "duration_ms" in event.fields else ""
+    rest = "  ".join(part for part in (call, took, outcome) if part)
+    return _tagged(event, rest, tag=text(event.fields, "route") or "worker")
+
+
+def _confined(event: Event) -> list[str]:
+    fields = event.fields
+    took = f" in {duration(number(fields, 'duration_ms'))}" if "duration_ms" in fields else ""
+    layers, missing = _names(fields, "layers"), _names(fields, "missing")
+    without = f", WITHOUT {', '.join(missing)}" if missing else ""
+    return [_tagged(event, f"confined{took}: {_count(len(layers), 'layer')} verified{without}", tag="worker")]
+
+
+def _attested(event: Event) -> list[str]:
+    return [_tagged(event, "attested anew from outside", tag="worker")]
+
+
+def _written(event: Event) -> list[str]:
+    return [_tagged(event, file_line(event.fields), tag="broker")]
+
+
+def _log(event: Event) -> list[str]:
+    return [_tagged(event, f"says: {_message(event)}", tag="worker")]
+
+
+def _submitted(event: Event) -> list[str]:
+    return [f"{event.run}: {text(event.fields, 'goal')}"]
+
+
+def _planned(event: Event) -> list[str]:
+    count = text(event.fields, "subtasks")
+    noun = "subtask" if count == "1" else "subtasks"
+    return [f"planned: {text(event.fields, 'shape')}{f', {count} {noun}' if count else ''}"]
+
+
+def _reduced(event: Event) -> list[str]:
+    names = _names(event.fields, "layers") or _names(event.fields, "layer") or _names(event.fields, "missing")
+    return [f"! this agentd runs without {', '.join(names) or 'a layer of the wall'}: its operator chose so"]
+
+
+def _notice(event: Event) -> list[str]:
+    """What an operator should see although it has no line of its own."""
+    lines = [_tagged(event, f"{event.kind}: {_message(event) or _rest(event.fields)}", tag="!")]
+    if remedy := text(event.fields, "remedy"):
+        lines.append(f"  try: {remedy}")
+    return lines
+
+
+def _tagged(event: Event, rest: str, *, tag: str) -> str:
+    head = tag if tag == "!" else f"[{tag}]"
+    return " ".join(part for part in (head, event.subtask, rest) if part)
+
+
+def _resource(fields: Document) -> str:
+    return next((found for name in RESOURCES if (found := _plain(fields, name))), "")
+
+
+def _message(event: Event) -> str:
+    return text(event.fields, "message") or text(event.fields, "reason")
+
+
+def _rest(fields: Document) -> str:
+    return " ".join(f"{name}={_plain(fields, name)}" for name in fields if name not in ("message", "remedy"))
+
+
+def _plain(fields: Document, name: str) -> str:
+    value = fields.get(name)
+    if isinstance(value, list):
+        return ", ".join(str(item) for item in value)
+    return f"{value:g}" if isinstance(value, float) else "" if value is None else str(value)
+
+
+def _names(fields: Document, name: str) -> list[str]:
+    """A list of names, which event fields carry as one text."""
+    return [part for part in _plain(fields, name).replace(",", " ").split() if part]
+
+
+def _count(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+SHOWN: dict[str, Callable[[Event], list[str]]] = {
+    "agent.confined": _confined,
+    "agent.log": _log,
+    "attested": _attested,
+    "confinement.reduced": _reduced,
+    "file.written": _written,
+    "run.planned": _planned,
+    "run.submitted": _submitted,
+    "tool.denied": _tool_denied,
+    "tool.done": _tool_done,
+    "tool.failed": _tool_done,
+}

@@ -1,0 +1,77 @@
+"""`agentd list`, `status`, `stop` and `logs`: what became of goals.
+
+Invariant: nothing here changes a run but `stop`. It must not know how an answer is shown: `tables` and `render` do.
+"""
+
+import time
+from argparse import Namespace
+
+from aaos.cli import answers, tables
+from aaos.cli.client import Client
+from aaos.cli.follow import Follower
+from aaos.cli.output import Output
+from aaos.core import rpc
+from aaos.core.errors import ExitCode, InputError
+
+PAGE = 1_000
+
+
+def list_runs(args: Namespace, output: Output) -> ExitCode:
+    """The newest runs, the operator's own; root sees all."""
+    with Client(args.socket) as client:
+        found = answers.document(client.call("list", {"limit": args.limit}))
+    runs = answers.rows(found, "runs")
+    if output.is_json:
+        for run in runs:
+            output.document(run)
+        return ExitCode.OK
+    for line in tables.run_lines(runs, now_s=time.time()):
+        output.line(line)
+    return ExitCode.OK
+
+
+def status(args: Namespace, output: Output) -> ExitCode:
+    """One run; its answer at the end when it has one."""
+    with Client(args.socket) as client:
+        run = answers.document(client.call("status", {"run": args.run}))
+    if output.is_json:
+        output.document(run)
+        return ExitCode.OK
+    for line in tables.status_lines(run, now_s=time.time()):
+        output.line(line)
+    if answer := answers.text(run, "result"):
+        output.line("")
+        output.quote(answer)
+    return ExitCode.OK
+
+
+def stop(args: Namespace, output: Output) -> ExitCode:
+    """End a run; one that has ended already is an answer too."""
+    with Client(args.socket) as client:
+        stopped = answers.document(client.call("stop", {"run": args.run}))
+    if output.is_json:
+        output.document(stopped)
+    else:
+        output.line(f"{answers.text(stopped, 'run') or args.run} {answers.text(stopped, 'state') or 'stopping'}")
+    return ExitCode.OK
+
+
+def logs(args: Namespace, output: Output) -> ExitCode:
+    """The events of a run, in order; with `--follow` until it ends; without a run, those of all."""
+    follower = Follower(args.socket, output, shows_all=args.all)
+    if args.run is None:
+        if not args.follow:
+            raise InputError("logs: which run?", "agentd logs RUN, or `agentd logs -f` for all of them")
+        return follower.follow_all()
+    if args.follow:
+        return follower.follow(args.run)
+    after_seq = 0
+    with Client(args.socket) as client:
+        while True:
+            params: dict[str, rpc.Json] = {"run": args.run, "after_seq": after_seq, "limit": PAGE}
+            events = answers.rows(answers.document(client.call("logs", params)), "events")
+            for event in events:
+                follower.show(event)
+            if len(events) < PAGE:
+                return ExitCode.OK
+            after_seq = answers.event(events[-1]).seq

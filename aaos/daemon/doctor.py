@@ -1,0 +1,84 @@
+"""What is well with this machine and this daemon, and what is not, each with its remedy. Blocking: call it in a thread.
+
+Invariant: every finding that is not ok says what to type. It must change nothing.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from aaos.core.config import Settings
+from aaos.core.rolefile import RoleSet
+from aaos.core.rpc import Json
+from aaos.daemon.listen import group_id
+from aaos.sandbox.probe import Finding as ProbeFinding
+
+MIN_FREE_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at; `remedy` is empty when all is well."""
+
+    name: str
+    is_ok: bool
+    detail: str
+    remedy: str = ""
+
+    def view(self) -> dict[str, Json]:
+        """As the operator's socket shows it."""
+        return {"name": self.name, "ok": self.is_ok, "detail": self.detail, "remedy": self.remedy}
+
+
+class Doctor:
+    """Looks at the machine. `probe` gives the findings on the layers of the wall, `notes` what start-up has found."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        roles: RoleSet,
+        *,
+        state_dir: Path,
+        probe: Callable[[], Sequence[ProbeFinding]],
+        notes: Sequence[str] = (),
+    ) -> None:
+        self._settings = settings
+        self._roles = roles
+        self._state_dir = state_dir
+        self._probe = probe
+        self._notes = tuple(notes)
+
+    def examine(self) -> tuple[Finding, ...]:
+        """All findings, the wall first."""
+        return (
+            *(Finding(one.name, one.ok, one.detail, "" if one.ok else one.remedy) for one in self._probe()),
+            disk(self._state_dir, shutil.disk_usage(self._state_dir).free),
+            self._group(),
+            *self._role_findings(),
+            *(Finding("state", False, note, f"look at {self._state_dir}") for note in self._notes),
+        )
+
+    def _group(self) -> Finding:
+        name = self._settings.daemon.socket_group
+        if group_id(name) is not None:
+            return Finding("group", True, f"members of {name} may submit")
+        return Finding("group", True, f"there is no group {name}: only uid {os.geteuid()} and root may submit")
+
+    def _role_findings(self) -> tuple[Finding, ...]:
+        if not self._roles.roles:
+            places = ", ".join(map(str, self._settings.roles.dirs))
+            return (
+                Finding("roles", False, f"no role in {places}", "reinstall aaos, or name their place in roles.dirs"),
+            )
+        known = Finding("roles", True, f"{len(self._roles.roles)} roles: {', '.join(self._roles.roles)}")
+        return (known, *(Finding("roles", False, error.message, error.remedy) for error in self._roles.refused))
+
+
+def disk(path: Path, free_bytes: int) -> Finding:
+    """Whether the state has room to grow."""
+    detail = f"{free_bytes // 2**20} MiB free at {path}"
+    if free_bytes >= MIN_FREE_BYTES:
+        return Finding("disk", True, detail)
+    return Finding("disk", False, detail, f"free space: du -xh {path} | sort -h | tail")

@@ -1,0 +1,135 @@
+"""What the operator named becomes the envelope's capabilities: flags, and the paths in the goal's own words (CAP-0).
+
+Invariant: a path means what it leads to for the submitter, found with the submitter's rights and never the daemon's;
+what is granted is exactly what was named. Blocking: file systems may be slow, call it in a thread.
+"""
+
+import os
+import shlex
+import stat
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from aaos.broker.faults import fault
+from aaos.broker.roots import resolve
+from aaos.core.capability import Capability, Kind, path_resource
+from aaos.core.envelope import Submitter
+from aaos.core.errors import InputError, ToolError
+from aaos.core.paths import normalise
+from aaos.core.text import quoted, suggestion
+from worker.wall.syscalls import acting_as
+
+_TREE = "/**"
+_WILD = "*?["
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A path of the operator as it was found: `path` is where it leads, with all links followed."""
+
+    path: str
+    exists: bool
+    is_dir: bool
+    as_owner: bool
+
+
+class Paths:
+    """Looks at paths as one submitter."""
+
+    def __init__(self, submitter: Submitter, *, cwd: str) -> None:
+        self._submitter = submitter
+        self._cwd = cwd
+        self._found: dict[str, Named] = {}
+
+    def find(self, path: str) -> Named:
+        """What `path` leads to; the last name need not exist. Raises InputError, DeniedError."""
+        absolute = normalise(path, self._cwd)
+        found = self._found.get(absolute)
+        if found is None:
+            found = self._found[absolute] = self._look(absolute)
+        return found
+
+    def existing(self, path: str) -> Named:
+        """As `find`, for what is to be read. Raises InputError when nothing is there."""
+        named = self.find(path)
+        if not named.exists:
+            raise InputError(f"{quoted(named.path)} does not exist", _look_remedy(named.path))
+        return named
+
+    def capability(self, kind: Kind, flag: str) -> Capability:
+        """The grant of a `--read` or `--write` flag: a file, a directory with all below it, or a pattern of these.
+
+        Raises InputError: it names the flag's value.
+        """
+        if flag.endswith(_TREE) and not any(char in flag.removesuffix(_TREE) for char in _WILD):
+            named = self.find(flag.removesuffix(_TREE) or "/")
+            if not named.is_dir:
+                raise InputError(f"{quoted(named.path)} is not a directory", f"name the file itself: {named.path}")
+            return granted(kind, named)
+        if any(char in flag for char in _WILD):
+            return self._pattern(kind, flag)
+        return granted(kind, self.existing(flag) if kind is Kind.FILE_READ else self.find(flag))
+
+    def _pattern(self, kind: Kind, flag: str) -> Capability:
+        """A pattern keeps its wildcards; the literal directory before them is followed."""
+        asked = Capability(kind, normalise(flag, self._cwd))
+        above = self.find(asked.root)
+        rest = asked.resource.removeprefix(path_resource(asked.root).rstrip("/"))
+        return Capability(kind, f"{path_resource(above.path).rstrip('/')}{rest}")
+
+    def _look(self, absolute: str) -> Named:
+        try:
+            path = resolve(absolute, self._submitter, act=acting_as)
+            status = self._status(path)
+        except ToolError as error:
+            raise InputError(error.message, _look_remedy(absolute)) from error
+        if status is None:
+            return Named(path, exists=False, is_dir=False, as_owner=False)
+        is_dir = stat.S_ISDIR(status.st_mode)
+        return Named(path, exists=True, is_dir=is_dir, as_owner=_needs_owner(status, self._submitter))
+
+    def _status(self, path: str) -> os.stat_result | None:
+        with self._rights():
+            try:
+                return os.stat(path, follow_symlinks=False)
+            except FileNotFoundError:
+                return None
+            except OSError as error:
+                raise fault(error, path) from error
+
+    def _rights(self) -> AbstractContextManager[None]:
+        return acting_as(self._submitter.uid, self._submitter.gid, self._submitter.groups)
+
+
+def _look_remedy(path: str) -> str:
+    return f"look what is there: ls -l {shlex.quote(os.path.dirname(path))}"
+
+
+def granted(kind: Kind, named: Named) -> Capability:
+    """The capability for exactly what was found."""
+    resource = path_resource(named.path, is_dir=named.is_dir)
+    return Capability(kind, resource, as_owner=named.as_owner and kind is Kind.FILE_READ)
+
+
+def tool_capabilities(names: Iterable[str], known: Mapping[str, object]) -> tuple[Capability, ...]:
+    """The grants of tools. Raises InputError with the nearest name."""
+    found: list[Capability] = []
+    for name in names:
+        if name not in known:
+            raise InputError(f"there is no tool {quoted(name)}", suggestion(name, known))
+        found.append(Capability(Kind.TOOL, name))
+    return tuple(found)
+
+
+def _needs_owner(status: os.stat_result, submitter: Submitter) -> bool:
+    """Whether it is read as its owner: a file that the submitter named and owns (others may not even reach it), or a
+    directory of the submitter that others cannot read.
+
+    A private directory of root is never opened up as a whole: root names the files.
+    """
+    if status.st_uid != submitter.uid:
+        return False
+    if stat.S_ISDIR(status.st_mode):
+        return submitter.uid != 0 and not (status.st_mode & stat.S_IROTH and status.st_mode & stat.S_IXOTH)
+    return True

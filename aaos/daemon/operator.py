@@ -1,0 +1,248 @@
+"""What an operator can ask: one table of methods, each with the access it needs; nothing is answered beside it.
+
+Invariant: a method without a row does not exist; a peer without the row's access is refused before its params are read;
+runs and agents of other uids do not exist for anybody but root. It asks the rooms below and decides nothing of its own.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from aaos import __version__
+from aaos.agent.registry import LiveAgent, Registry
+from aaos.core import rpc
+from aaos.core.errors import ConfinementError, DeniedError, InputError, NotFoundError, StorageError
+from aaos.core.events import Event, EventKind, Recorded
+from aaos.core.ids import RunId
+from aaos.core.layers import Layer
+from aaos.core.rolefile import RoleSet
+from aaos.core.text import suggestion
+from aaos.daemon import views
+from aaos.daemon.connection import Send
+from aaos.daemon.doctor import Doctor
+from aaos.daemon.params import (
+    AttestParams,
+    ListParams,
+    LogsParams,
+    NoParams,
+    Params,
+    RunParams,
+    SubmitParams,
+    TailParams,
+    WatchParams,
+    read_params,
+)
+from aaos.daemon.peers import Access, AccessRule, Peer, own_uid
+from aaos.daemon.runs import LiveRuns
+from aaos.daemon.submission import Submissions
+from aaos.store.audit import Audit
+from aaos.store.plans import plan_from_json
+from aaos.store.runs import RunRow, Runs
+from aaos.store.subscription import Subscription
+from aaos.tools.catalog import CATALOG
+from worker import abi
+
+_ENDS = frozenset({EventKind.RUN_COMPLETED, EventKind.RUN_FAILED, EventKind.RUN_CANCELLED})
+_PAGE = 256
+_LOOK_S = 1.0
+
+P = TypeVar("P", bound=Params)
+
+
+@dataclass(frozen=True, slots=True)
+class Method(Generic[P]):
+    """A row of the table."""
+
+    access: Access
+    params: type[P]
+    run: Callable[[Peer, P, Send], Awaitable[rpc.Json]]
+    is_stream: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """What the methods ask."""
+
+    runs: Runs
+    audit: Audit
+    live: LiveRuns
+    agents: Registry
+    submissions: Submissions
+    roles: RoleSet
+    doctor: Doctor
+    missing_layers: frozenset[Layer]
+    started_seq: int  # of this daemon's first event
+
+
+class Operator:
+    """Implements `connection.Dispatch`."""
+
+    def __init__(self, rooms: Rooms, *, rule: AccessRule) -> None:
+        self._rooms = rooms
+        self._rule = rule
+        # Any: each row pairs its own params with the method that takes them
+        self.methods: Mapping[str, Method[Any]] = {  # Any: see above
+            "submit": Method(Access.SUBMIT, SubmitParams, self._submit),
+            "stop": Method(Access.SUBMIT, RunParams, self._stop),
+            "watch": Method(Access.READ, WatchParams, self._watch, is_stream=True),
+            "tail": Method(Access.ADMIN, TailParams, self._tail, is_stream=True),
+            "list": Method(Access.READ, ListParams, self._list),
+            "status": Method(Access.READ, RunParams, self._status),
+            "logs": Method(Access.READ, LogsParams, self._logs),
+            "roles": Method(Access.READ, NoParams, self._roles),
+            "tools": Method(Access.READ, NoParams, self._tools),
+            "attest": Method(Access.READ, AttestParams, self._attest),
+            "doctor": Method(Access.READ, NoParams, self._doctor),
+            "version": Method(Access.READ, NoParams, self._version),
+        }
+
+    def is_stream(self, method: str) -> bool:
+        """Whether the method's answer comes at the end of a stream."""
+        found = self.methods.get(method)
+        return found is not None and found.is_stream
+
+    async def call(self, peer: Peer, request: rpc.Request, send: Send) -> rpc.Json:
+        """Raises RpcError for an unknown method, AaosError for whatever else is wrong with the request."""
+        method = self.methods.get(request.method)
+        if method is None:
+            hint = suggestion(request.method, self.methods)
+            raise rpc.RpcError(
+                rpc.METHOD_NOT_FOUND, f"no method {request.method[:80]!a}: {hint}", request_id=request.id
+            )
+        if method.access not in self._rule.of(peer):
+            remedy = f"run it as root: sudo agentd {request.method}"
+            raise DeniedError(f"{request.method} needs {method.access} access, which uid {peer.uid} has not", remedy)
+        return await method.run(peer, read_params(method.params, request.params, request.method), send)
+
+    # --- runs -----------------------------------------------------------------------------------------------------
+
+    async def _submit(self, peer: Peer, params: SubmitParams, send: Send) -> rpc.Json:  # noqa: ARG002  # a row's shape
+        submitted = await self._rooms.submissions.submit(peer, params)
+        return {
+            "run": submitted.run,
+            "envelope": list(submitted.envelope.lines()),
+            "plan": views.plan_view(submitted.plan),
+        }
+
+    async def _stop(self, peer: Peer, params: RunParams, send: Send) -> rpc.Json:  # noqa: ARG002  # a row's shape
+        run = self._find(peer, params.run)
+        await self._rooms.live.stop(run.id)
+        return {"run": run.id, "state": self._rooms.runs.get(run.id).state.value}
+
+    async def _list(self, peer: Peer, params: ListParams, send: Send) -> rpc.Json:  # noqa: ARG002  # a row's shape
+        rows = self._rooms.runs.list(None if peer.uid == 0 else peer.uid, params.limit)
+        return {"runs": [views.run_view(row, is_whole=False) for row in rows]}
+
+    async def _status(self, peer: Peer, params: RunParams, send: Send) -> rpc.Json:  # noqa: ARG002  # a row's shape
+        return self._status_of(self._find(peer, params.run).id)
+
+    async def _logs(self, peer: Peer, params: LogsParams, send: Send) -> rpc.Json:  # noqa: ARG002  # a row's shape
+        run = self._find(peer, params.run)
+        events = self._rooms.audit.query(run.id, params.after_seq, limit=params.limit)
+        return {"events": views.page_view(events)}
+
+    async def _watch(self, peer: Peer, params: WatchParams, send: Send) -> rpc.Json:
+        run = self._find(peer, params.run).id
+        if self._rooms.runs.get(run).state.is_final:
+            await self._replay(run, params.after_seq, send)
+            return self._status_of(run)
+        subscription = self._rooms.audit.subscribe(run, params.after_seq)
+        try:
+            while (recorded := await self._next(run, subscription)) is not None:
+                await send(views.event_view(recorded))
+                if recorded.event.kind in _ENDS:
+                    break
+        finally:
+            subscription.close()
+        return self._status_of(run)
+
+    async def _next(self, run: RunId, subscription: Subscription) -> Recorded | None:
+        """None when the run is over and nothing more comes: on a full disk its last event may not have been written.
+
+        Raises StorageError when its end cannot be written yet.
+        """
+        while True:
+            try:
+                async with asyncio.timeout(_LOOK_S):
+                    return await anext(subscription, None)
+            except TimeoutError:
+                if self._rooms.runs.get(run).state.is_final:
+                    return None
+                if run not in self._rooms.live:
+                    message = f"run {run} has ended, and its end cannot be written"
+                    raise StorageError(message, "free space: see agentd doctor") from None
+
+    async def _replay(self, run: RunId, after_seq: int, send: Send) -> None:
+        while page := self._rooms.audit.query(run, after_seq, limit=_PAGE):
+            for recorded in page:
+                await send(views.event_view(recorded))
+            after_seq = page[-1].seq
+
+    async def _tail(self, peer: Peer, params: TailParams, send: Send) -> rpc.Json:  # noqa: ARG002  # a row's shape
+        after_seq = self._rooms.started_seq if params.after_seq is None else params.after_seq
+        subscription = self._rooms.audit.subscribe(None, after_seq)
+        try:
+            async for recorded in subscription:
+                await send(views.event_view(recorded))
+        finally:
+            subscription.close()
+        return {}
+
+    # --- the machine ----------------------------------------------------------------------------------------------
+
+    async def _roles(self, peer: Peer, params: NoParams, send: Send) -> rpc.Json:  # noqa: ARG002  # a row's shape
+        roles = self._rooms.roles
+        return {
+            "roles": [views.role_view(role) for role in roles.roles.values()],
+            "refused": [views.error_view(error) for error in roles.refused],
+        }
+
+    async def _tools(self, peer: Peer, params: NoParams, send: Send) -> rpc.Json:  # noqa: ARG002  # a row's shape
+        return {"tools": [views.tool_view(tool) for tool in CATALOG.values()]}
+
+    async def _attest(self, peer: Peer, params: AttestParams, send: Send) -> rpc.Json:  # noqa: ARG002  # a row's shape
+        return {"attestations": [self._attest_one(agent) for agent in self._agents(peer, params)]}
+
+    def _attest_one(self, agent: LiveAgent) -> rpc.Json:
+        if agent.session is None:
+            raise NotFoundError(f"agent {agent.agent} has no worker yet", f"try again: agentd attest {agent.agent}")
+        try:
+            attestation = agent.session.attest_again()
+        except ConfinementError as error:
+            self._note(EventKind.AGENT_DRIFTED, agent, error.message)
+            raise
+        self._note(EventKind.ATTESTED, agent, "")
+        return views.attestation_view(attestation)
+
+    def _note(self, kind: EventKind, agent: LiveAgent, message: str) -> None:
+        fields = {"message": message} if message else {}
+        self._rooms.audit.record(Event(kind, agent.run, agent.subtask, agent.agent, fields))
+
+    def _agents(self, peer: Peer, params: AttestParams) -> tuple[LiveAgent, ...]:
+        match params.agent, params.run:
+            case str(agent), None:
+                return (self._rooms.agents.find(agent, uid=peer.uid),)
+            case None, str(run):
+                return self._rooms.agents.of_run(self._find(peer, run).id)
+            case _:
+                raise InputError("attest: name an agent or a run", "agentd attest AGENT")
+
+    async def _doctor(self, peer: Peer, params: NoParams, send: Send) -> rpc.Json:  # noqa: ARG002  # a row's shape
+        findings = await asyncio.to_thread(self._rooms.doctor.examine)
+        return {"findings": [finding.view() for finding in findings]}
+
+    async def _version(self, peer: Peer, params: NoParams, send: Send) -> rpc.Json:  # noqa: ARG002  # a row's shape
+        missing: list[rpc.Json] = [layer.value for layer in sorted(self._rooms.missing_layers)]
+        return {"version": __version__, "abi": abi.VERSION, "uid": own_uid(), "missing_layers": missing}
+
+    # --- shared ---------------------------------------------------------------------------------------------------
+
+    def _find(self, peer: Peer, prefix: str) -> RunRow:
+        return self._rooms.runs.find(prefix, uid=peer.uid)
+
+    def _status_of(self, run: RunId) -> rpc.Json:
+        row = self._rooms.runs.get(run)
+        plan = plan_from_json(row.plan) if row.plan else None
+        agents = self._rooms.agents.of_run(run)
+        return views.status_view(row, self._rooms.runs.subtasks(run), plan=plan, agents=agents)

@@ -1,0 +1,80 @@
+"""Who is at the other end of an operator connection, and what they may ask.
+
+Invariant: identity is what the kernel says of the connected socket, taken once when it was accepted, never what a
+request says. Pure but for reading the two socket options.
+"""
+
+import errno
+import os
+import socket
+import struct
+from dataclasses import dataclass
+from enum import StrEnum
+
+from aaos.core.envelope import Submitter
+from aaos.core.ids import Gid, Uid
+
+_UCRED = struct.Struct("3i")
+_SO_PEERGROUPS = 59  # asm-generic/socket.h; unix(7) names it since Linux 4.13
+_GROUPS_BYTES = 1024  # the most that Python's getsockopt takes: 256 groups
+
+
+class Access(StrEnum):
+    """What a method asks of a peer; a peer has a set of them."""
+
+    READ = "read"
+    SUBMIT = "submit"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A connected client. `pid` is for the record only: it may be reused."""
+
+    uid: Uid
+    gid: Gid
+    groups: tuple[int, ...]
+    pid: int
+
+    @property
+    def submitter(self) -> Submitter:
+        """The rights with which this peer's paths are opened."""
+        return Submitter(uid=self.uid, gid=self.gid, groups=self.groups)
+
+
+@dataclass(frozen=True, slots=True)
+class AccessRule:
+    """Who may speak: root always, the socket's group when there is one, the daemon's own uid on a private socket."""
+
+    group: Gid | None
+    own_uid: Uid | None
+
+    def of(self, peer: Peer) -> frozenset[Access]:
+        """What `peer` may ask; empty for strangers."""
+        if peer.uid == 0 or peer.uid == self.own_uid:
+            return frozenset(Access)
+        if self.group is not None and (peer.gid == self.group or self.group in peer.groups):
+            return frozenset({Access.READ, Access.SUBMIT})
+        return frozenset()
+
+
+def peer_of(sock: socket.socket) -> Peer:
+    """The credentials of the process that connected. Raises OSError. Source: unix(7), SO_PEERCRED and SO_PEERGROUPS."""
+    pid, uid, gid = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+    return Peer(uid=Uid(uid), gid=Gid(gid), groups=_groups(sock), pid=pid)
+
+
+def _groups(sock: socket.socket) -> tuple[int, ...]:
+    """The supplementary groups; none for a user of more than 256, who so has less rights here, never more."""
+    try:
+        raw = sock.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _GROUPS_BYTES)
+    except OSError as error:
+        if error.errno == errno.ERANGE:
+            return ()
+        raise
+    return struct.unpack(f"{len(raw) // 4}I", raw)
+
+
+def own_uid() -> Uid:
+    """The uid that this daemon runs as."""
+    return Uid(os.geteuid())

@@ -1,0 +1,200 @@
+"""A goal becomes a run: what it may touch is found and echoed, its plan is made, both are committed, then it starts.
+
+Invariant: nothing starts that is not committed, and nothing is granted that the operator did not name; a goal that is
+refused leaves an event and nothing else. It must not open a path with the daemon's own rights.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from aaos.agent.pace import Bucket, Pace
+from aaos.agent.registry import Registry
+from aaos.agent.runner import run_holder
+from aaos.core.capability import Capability, Kind
+from aaos.core.config import LimitSettings
+from aaos.core.envelope import Envelope, Limits
+from aaos.core.errors import AaosError, BusyError, InputError
+from aaos.core.events import Event, EventKind, Scalar
+from aaos.core.graph import Plan, RunState
+from aaos.core.ids import RoleName, RunId, Uid, new_run_id
+from aaos.core.rolefile import RoleSet
+from aaos.core.text import clip
+from aaos.core.token import TokenBox
+from aaos.daemon.grants import Paths, granted, tool_capabilities
+from aaos.daemon.params import SubmitParams
+from aaos.daemon.peers import Peer
+from aaos.daemon.runs import LiveRuns
+from aaos.plan.executor import Executor, RunOrder
+from aaos.plan.phrases import parse_goal
+from aaos.plan.planner import PROGRAM, check_within, goal_paths, plan_program
+from aaos.plan.shapes import ANALYZER, Places, build
+from aaos.store.audit import Audit
+from aaos.store.database import Database
+from aaos.store.runs import RunRow, Runs
+from aaos.tools.spec import Tool
+
+PACE = Pace(per_s=20, burst=200)
+_SHOWN_BYTES = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """A run that was accepted and has begun."""
+
+    run: RunId
+    envelope: Envelope
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class _Understood:
+    envelope: Envelope
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What submissions need."""
+
+    database: Database
+    runs: Runs
+    audit: Audit
+    live: LiveRuns
+    agents: Registry
+    tokens: TokenBox
+    executor: Executor
+    roles: RoleSet
+    catalog: Mapping[str, Tool]
+    limits: LimitSettings
+
+
+class Submissions:
+    """Takes goals."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._paces: dict[Uid, Bucket] = {}
+
+    async def submit(self, peer: Peer, params: SubmitParams) -> Submitted:
+        """Raises InputError, DeniedError, BusyError, NotFoundError; the goal is then in the audit as refused."""
+        self._check_pace(peer)
+        try:
+            self._desk.live.check_room(peer.uid)
+            understood = await asyncio.to_thread(self._understand, peer, params)
+            run = self._begin(peer, params, understood)
+        except AaosError as error:
+            fields: dict[str, Scalar] = {"uid": peer.uid, "goal": _shown(params.goal), "code": error.code}
+            fields |= {"message": error.message, "remedy": error.remedy}
+            self._desk.audit.record(Event(EventKind.RUN_REFUSED, fields=fields))
+            raise
+        await self._desk.database.durable()
+        return Submitted(run=run, envelope=understood.envelope, plan=understood.plan)
+
+    def _check_pace(self, peer: Peer) -> None:
+        """Before anything is recorded, so that a flood of goals is no flood of events. Raises BusyError."""
+        now_s = time.monotonic()
+        bucket = self._paces.setdefault(peer.uid, Bucket(PACE, now_s=now_s))
+        if not bucket.take(now_s):
+            raise BusyError(f"uid {peer.uid} submits too fast", f"at most {PACE.per_s:g} goals a second")
+
+    def _understand(self, peer: Peer, params: SubmitParams) -> _Understood:
+        """Pure but for looking at the named paths as the submitter."""
+        paths = Paths(peer.submitter, cwd=params.cwd)
+        envelope = Envelope(
+            submitter=peer.submitter,
+            capabilities=self._capabilities(paths, params),
+            limits=self._limits(params),
+        )
+        return _Understood(envelope=envelope, plan=self._plan(paths, params, envelope))
+
+    def _capabilities(self, paths: Paths, params: SubmitParams) -> tuple[Capability, ...]:
+        """The flags; where no flag of a kind is given, the goal's own words: a flag narrows and never adds to them."""
+        found = [paths.capability(Kind.FILE_READ, flag) for flag in params.read]
+        found += [paths.capability(Kind.FILE_WRITE, flag) for flag in params.write]
+        tools: tuple[str, ...] = tuple(self._desk.catalog)
+        if not _is_program(params):
+            named = goal_paths(params.goal, cwd=params.cwd)
+            reads = () if params.read else named.reads
+            writes = () if params.write else named.writes
+            found += [granted(Kind.FILE_READ, paths.existing(path)) for path in reads]
+            found += [granted(Kind.FILE_WRITE, paths.find(path)) for path in writes]
+            tools = named.tools
+        found += tool_capabilities(params.tool or tools, self._desk.catalog)
+        return tuple(dict.fromkeys(found))
+
+    def _plan(self, paths: Paths, params: SubmitParams, envelope: Envelope) -> Plan:
+        roles, now_s = self._desk.roles, time.time()
+        if _is_program(params):
+            if params.program is None:
+                raise InputError("role program runs a program and none was given", "add it: --program FILE")
+            return plan_program(roles=roles, envelope=envelope, now_s=now_s)
+        places = Places(
+            resolve=lambda path: paths.find(path).path,
+            is_dir=lambda path: paths.find(path).is_dir,
+        )
+        analyzer = RoleName(params.role) if params.role else ANALYZER
+        return check_within(
+            build(parse_goal(params.goal), places, analyzer=analyzer), roles=roles, envelope=envelope, now_s=now_s
+        )
+
+    def _limits(self, params: SubmitParams) -> Limits:
+        settings = self._desk.limits
+        if params.wall_s is not None and params.wall_s > settings.run_wall_s:
+            raise InputError(
+                f"--wall {params.wall_s}: a run may take {settings.run_wall_s} s",
+                "ask for less, or raise limits.run_wall_s in agentd.toml",
+            )
+        return Limits(
+            wall_s=params.wall_s or settings.run_wall_s,
+            subtask_wall_s=settings.subtask_wall_s,
+            max_parallel=settings.max_parallel,
+            max_turns=settings.max_turns,
+            call_timeout_s=settings.call_timeout_s,
+        )
+
+    def _begin(self, peer: Peer, params: SubmitParams, understood: _Understood) -> RunId:
+        """Commits the run with its envelope and plan, then starts it."""
+        desk, run = self._desk, new_run_id()
+        envelope, plan = understood.envelope, understood.plan
+        desk.live.check_room(peer.uid)
+        with desk.database.transaction():
+            desk.runs.create(
+                RunRow(
+                    id=run,
+                    uid=peer.uid,
+                    gid=peer.gid,
+                    goal=params.goal,
+                    envelope=envelope.to_json(),
+                    plan=None,
+                    state=RunState.PENDING,
+                    created_s=time.time(),
+                )
+            )
+            desk.runs.add_plan(run, plan)
+            self._tell(run, EventKind.RUN_SUBMITTED, uid=peer.uid, pid=peer.pid, goal=_shown(params.goal))
+            self._tell(run, EventKind.RUN_ENVELOPE, envelope=_shown("\n".join(envelope.lines())))
+            self._tell(run, EventKind.RUN_PLANNED, shape=plan.shape, subtasks=len(plan.subtasks))
+        program = params.program.encode() if params.program is not None else None
+        order = RunOrder(run=run, goal=params.goal, plan=plan, envelope=envelope, program=program)
+        desk.live.start(run, peer.uid, lambda: self._execute(order))
+        return run
+
+    async def _execute(self, order: RunOrder) -> None:
+        try:
+            await self._desk.executor.execute(order)
+        finally:
+            self._desk.agents.forget(order.run)
+            self._desk.tokens.drop(run_holder(order.run))
+
+    def _tell(self, run: RunId, kind: EventKind, **fields: Scalar) -> None:
+        self._desk.audit.record(Event(kind, run, fields=fields))
+
+
+def _is_program(params: SubmitParams) -> bool:
+    return params.program is not None or params.role == PROGRAM
+
+
+def _shown(text: str) -> str:
+    return clip(text, _SHOWN_BYTES, hint="the whole is in the run")[0]

@@ -1,0 +1,206 @@
+"""Joins the rooms to one daemon: what is constructed from what. It constructs and never decides.
+
+Invariant: each object is made once, here, and handed to whoever needs it; what was opened is closed in reverse.
+"""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+from aaos.agent.registry import Registry
+from aaos.agent.runner import AgentRunner, Parts
+from aaos.broker.files import FileBroker
+from aaos.core.config import Settings
+from aaos.core.envelope import Submitter, from_json
+from aaos.core.events import Event, EventKind
+from aaos.core.layers import Layer
+from aaos.core.ports import AuditSink, CallOutcome, CallRecord, Launcher
+from aaos.core.rolefile import RoleSet, load_roles
+from aaos.core.token import TokenBox
+from aaos.daemon.clock import SystemClock
+from aaos.daemon.connection import Bounds
+from aaos.daemon.doctor import Doctor
+from aaos.daemon.listen import group_id, listen
+from aaos.daemon.operator import Operator, Rooms
+from aaos.daemon.peers import AccessRule, own_uid
+from aaos.daemon.recovery import Recovery
+from aaos.daemon.runs import LiveRuns
+from aaos.daemon.server import Server
+from aaos.daemon.submission import Desk, Submissions
+from aaos.llm.rules import Rules
+from aaos.llm.schedule import Models
+from aaos.plan.executor import Executor
+from aaos.sandbox.launch import ZygoteLauncher
+from aaos.sandbox.probe import probe
+from aaos.store.audit import Audit
+from aaos.store.calls import Calls
+from aaos.store.conversations import Conversations
+from aaos.store.copies import Copies, Copy
+from aaos.store.database import Database
+from aaos.store.journal import JournalCopy
+from aaos.store.jsonl import JsonlCopy
+from aaos.store.leases import Leases
+from aaos.store.runs import Runs
+from aaos.tools.catalog import CATALOG
+from aaos.tools.gate import Gate
+from aaos.tools.settle import outcome_after_crash
+
+
+class StartedLauncher(Launcher, Protocol):
+    """A launcher with a life of its own."""
+
+    async def start(self) -> None: ...
+    async def supervise(self) -> None: ...
+    async def stop(self) -> None: ...
+
+
+Files = Callable[[Submitter], FileBroker]
+MakeLauncher = Callable[[Settings, AuditSink, frozenset[Layer], Path], StartedLauncher]
+
+
+def zygote_launcher(
+    settings: Settings, audit: AuditSink, without: frozenset[Layer], state_dir: Path
+) -> StartedLauncher:
+    """The launcher of the product."""
+    return ZygoteLauncher(settings, audit, without=without, template_dir=state_dir / "template")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line said, over the settings."""
+
+    settings: Settings
+    state_dir: Path
+    socket: Path
+    is_private: bool  # the socket's path was named: its daemon serves its own uid too
+    without: frozenset[Layer] = frozenset()
+    make_launcher: MakeLauncher = zygote_launcher
+    bounds: Bounds | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """A daemon that serves."""
+
+    audit: Audit
+    live: LiveRuns
+    server: Server
+    operator: Operator
+    launcher: StartedLauncher
+
+
+@asynccontextmanager
+async def assembled(options: Options) -> AsyncIterator[Daemon]:
+    """Open the state, recover, start the launcher, listen; at the end all of it in reverse.
+
+    Raises ConflictError for a second daemon, StorageError, SettingsError, ConfinementError.
+    """
+    settings = options.settings
+    async with AsyncExitStack() as stack:
+        database = Database.open(options.state_dir)
+        stack.callback(database.close)
+        audit = _audit(settings, database, stack)
+        started = audit.record(Event(EventKind.DAEMON_STARTED, fields={"epoch": database.epoch, "uid": own_uid()}))
+        _note_reduced(audit, options.without)
+        roles = _roles(settings, audit)
+        runs, calls = Runs(database), Calls(database)
+        files = _files()
+        judge = partial(_judged, runs, files)
+        Recovery(Leases(database), runs, calls=calls, audit=audit, judge=judge).recover()
+        launcher = options.make_launcher(settings, audit, options.without, options.state_dir)
+        await launcher.start()
+        stack.push_async_callback(launcher.stop)
+        agents = Registry(settings.limits.max_agents)
+        parts = _parts(launcher, audit, database=database, agents=agents, files=files)
+        live = LiveRuns(runs, audit, max_runs=settings.limits.max_runs)
+        executor = Executor(AgentRunner(parts), runs=runs, audit=audit, roles=roles)
+        rooms = Rooms(
+            runs=runs,
+            audit=audit,
+            live=live,
+            agents=agents,
+            submissions=Submissions(
+                Desk(database, runs, audit, live, agents, parts.tokens, executor, roles, CATALOG, settings.limits)
+            ),
+            roles=roles,
+            doctor=Doctor(
+                settings, roles, state_dir=options.state_dir, probe=lambda: probe(settings), notes=database.findings
+            ),
+            missing_layers=options.without,
+            started_seq=started.seq,
+        )
+        server, operator = await _listening(options, rooms, stack)
+        yield Daemon(audit=audit, live=live, server=server, operator=operator, launcher=launcher)
+
+
+def _audit(settings: Settings, database: Database, stack: AsyncExitStack) -> Audit:
+    copies: list[Copy] = []
+    if settings.audit.journal:
+        copies.append(JournalCopy())
+    if settings.audit.jsonl:
+        copies.append(JsonlCopy(database.directory / "audit.jsonl"))
+    carrier = Copies(copies)
+    stack.push_async_callback(asyncio.to_thread, carrier.close)
+    audit = Audit(database, carrier)
+    stack.callback(audit.close)
+    return audit
+
+
+def _note_reduced(audit: Audit, without: frozenset[Layer]) -> None:
+    if without:
+        audit.record(Event(EventKind.CONFINEMENT_REDUCED, fields={"missing": " ".join(sorted(without))}))
+
+
+def _roles(settings: Settings, audit: Audit) -> RoleSet:
+    roles = load_roles(settings.roles.dirs)
+    for error in roles.refused:
+        audit.record(Event(EventKind.ROLE_REFUSED, fields={"message": error.message, "remedy": error.remedy}))
+    return roles
+
+
+def _files() -> Files:
+    """Brokers share one lock, so that no two of them replace a file at once."""
+    lock = threading.Lock()
+    return lambda submitter: FileBroker(submitter, publishing_lock=lock)
+
+
+def _judged(runs: Runs, files: Files, record: CallRecord) -> CallOutcome:
+    """What became of a call of an earlier daemon, found with the rights of its run's submitter."""
+    envelope = from_json(runs.get(record.run).envelope)
+    return outcome_after_crash(record, files(envelope.submitter))
+
+
+def _parts(launcher: Launcher, audit: Audit, *, database: Database, agents: Registry, files: Files) -> Parts:
+    clock = SystemClock()
+    tokens = TokenBox(clock)
+    return Parts(
+        launcher=launcher,
+        gate=Gate(CATALOG, tokens=tokens, ledger=Calls(database), audit=audit, files=files, clock=clock),
+        tokens=tokens,
+        models=Models([Rules()]),
+        conversations=Conversations(database),
+        step=database.transaction,
+        durable=database.durable,
+        audit=audit,
+        registry=agents,
+        files=files,
+        catalog=CATALOG,
+        clock=clock,
+    )
+
+
+async def _listening(options: Options, rooms: Rooms, stack: AsyncExitStack) -> tuple[Server, Operator]:
+    group = group_id(options.settings.daemon.socket_group)
+    rule = AccessRule(group=group, own_uid=own_uid() if options.is_private else None)
+    listener = listen(options.socket, group=group)
+    stack.callback(listener.close)
+    operator = Operator(rooms, rule=rule)
+    server = Server(listener, rule=rule, dispatch=operator, audit=rooms.audit, bounds=options.bounds)
+    await server.start()
+    stack.push_async_callback(server.close)
+    return server, operator

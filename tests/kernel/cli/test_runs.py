@@ -1,0 +1,62 @@
+"""`agentd list`, `status`, `stop` and `logs`: what is asked and what is shown."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from aaos.core import rpc
+from aaos.core.errors import ExitCode
+from tests.kernel.cli.scripted import RUN, Lines, agentd, daemon, event, results
+
+
+@pytest.mark.parametrize(
+    ("words", "method", "answer", "shown"),
+    [
+        (["list"], "list", {"runs": [RUN]}, "r-abc"),
+        (["status", "r-a"], "status", {**RUN, "goal": "g"}, "| the answer"),
+        (["stop", "r-a"], "stop", {"run": "r-abc", "state": "cancelled"}, "r-abc cancelled"),
+        (["logs", "r-a"], "logs", {"events": [{"kind": "agent.lost", "fields": {"message": "gone"}}]}, "gone"),
+    ],
+)
+def test_each_command_asks_its_method_and_shows_the_answer(
+    tmp_path: Path, words: list[str], method: str, answer: rpc.Json, shown: str
+) -> None:
+    with daemon(tmp_path, results({method: answer})) as scripted:
+        plain = agentd(scripted, *words)
+        as_json = agentd(scripted, *words, "--json")
+    assert {request.method for request in scripted.requests} == {method}
+    assert (plain.returncode, as_json.returncode) == (0, 0), plain.stderr + as_json.stderr
+    assert shown in plain.stdout
+    assert [json.loads(line) for line in as_json.stdout.splitlines()]
+
+
+def test_long_logs_are_read_page_by_page(tmp_path: Path) -> None:
+    def script(request: rpc.Request) -> Lines:
+        first = request.params["after_seq"]
+        assert isinstance(first, int)
+        last = min(first + 1_000, 1_500)
+        page: list[rpc.Json] = [{"seq": seq, "kind": "agent.lost"} for seq in range(first + 1, last + 1)]
+        yield rpc.encode_result(request.id, {"events": page})
+
+    with daemon(tmp_path, script) as scripted:
+        result = agentd(scripted, "logs", "r-abc", "--json")
+    assert [json.loads(line)["seq"] for line in result.stdout.splitlines()] == list(range(1, 1_501))
+
+
+def test_all_runs_are_followed_until_the_daemon_ends(tmp_path: Path) -> None:
+    def script(request: rpc.Request) -> Lines:
+        yield event(request, "agent.lost", {"message": "gone"})
+        yield rpc.encode_result(request.id, {})
+
+    with daemon(tmp_path, script) as scripted:
+        result = agentd(scripted, "logs", "-f")
+    assert (result.returncode, result.stdout) == (ExitCode.OK, "! s1 agent.lost: gone\n")
+    assert [request.method for request in scripted.requests] == ["tail"]
+
+
+def test_logs_of_nothing_in_particular_are_refused(tmp_path: Path) -> None:
+    with daemon(tmp_path, results({})) as scripted:
+        result = agentd(scripted, "logs")
+    assert result.returncode == ExitCode.USAGE
+    assert "agentd logs RUN" in result.stderr

@@ -1,0 +1,98 @@
+"""Goals that become runs, and goals that do not."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from aaos.core.events import EventKind
+from aaos.daemon.wiring import Daemon
+from tests.kernel.operators import Client, place, with_daemon
+
+__all__ = ["place"]  # the fixture
+
+
+def test_a_refused_goal_is_answered_with_a_remedy_and_audited(place: Path) -> None:
+    """H-API-14"""
+
+    async def check(daemon: Daemon, path: Path) -> None:
+        client = await Client.connect(path)
+        for goal in ("", "make me rich", "summarise /no/such/file", "summarise ~/x"):
+            error = await client.refusal("submit", goal=goal, cwd="/")
+            data = error["data"]
+            assert isinstance(data, dict)
+            assert data["remedy"]
+            assert data["exit_code"] in (2, 3, 4)
+        kinds = [recorded.event.kind.value for recorded in daemon.audit.query()]
+        assert kinds.count("run.refused") == 3  # the empty goal did not get so far
+
+    with_daemon(place, check)
+
+
+def test_a_flag_narrows_what_the_goal_names(place: Path) -> None:
+    """CAP-0: with flags given, the goal's own words grant nothing more; the refusal names the flag that would."""
+
+    async def check(daemon: Daemon, path: Path) -> None:
+        del daemon
+        client = await Client.connect(path)
+        for name in ("a.txt", "b.txt"):
+            (place / name).write_text("One line.\n")
+        error = await client.refusal(
+            "submit", goal=f"count the lines in {place}/a.txt", cwd="/", read=[f"{place}/b.txt"]
+        )
+        assert f"--read {place}/a.txt" in json.dumps(error)
+
+    with_daemon(place, check)
+
+
+def test_tools_are_those_that_are_named(place: Path) -> None:
+    """CAP-1"""
+
+    async def check(daemon: Daemon, path: Path) -> None:
+        del daemon
+        client = await Client.connect(path)
+        (place / "a.txt").write_text("One line.\n")
+        goal = f"count the lines in {place}/a.txt"
+        error = await client.refusal("submit", goal=goal, cwd="/", tool=["echo"])
+        assert "--tool" in json.dumps(error)
+        error = await client.refusal("submit", goal=goal, cwd="/", tool=["file_raed"])
+        assert "file_read" in json.dumps(error)
+
+    with_daemon(place, check)
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({"role": "analyser"}, "analyzer"),
+        ({"wall_s": 30 * 86_400}, "run_wall_s"),
+        ({"role": "program"}, "--program"),
+        ({"cwd": "relative"}, "cwd"),
+        ({"goal": "x" * 20_000}, "goal"),
+    ],
+)
+def test_a_wrong_submission_says_what_to_type(place: Path, params: dict[str, object], said: str) -> None:
+    """H-API-14, H-FUZZ-02"""
+
+    async def check(daemon: Daemon, path: Path) -> None:
+        del daemon
+        client = await Client.connect(path)
+        (place / "a.txt").write_text("One line.\n")
+        wanted = {"goal": f"count the lines in {place}/a.txt", "cwd": "/", **params}
+        assert said in json.dumps(await client.refusal("submit", **wanted))
+
+    with_daemon(place, check)
+
+
+def test_a_flood_of_goals_is_busy_and_no_flood_of_events(place: Path) -> None:
+    """H-RES-11"""
+
+    async def check(daemon: Daemon, path: Path) -> None:
+        client = await Client.connect(path)
+        said = [(await client.refusal("submit", goal="make me rich", cwd="/"))["data"] for _ in range(400)]
+        busy = sum("too fast" in json.dumps(data) for data in said)
+        refused = [one for one in daemon.audit.query(limit=1_000) if one.event.kind is EventKind.RUN_REFUSED]
+        assert busy > 100
+        assert len(refused) == 400 - busy
+
+    with_daemon(place, check)

@@ -1,0 +1,73 @@
+"""The commands and their arguments."""
+
+import pytest
+
+from aaos.cli.client import DEFAULT_SOCKET
+from aaos.cli.parser import COMMANDS, absolute, parse
+from aaos.core.errors import ExitCode, InputError
+
+ARGUMENTS = {"submit": ["goal"], "status": ["r"], "stop": ["r"], "logs": ["r"], "attest": ["a"]}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_json_and_socket_stand_before_or_after_the_command(command: str, place: str) -> None:
+    options, rest = ["--json", "--socket", "/s"], [command, *ARGUMENTS.get(command, [])]
+    args = parse([*options, *rest] if place == "before" else [*rest, *options])
+    assert (args.command, args.json, args.socket) == (command, True, "/s")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_defaults(command: str) -> None:
+    args = parse([command, *ARGUMENTS.get(command, [])])
+    assert (args.json, args.socket) == (False, DEFAULT_SOCKET)
+
+
+def test_a_later_socket_wins() -> None:
+    assert parse(["--socket", "/a", "list", "--socket", "/b"]).socket == "/b"
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "remedy"),
+    [
+        (["sumbit", "goal"], "no command 'sumbit'", "agentd submit"),
+        (["--socket", "/s", "lst"], "no command 'lst'", "agentd list"),
+        (["qqqq"], "no command 'qqqq'", "agentd --help"),
+        ([], "the following arguments are required: COMMAND", "agentd --help"),
+        (["submit"], "the following arguments are required: GOAL", "agentd submit --help"),
+        (["list", "--jsn"], "list: no argument '--jsn'", "agentd list --help"),
+        (["submit", "goal", "--rea", "/x"], "submit: no argument '--rea'", "agentd submit --help"),
+        (["status", "r", "\x1b[2J"], "status: no argument '\\x1b[2J'", "agentd status --help"),
+    ],
+)
+def test_a_wrong_word_is_named_with_what_to_type(words: list[str], message: str, remedy: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse(words)
+    assert (caught.value.message, caught.value.remedy) == (message, remedy)
+    assert caught.value.exit_code is ExitCode.USAGE
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "1.5", "1e3", "NaN", "", "9" * 30, "\u0663", "true", "+1"])
+def test_a_wall_time_is_a_whole_number_within_bounds(number: str) -> None:
+    """H-FUZZ-02"""
+    with pytest.raises(InputError, match="--wall"):
+        parse(["submit", "goal", f"--wall={number}"])
+
+
+def test_grants_add_up() -> None:
+    args = parse(["submit", "--read", "/a", "--read", "/b", "--write", "/c", "--tool", "grep", "goal", "--detach"])
+    assert (args.read, args.write, args.tool, args.detach) == (["/a", "/b"], ["/c"], ["grep"], True)
+    assert parse(["submit", "goal"]).read == []
+
+
+def test_a_relative_path_is_taken_from_here(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
+    monkeypatch.chdir(str(tmp_path))
+    assert absolute("x/../y") == f"{tmp_path}/x/../y"
+    assert absolute("/x") == "/x"
+
+
+def test_help_leaves_with_success(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parse(["submit", "--help"])
+    assert caught.value.code == 0
+    assert "--read PATH" in capsys.readouterr().out

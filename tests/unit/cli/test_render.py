@@ -1,0 +1,114 @@
+"""Events as lines (AUD-4): tags, durations, refusals with the grant that would allow it."""
+
+import pytest
+
+from aaos.cli import render
+from aaos.cli.answers import Document, Event
+from aaos.core.events import EventKind
+
+KINDS = [kind.value for kind in EventKind]
+
+
+def event(kind: str, fields: Document | None = None, *, subtask: str = "s1") -> Event:
+    return Event(1, 3_661.25, kind, "r-abc", subtask, "a-xyz", fields or {})
+
+
+def test_a_tool_line_has_tag_resource_and_duration() -> None:
+    fields: Document = {"tool": "file_read", "path": "/etc/motd", "duration_ms": 0.42}
+    assert render.stream_lines(event("tool.done", fields)) == ["[worker] s1 file_read /etc/motd  0.4 ms"]
+
+
+def test_a_tool_of_the_broker_has_its_tag() -> None:
+    fields: Document = {"tool": "web_fetch", "route": "broker", "duration_ms": 1200}
+    assert render.stream_lines(event("tool.done", fields, subtask="")) == ["[broker] web_fetch  1.2 s"]
+
+
+def test_a_refusal_shows_the_grant_that_would_allow_it() -> None:
+    fields: Document = {
+        "tool": "file_read",
+        "path": "/etc/shadow",
+        "message": "not granted",
+        "remedy": "grant it with: --read /etc/shadow",
+    }
+    assert render.stream_lines(event("tool.denied", fields)) == [
+        "[worker] s1 file_read /etc/shadow  refused: not granted",
+        "         grant it with: --read /etc/shadow",
+    ]
+
+
+def test_a_failed_tool_says_why() -> None:
+    fields: Document = {"tool": "grep", "message": "no such file", "duration_ms": 1}
+    assert render.stream_lines(event("tool.failed", fields)) == ["[worker] s1 grep  1.0 ms  failed: no such file"]
+
+
+def test_a_missing_layer_is_loud() -> None:
+    lines = render.stream_lines(event("agent.confined", {"layers": "userns,netns", "missing": "cgroup"}))
+    assert lines == ["[worker] s1 confined: 2 layers verified, WITHOUT cgroup"]
+    assert render.stream_lines(event("confinement.reduced", {"layers": "cgroup"}))[0].startswith("! ")
+
+
+def test_a_written_file_is_named_with_size_and_digest() -> None:
+    fields: Document = {"path": "/out/x.md", "size_bytes": 12_800, "sha256": "ab" * 32}
+    assert render.stream_lines(event("file.written", fields)) == [
+        "[broker] s1 wrote /out/x.md  12.5 KiB  sha256 abababababababab"
+    ]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_has_a_line_or_is_quiet_on_purpose(kind: str) -> None:
+    shown = render.stream_lines(event(kind))
+    assert (shown == []) == (kind in render.QUIET)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_is_in_the_whole_log(kind: str) -> None:
+    (line,) = render.log_lines(event(kind, {"code": "denied", "count": 3}))
+    assert line.startswith("01:01:01.250")
+    assert kind in line
+    assert line.endswith("code=denied count=3")
+
+
+def test_what_the_stream_knows_is_what_can_happen() -> None:
+    assert set(KINDS) >= render.QUIET
+    assert set(KINDS) >= set(render.SHOWN)
+    assert not render.QUIET & set(render.SHOWN)
+
+
+@pytest.mark.parametrize("kind", ["tool.denied", "agent.lost", "limit.reached"])
+def test_a_remedy_is_never_left_out(kind: str) -> None:
+    assert any("type this" in line for line in render.stream_lines(event(kind, {"remedy": "type this"})))
+
+
+def test_a_plan_shows_who_waits_for_whom() -> None:
+    subtasks: tuple[Document, ...] = ({"id": "a", "role": "analyzer"}, {"id": "w", "role": "writer", "inputs": ["a"]})
+    assert render.plan_lines({"shape": "compare"}, subtasks) == [
+        "plan: compare, 2 subtasks",
+        "  a  analyzer",
+        "  w  writer  after a",
+    ]
+
+
+def test_the_end_tells_state_and_time() -> None:
+    run: Document = {"run": "r-a", "state": "completed", "created_s": 10.0, "finished_s": 11.5}
+    assert render.end_line(run) == "r-a completed in 1.5 s"
+    assert render.end_line({"run": "r-a", "state": "failed", "created_s": 10.0, "finished_s": None}) == "r-a failed"
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "shown"), [(0.04, "0.0 ms"), (9.96, "10.0 ms"), (120, "120 ms"), (61_000, "61.0 s")]
+)
+def test_durations_read_well(milliseconds: float, shown: str) -> None:
+    assert render.duration(milliseconds) == shown
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [(0, "0 bytes"), (1023, "1023 bytes"), (1536, "1.5 KiB"), (2**21, "2.0 MiB"), (2**34, "16.0 GiB")],
+)
+def test_sizes_read_well(count: float, shown: str) -> None:
+    assert render.size(count) == shown
+
+
+def test_an_error_has_its_remedy_below() -> None:
+    assert render.error_lines({"message": "no", "remedy": "do"}) == ["agentd: no", "  try: do"]
+    assert render.error_lines({"message": "no", "remedy": ""}) == ["agentd: no"]
