@@ -1,0 +1,112 @@
+"""What a call costs the agent: a bare ABI round trip, and a permitted 4 KiB file_read through the whole gate.
+
+Both are timed inside a confined worker by a program of its own: the round trip against a session that answers at once,
+the read against a private agentd (schema, capability, path, ledger, audit, permit with its fd, read, `tool.done`).
+"""
+
+import asyncio
+import json
+import os
+import tempfile
+from pathlib import Path
+
+from qa.bench.kit import awake, bench, missing_layers, table
+from qa.daemon import private_daemon
+from worker import abi
+
+ROUNDS = 4000
+READS = 600
+BLOCK = 4096
+
+ROUND_TRIP = b"""
+import json, socket, time
+agentd = socket.socket(fileno=3)
+agentd.recv(65536)
+times = []
+for number in range(1, ROUNDS + 1):
+    begun = time.perf_counter_ns()
+    agentd.send(json.dumps({"t": "model.complete", "id": number}).encode())
+    json.loads(agentd.recv(65536))
+    times.append(time.perf_counter_ns() - begun)
+times.sort()
+text = json.dumps({"p50": times[len(times) // 2] / 1e3, "p99": times[len(times) * 99 // 100] / 1e3})
+agentd.send(json.dumps({"t": "finish", "ok": True, "text": text}).encode())
+""".replace(b"ROUNDS", str(ROUNDS).encode())
+
+READ = """
+import json, os, socket, time
+agentd = socket.socket(fileno=3)
+agentd.recv(65536)
+times = []
+for number in range(READS):
+    begun = time.perf_counter_ns()
+    call = {"t": "tool.call", "id": 2 * number + 1, "tool": "file_read", "args": {"path": f"DIRECTORY/{number}"}}
+    agentd.send(json.dumps(call).encode())
+    data, fds, _, _ = socket.recv_fds(agentd, 65536, 4)
+    permit = json.loads(data)["value"]
+    text = os.pread(fds[permit["files"][0]["fd"]], 65536, 0).decode()
+    for fd in fds:
+        os.close(fd)
+    done = {"t": "tool.done", "id": 2 * number + 2, "permit": permit["permit"], "ok": True, "text": text}
+    agentd.send(json.dumps(done).encode())
+    assert len(json.loads(agentd.recv(65536))["value"]["text"]) >= BLOCK
+    times.append(time.perf_counter_ns() - begun)
+times.sort()
+text = json.dumps({"p50": times[len(times) // 2] / 1e3, "p99": times[len(times) * 99 // 100] / 1e3})
+agentd.send(json.dumps({"t": "finish", "ok": True, "text": text}).encode())
+"""
+
+
+async def round_trip() -> dict[str, float]:
+    """p50 and p99 in microseconds of a request that is answered at once."""
+    async with bench(missing_layers()) as kit:
+        session = await kit.launcher.launch(kit.request(1, "program", ROUND_TRIP))
+        finished: list[str] = []
+
+        def answer(frame: abi.FromWorker) -> None:
+            if isinstance(frame, abi.ModelComplete):
+                session.send(abi.Reply(id=frame.id, value={}))
+            elif isinstance(frame, abi.Finish):
+                finished.append(frame.text)
+
+        await session.serve(abi.Start(abi.VERSION, session.agent, "", {}, (), (), credits=1), answer)
+        await session.close("bench")
+    figures: dict[str, float] = json.loads(finished[0])
+    return figures
+
+
+def permitted_read() -> dict[str, float]:
+    """p50 and p99 in microseconds of a whole permitted read."""
+    with tempfile.TemporaryDirectory(prefix="aaos-bench-") as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        for number in range(READS):
+            (directory / str(number)).write_bytes(os.urandom(BLOCK // 2).hex().encode())
+        program = READ.replace("READS", str(READS)).replace("BLOCK", str(BLOCK)).replace("DIRECTORY", name)
+        with private_daemon() as agentd:
+            agentd.write("read.py", program)
+            result = agentd.run("submit", "--json", "--read", name, "--program", agentd.path("read.py"), "read")
+    last = json.loads(result.output.splitlines()[-1])
+    figures: dict[str, float] = json.loads(last["result"])
+    return figures
+
+
+def main() -> None:
+    """Run and print."""
+    trip, read = asyncio.run(round_trip()), permitted_read()
+    with awake():
+        awake_trip, awake_read = asyncio.run(round_trip()), permitted_read()
+    rows = (
+        ("ABI round trip", trip),
+        ("permitted 4 KiB file_read", read),
+        ("ABI round trip, processors kept awake", awake_trip),
+        ("permitted 4 KiB file_read, processors kept awake", awake_read),
+    )
+    table(
+        f"the agent's side of a call (n={ROUNDS} round trips, {READS} reads)",
+        [("", "p50 µs", "p99 µs"), *((name, f"{taken['p50']:.0f}", f"{taken['p99']:.0f}") for name, taken in rows)],
+    )
+
+
+if __name__ == "__main__":
+    main()
