@@ -94,10 +94,10 @@ class Follower:
         raise UnreachableError("the stream of events ended without a result", self.command("doctor"))
 
     def _leave(self, run: str) -> ExitCode:
-        self._output.hint("")  # the terminal has just echoed ^C
-        self._output.hint(f"detached, the run goes on; come back: {self.command('logs', '-f', run)}")
-        self._output.hint(f"Ctrl-C again within {SECOND_CTRL_C_S:g} s stops the run")
-        try:
+        try:  # from the first moment: the second Ctrl-C may come as soon as the offer is read
+            self._output.hint("")  # the terminal has just echoed ^C
+            self._output.hint(f"detached, the run goes on; come back: {self.command('logs', '-f', run)}")
+            self._output.hint(f"Ctrl-C again within {SECOND_CTRL_C_S:g} s stops the run")
             time.sleep(SECOND_CTRL_C_S)
         except KeyboardInterrupt:
             with Client(self._path) as client:
