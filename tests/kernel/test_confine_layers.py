@@ -232,6 +232,40 @@ def test_a_worker_that_lies_about_itself_is_seen_from_outside(tmp_path: Path, la
     _is_refused(boot_script(tmp_path, f"{BELIEVE_EVERYTHING}\n{before}"), said)
 
 
+WEAKER_MOUNT = (
+    "real = syscalls.mount\n"
+    "def mount(source, target, kind, *, flags, options=''):\n"
+    "    real(source, target, kind, flags=flags & ~{} if kind == 'tmpfs' else flags, options=options)\n"
+    "syscalls.mount = mount"
+)
+
+
+@pytest.mark.parametrize(("flag", "name"), [(2, "nosuid"), (4, "nodev"), (8, "noexec")])  # linux/mount.h
+def test_a_root_that_is_not_harmless_is_seen_from_outside(tmp_path: Path, flag: int, name: str) -> None:
+    """ISO-3, ISO-9"""
+    _is_refused(boot_script(tmp_path, WEAKER_MOUNT.format(flag)), f"/ is mounted without {name}")
+
+
+UNSEEN_WITHOUT_FILTERS = {
+    "new privileges": ("confine.prctl.set_no_new_privs = lambda on: None", "no_new_privs is not set"),
+    "a thread": (
+        "import threading, time\n"
+        "confine._require_all = lambda c: threading.Thread(target=time.sleep, args=(9,), daemon=True).start()",
+        "has 2 threads",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", UNSEEN_WITHOUT_FILTERS)
+def test_what_filters_would_hide_is_seen_from_outside(tmp_path: Path, what: str) -> None:
+    """ISO-9, ISO-6: where no other layer depends on it."""
+    before, said = UNSEEN_WITHOUT_FILTERS[what]
+    boot = boot_script(tmp_path, f"{NO_FILTER_OF_THE_ZYGOTE}\n{BELIEVE_EVERYTHING}\n{before}")
+    with closing(Stand(REDUCED | {Layer.SECCOMP, Layer.LANDLOCK}, boot=boot)) as stand:
+        with pytest.raises(ConfinementError, match=said):
+            stand.attack("say('ran')")
+
+
 UNSEEN_OF_A_WORKSPACE = {
     "owners not mapped": ("mounts.map_owners = lambda tree, userns: None", "shows the wrong owners"),
     "control files not covered": ("mounts._cover = lambda path: None", "has the mounts .*/.git"),

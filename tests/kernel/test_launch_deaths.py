@@ -35,6 +35,16 @@ def test_when_agentd_dies_its_workers_and_zygote_die(end: signal.Signals) -> Non
     _are_gone(pids)
 
 
+def test_a_zygote_that_is_stuck_dies_with_agentd() -> None:
+    """ISO-13: it does not see its socket close, and is killed all the same."""
+    with _agentd("idle") as agentd:
+        assert agentd.stdout is not None
+        facts = json.loads(agentd.stdout.readline())
+        os.kill(facts["zygote"], signal.SIGSTOP)
+        agentd.kill()
+    _are_gone([facts["zygote"], *facts["workers"]])
+
+
 def test_a_worker_has_no_hold_of_the_terminal_that_agentd_was_started_from() -> None:
     """H-SBX-12: under a real pty; neither zygote nor worker has a controlling terminal or can push into one."""
     master, slave = pty.openpty()

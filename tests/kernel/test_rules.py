@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -12,7 +14,7 @@ from aaos.core.config import ConfinementSettings, Settings
 from aaos.core.errors import ConfinementError
 from aaos.core.layers import Layer
 from aaos.sandbox.launch import ZygoteLauncher
-from tests.kernel.harness import OWNER, REDUCED, Audit, Stand, boot_script, granted
+from tests.kernel.harness import OWNER, REDUCED, TREE, Audit, Stand, boot_script, granted
 from worker.wall import rules
 
 NAME = f"\0aaos-test-{os.getpid()}"
@@ -118,6 +120,17 @@ def test_abstract_sockets_of_the_host_are_out_of_scope(bare: Stand) -> None:
         assert bare.attack(program).said == ["EPERM"]
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
             other.connect(NAME)
+
+
+def test_signals_reach_nobody_outside() -> None:
+    """ISO-4, H-SBX-08: LANDLOCK_SCOPE_SIGNAL, in a process of root that sees every other one."""
+    code = (
+        "import os, prctl\nfrom worker.wall import rules\nos.kill(os.getppid(), 0)\n"
+        "prctl.set_no_new_privs(1)\nrules.restrict((), 6)\n"
+        "try:\n    os.kill(os.getppid(), 0)\nexcept PermissionError as error:\n    print(error.errno)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=TREE, check=True, capture_output=True, text=True)
+    assert result.stdout == "1\n"
 
 
 def test_a_kernel_that_offers_less_than_the_settings_want_is_refused(tmp_path: Path) -> None:

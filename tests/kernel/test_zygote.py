@@ -140,6 +140,20 @@ def test_the_zygote_can_do_what_it_must_and_sees_no_files(stand: Stand) -> None:
     assert fds == {0: "/dev/null", 1: "/dev/null", 3: "socket"}  # and stderr is agentd's, for its last words
 
 
+def test_groups_of_agentd_are_nobodys_behind_it() -> None:
+    """ISO-2: whatever agentd was started with."""
+    before = os.getgroups()
+    os.setgroups([4, 27])
+    try:
+        with closing(Stand()) as stand:
+            session = stand.run(stand.launcher.launch(request()))
+            for pid in (stand.zygote(), session.attestation.pid):
+                assert "\nGroups:\t \n" in Path(f"/proc/{pid}/status").read_text()
+            stand.run(session.close("looked at"))
+    finally:
+        os.setgroups(before)
+
+
 def test_the_zygote_holds_nothing_of_a_worker_that_ended(stand: Stand) -> None:
     """ISO-11: neither fds nor mounts nor namespaces."""
 
