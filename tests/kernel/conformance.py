@@ -180,10 +180,16 @@ def _hear_waiting(sock: socket.socket, pid: int) -> None:
     """Hear that the program waits, and see that it does. Raises ClosedError when it died instead."""
     transport.receive(sock, (abi.Log,))
     until_s = time.monotonic() + DEADLINE_S
-    while not Path(f"/proc/{pid}/syscall").read_text().startswith(f"{POLL} "):
+    while not _is_polling(pid):
         if time.monotonic() > until_s or _is_closed(sock):
             raise transport.ClosedError
         time.sleep(0.001)
+
+
+def _is_polling(pid: int) -> bool:
+    """Whether a process sleeps in poll(2); one that died on its way there shows the number, too."""
+    is_in_poll = Path(f"/proc/{pid}/syscall").read_text().startswith(f"{POLL} ")
+    return is_in_poll and Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
 
 
 def _is_closed(sock: socket.socket) -> bool:
