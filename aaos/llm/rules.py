@@ -27,7 +27,7 @@ from aaos.llm.rules_select import Order, Query, select
 from aaos.llm.rules_summarise import summaries, summary
 from aaos.llm.rules_talk import Trouble, ask, calls_of, read_files, wanted
 from aaos.llm.rules_tasks import Task, TaskName, bare, is_tree, read_task, told
-from aaos.llm.types import AskedCall, ModelAnswer, ModelRequest, Stop, ToolResultMessage
+from aaos.llm.types import AskedCall, ModelAnswer, ModelRequest, ModelTerms, OnText, Stop, ToolResultMessage
 
 INLINE_CHARS = 65_536  # above this much text the work is done in a thread, so that the event loop goes on
 MAX_DOCUMENT_BYTES = 240_000  # a result that the runner keeps whole
@@ -40,8 +40,9 @@ class Rules:
 
     name = "rules"
     tier = Tier.T0
+    terms = ModelTerms()
 
-    async def complete(self, request: ModelRequest) -> ModelAnswer:
+    async def complete(self, request: ModelRequest, *, on_text: OnText | None = None) -> ModelAnswer:  # noqa: ARG002  # an answer by code comes whole
         """The turn's answer; never raises for what the task or the files are like."""
         if sum(len(one.text) for one in request.messages if isinstance(one, ToolResultMessage)) <= INLINE_CHARS:
             return answer(request)

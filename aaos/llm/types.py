@@ -8,7 +8,7 @@ role's template, then alternates AssistantMessage (the provider's answer) and a 
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, Protocol, TypeVar, assert_never
@@ -108,10 +108,24 @@ class ModelRequest:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What the turn cost, in the provider's own count of tokens; 0 for tier T0."""
+    """What the turn cost, in the provider's own count of tokens; 0 for tier T0. `cached_tokens` are part of the input's
+    and were read from the provider's prompt cache."""
 
     input_tokens: int = 0
     output_tokens: int = 0
+    cached_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelTerms:
+    """What one model takes and costs; 0 is no bound, or no price. Prices are USD for a million tokens."""
+
+    context_tokens: int = 0
+    max_output_tokens: int = 0
+    input_usd: float = 0.0
+    cached_usd: float = 0.0
+    output_usd: float = 0.0
+    max_parallel: int = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,15 +139,24 @@ class ModelAnswer:
     remedy: str = ""
 
 
+OnText = Callable[[str], None]
+
+
 class Provider(Protocol):
-    """Somebody who answers turns. Stateless: everything it needs is in the request, so any turn can be asked again."""
+    """One model that answers turns. Everything it needs is in the request, so any turn can be asked again; what it
+    keeps between turns (bytes already serialised, open connections) is a cache."""
 
     @property
     def name(self) -> str: ...
     @property
     def tier(self) -> Tier: ...
-    async def complete(self, request: ModelRequest) -> ModelAnswer:
-        """Raises ProviderError when it could not answer at all (as against an answer that stops with REFUSED)."""
+    @property
+    def terms(self) -> ModelTerms: ...
+    async def complete(self, request: ModelRequest, *, on_text: OnText | None = None) -> ModelAnswer:
+        """Raises ProviderError when it could not answer at all (as against an answer that stops with REFUSED).
+
+        `on_text` hears pieces of the answer's text as they come, for the operator only: nothing is decided by them.
+        """
 
 
 def to_bytes(message: Message) -> bytes:

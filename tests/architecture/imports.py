@@ -9,9 +9,11 @@ from tests.architecture.tree import Import, Source, Tree
 
 RANKS = {
     "core": 1,
+    "egress": 1,
+    "devprovider": 2,
     "llm": 2,
-    "store": 2,
     "sandbox": 2,
+    "store": 2,
     "broker": 3,
     "tools": 4,
     "agent": 5,

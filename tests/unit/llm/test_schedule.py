@@ -9,7 +9,7 @@ from aaos.core.errors import BusyError, ProviderError
 from aaos.core.role import Tier
 from aaos.llm import schedule
 from aaos.llm.schedule import Models
-from aaos.llm.types import ModelAnswer, ModelRequest
+from aaos.llm.types import ModelAnswer, ModelRequest, ModelTerms, OnText
 from tests.unit.llm.harness import request
 
 
@@ -19,13 +19,14 @@ class Slow:
 
     tier: Tier = Tier.T0
     name: str = "slow"
+    terms: ModelTerms = field(default_factory=ModelTerms)
     running: int = 0
     most: int = 0
     order: list[str] = field(default_factory=list)
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
     fails: bool = False
 
-    async def complete(self, request: ModelRequest) -> ModelAnswer:
+    async def complete(self, request: ModelRequest, *, on_text: OnText | None = None) -> ModelAnswer:
         self.running += 1
         self.most = max(self.most, self.running)
         self.order.append(str(request.params["n"]))
