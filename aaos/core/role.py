@@ -4,6 +4,7 @@ Invariant: a `Role` is complete and checked when it exists: every placeholder is
 with values of the declared types, there is at least one capability. What a role asks for is only ever narrowed.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,7 +17,7 @@ from aaos.core.errors import InputError
 from aaos.core.ids import RoleName, SubtaskId
 from aaos.core.paths import normalise
 from aaos.core.pattern import quote
-from aaos.core.template import ALL_INPUTS, fill, placeholders
+from aaos.core.template import ALL_INPUTS, fill, fill_lines, placeholders
 from aaos.core.text import quoted, suggestion
 
 MAX_VALUE_CHARS = 65_536
@@ -28,6 +29,7 @@ CapabilityEntry = str | Mapping[str, object]  # as written in the role, placehol
 _FILE_KINDS = (Kind.FILE_READ.value, Kind.FILE_WRITE.value)
 _NOT_RESOURCES = (*KEYS, "as_owner")
 _TREE = "/**"
+_NAME = re.compile(r"[a-z][a-z0-9._-]{0,127}", re.ASCII)
 
 
 class Tier(StrEnum):
@@ -40,9 +42,11 @@ class Tier(StrEnum):
 
 
 class ParameterType(StrEnum):
-    """What a parameter's value may be. A path is absolute and literal; with `/**` at its end it means all below it."""
+    """What a parameter's value may be. A path is absolute and literal; with `/**` at its end it means all below it.
+    Names are those of tools or roles."""
 
     STRING = "string"
+    NAMES = "names"
     PATH = "path"
     PATHS = "paths"
     INTEGER = "integer"
@@ -106,20 +110,22 @@ class Expanded:
 def expand(role: Role, params: Mapping[str, Param], *, inputs: Mapping[SubtaskId, str], now_s: float) -> Expanded:
     """The role with its placeholders filled in. `inputs` are the results of the subtasks it waited for, `now_s` is UTC.
 
-    A capability that refers to an optional parameter without value is left out; in texts such a parameter is empty.
+    A capability that refers to an optional parameter without value is left out, and so is a line of a text that refers
+    to nothing else; elsewhere in texts such a parameter is empty.
 
     Raises:
         InputError: an unknown, missing or wrong parameter, or a value that makes no valid resource.
     """
     values = check_params(role, params)
     texts = {name: _as_text(value) for name, value in values.items()}
+    absent = {name for name, value in values.items() if value is None} | (set() if inputs else {ALL_INPUTS})
     texts |= {f"inputs.{name}": text for name, text in inputs.items()}
     texts[ALL_INPUTS] = "\n\n".join(f"[{name}]\n{text}" for name, text in inputs.items())
     entries = [entry for raw in role.capabilities for entry in expand_entry(raw, values, parameters=role.parameters)]
     return Expanded(
         capabilities=parse_capabilities(entries, now_s=now_s),
-        system=fill(role.system, texts),
-        message=fill(role.message, texts),
+        system=fill_lines(role.system, texts, absent=absent),
+        message=fill_lines(role.message, texts, absent=absent),
         output_file=_output_file(role, values, texts),
     )
 
@@ -148,6 +154,10 @@ def check_value(field: str, value: Param, *, parameter: Parameter) -> Param:
             items = (value,) if isinstance(value, str) else value
             if isinstance(items, tuple | list) and 1 <= len(items) <= MAX_VALUE_ITEMS:
                 return tuple(_check_path(field, item) for item in items)
+        case ParameterType.NAMES:
+            items = (value,) if isinstance(value, str) else value
+            if isinstance(items, tuple | list) and 1 <= len(items) <= MAX_VALUE_ITEMS and all(map(_is_name, items)):
+                return tuple(items)
         case ParameterType.PATH:
             return _check_path(field, value)
         case ParameterType.ENUM:
@@ -242,6 +252,10 @@ def _fill_constraint(value: object, values: Mapping[str, Param | None]) -> objec
     if isinstance(value, Mapping):
         return {key: _fill_constraint(item, values) for key, item in value.items()}
     return value
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and bool(_NAME.fullmatch(value))
 
 
 def _check_path(field: str, value: object) -> str:

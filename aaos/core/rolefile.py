@@ -68,7 +68,7 @@ class _Role(_Document):
     summary: Annotated[str, Field(min_length=1, max_length=1000)]
     entry: Annotated[str, Field(pattern=r"^(loop|program|scaffold:[a-z0-9-]{1,64})$")]
     parameters: Annotated[dict[_ParameterName, _Parameter], Field(max_length=64)] = {}
-    capabilities: Annotated[tuple[str | dict[str, JsonValue], ...], Field(max_length=64)] = ()
+    capabilities: Annotated[tuple[str | dict[str, JsonValue], ...], Field(max_length=64)] | None = None
     system: str = ""
     message: str = ""
     tiers: Annotated[tuple[Tier, ...], Field(min_length=1, max_length=4)] = (Tier.T0,)
@@ -144,7 +144,7 @@ def _checked_role(model: _Role) -> Role:
         summary=model.summary,
         entry=model.entry,
         parameters=MappingProxyType({name: _checked_parameter(name, p) for name, p in model.parameters.items()}),
-        capabilities=model.capabilities,
+        capabilities=_named_capabilities(model),
         system=model.system,
         message=model.message,
         tiers=tuple(dict.fromkeys(model.tiers)),
@@ -156,6 +156,13 @@ def _checked_role(model: _Role) -> Role:
     _check_texts(role)
     _check_capabilities(role)
     return role
+
+
+def _named_capabilities(model: _Role) -> tuple[CapabilityEntry, ...]:
+    """None at all must be said: a model may answer from its message alone, code without a tool could do nothing."""
+    if model.capabilities or (model.capabilities == () and model.entry == "loop"):
+        return model.capabilities
+    raise InputError("capabilities: there are none, so an agent could do nothing", "grant at least one")
 
 
 def _checked_parameter(name: str, model: _Parameter) -> Parameter:
@@ -197,8 +204,6 @@ def _check_placeholders(field: str, names: Sequence[str], role: Role, *, inputs:
 
 def _check_capabilities(role: Role) -> None:
     """Tries every entry with values of the declared types."""
-    if not role.capabilities:
-        raise InputError("capabilities: there are none, so an agent could do nothing", "grant at least one")
     samples = {name: _sample(parameter) for name, parameter in role.parameters.items()}
     for index, raw in enumerate(role.capabilities):
         field = f"capabilities.{index}"
@@ -214,6 +219,8 @@ def _sample(parameter: Parameter) -> Param:
     match parameter.type:
         case ParameterType.PATHS:
             return ("/sample",)
+        case ParameterType.NAMES:
+            return ("sample",)
         case ParameterType.PATH:
             return "/sample"
         case ParameterType.INTEGER:

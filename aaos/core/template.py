@@ -5,7 +5,7 @@ a model or a file can neither name a placeholder nor reach an attribute.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -56,6 +56,16 @@ def placeholders(text: str) -> tuple[str, ...]:
 def fill(text: str, values: Mapping[str, str]) -> str:
     """`text` with each placeholder replaced by its value. Raises InputError for a placeholder without value."""
     return "".join(piece if isinstance(piece, str) else _value(piece, values) for piece in parse_template(text))
+
+
+def fill_lines(text: str, values: Mapping[str, str], *, absent: Collection[str]) -> str:
+    """As `fill`, without the lines whose placeholders are all in `absent`: a label has no sense without its value."""
+    lines = text.splitlines(keepends=True)
+    return "".join(fill(line, values) for line in lines if not _is_absent(placeholders(line), absent))
+
+
+def _is_absent(names: Sequence[str], absent: Collection[str]) -> bool:
+    return bool(names) and all(name in absent for name in names)
 
 
 def _value(piece: Placeholder, values: Mapping[str, str]) -> str:

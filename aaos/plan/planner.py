@@ -58,8 +58,8 @@ def plan_program(*, roles: RoleSet, envelope: Envelope, now_s: float) -> Plan:
         paths = tuple(map(_as_path, envelope.of_kind(kind)))
         if paths:
             params[name] = paths
-    known = roles.get(PROGRAM).parameters
-    params |= {tool.resource: tool.resource for tool in envelope.of_kind(Kind.TOOL) if tool.resource in known}
+    if tools := tuple(tool.resource for tool in envelope.of_kind(Kind.TOOL)):
+        params["tools"] = tools
     plan = Plan((Subtask(SubtaskId("program-1"), PROGRAM, params),), SubtaskId("program-1"), "program")
     return check_within(plan, roles=roles, envelope=envelope, now_s=now_s)
 

@@ -76,6 +76,23 @@ def test_texts_are_filled_in_once() -> None:
     assert expanded.output_file == "/o"
 
 
+def test_a_label_goes_with_its_value() -> None:
+    role = dataclasses.replace(ROLE, message="Read.\nTo: {target}\nEarlier: {inputs.*}", system="{paths}\nMode {mode}")
+    expanded = expand(role, {}, inputs={}, now_s=1.0)
+    assert (expanded.system, expanded.message) == ("Mode fast", "Read.\n")
+    assert "To: /o\nEarlier: [t1]" in _expand({"target": "/o"}, role).message
+
+
+def test_names_become_one_capability_each() -> None:
+    text = TEXT.replace("capabilities:", '  tools: {type: names, required: false}\ncapabilities:\n  - tool: "{tools}"')
+    role = read_role(text.encode(), "tester.yaml", name="tester")
+    found = _expand({"tools": ("grep", "mcp.files.read")}, role).capabilities
+    assert [one.resource for one in found if one.kind is Kind.TOOL][:2] == ["grep", "mcp.files.read"]
+    for wrong in ("", "mcp.*", "a b", "Grep", "a/b", "é", ("grep", "*"), (), 3):
+        with pytest.raises(InputError, match=r"tools: .* is not of type names"):
+            _expand({"tools": wrong}, role)
+
+
 def test_a_missing_input_is_an_error() -> None:
     with pytest.raises(InputError, match=r"{inputs.t1}"):
         expand(ROLE, {}, inputs={}, now_s=1.0)

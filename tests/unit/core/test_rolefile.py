@@ -58,7 +58,11 @@ CAPABILITIES = 'capabilities:\n  - file_read: "{paths}"\n  - tool: [file_read, g
         (_but("iterations", "iteration"), "limits.iteration: unknown key", "did you mean 'iterations'?"),
         (_but("{type: paths}", "{typ: paths}"), "parameters.paths.typ", ""),
         (_but(CAPABILITIES, ""), "capabilities: there are none", "grant at least one"),
-        (_but(CAPABILITIES, "capabilities: []\n"), "capabilities: there are none", "grant at least one"),
+        (
+            _but(CAPABILITIES, "capabilities: []\n").replace("entry: loop", "entry: program"),
+            "capabilities: there are none",
+            "grant at least one",
+        ),
         (_but(CAPABILITIES, "capabilities: {tool: x}\n"), "capabilities: Input should be a valid array", ""),
         (_but("{paths} {focus}", "{path} {focus}"), "message: {path} is not a parameter", "did you mean 'paths'?"),
         (_but("You read.", '"{focuss}"'), "system: {focuss} is not a parameter", "did you mean 'focus'?"),
@@ -109,6 +113,10 @@ def test_a_bad_file_is_refused_by_file_and_key(tmp_path: Path, text: str, messag
     assert error.remedy.startswith(remedy)
     assert error.remedy
     assert found.roles == {}
+
+
+def test_a_model_may_answer_from_its_message_alone_when_the_role_says_so() -> None:
+    assert read_role(_but(CAPABILITIES, "capabilities: []\n").encode(), "f", name="reader").capabilities == ()
 
 
 def test_a_later_directory_overrides_an_earlier_one(tmp_path: Path) -> None:

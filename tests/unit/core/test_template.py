@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aaos.core.errors import InputError
-from aaos.core.template import Placeholder, fill, parse_template, placeholders
+from aaos.core.template import Placeholder, fill, fill_lines, parse_template, placeholders
 
 
 def test_placeholders_and_doubled_braces_are_found() -> None:
@@ -50,3 +50,9 @@ def test_filling_is_concatenation(pieces: list[tuple[str, str]], one: str, two: 
     values = {"a": one, "b": two}
     text = "".join(literal.replace("{", "{{").replace("}", "}}") + f"{{{name}}}" for literal, name in pieces)
     assert fill(text, values) == "".join(literal + values[name] for literal, name in pieces)
+
+
+def test_a_line_that_refers_to_nothing_but_the_absent_is_left_out() -> None:
+    text = "Do {a}.\nFiles: {b}\nBoth: {a} {b}\nPlain\n\nLast: {b}"
+    assert fill_lines(text, {"a": "x", "b": ""}, absent={"b"}) == "Do x.\nBoth: x \nPlain\n\n"
+    assert fill_lines(text, {"a": "x", "b": "{a}\n{b}"}, absent=()) == fill(text, {"a": "x", "b": "{a}\n{b}"})
