@@ -89,8 +89,9 @@ def test_ctrl_c_twice_stops_the_run(tmp_path: Path) -> None:
         process = _started(scripted)
         process.send_signal(signal.SIGINT)
         assert process.stderr is not None
-        while "Ctrl-C again" not in process.stderr.readline():
-            pass
+        for line in process.stderr:
+            if "Ctrl-C again" in line:
+                break
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == ExitCode.CANCELLED
@@ -99,7 +100,8 @@ def test_ctrl_c_twice_stops_the_run(tmp_path: Path) -> None:
 
 
 def _started(scripted: ScriptedDaemon) -> subprocess.Popen[str]:
-    command = [*AGENTD, "--socket", scripted.path, "submit", "goal"]
+    """As at a terminal: what a shell started in the background ignores SIGINT, and so would its children (signal(7))."""
+    command = ["env", "--default-signal=INT", *AGENTD, "--socket", scripted.path, "submit", "goal"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline_s = time.monotonic() + DEADLINE_S
     while len(scripted.requests) < 2 and time.monotonic() < deadline_s:
