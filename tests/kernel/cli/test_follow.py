@@ -100,7 +100,7 @@ def test_ctrl_c_twice_stops_the_run(tmp_path: Path) -> None:
 
 
 def _started(scripted: ScriptedDaemon) -> subprocess.Popen[str]:
-    """As at a terminal: what a shell started in the background ignores SIGINT, and so would its children (signal(7))."""
+    """As at a terminal: what a shell starts in the background ignores SIGINT, and so do its children (signal(7))."""
     command = ["env", "--default-signal=INT", *AGENTD, "--socket", scripted.path, "submit", "goal"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline_s = time.monotonic() + DEADLINE_S
