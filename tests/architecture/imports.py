@@ -25,6 +25,7 @@ SEEN_OF_WORKER = {"worker.abi", "worker.transport", "worker.wall.syscalls"}
 SEEN_BY_CLI = {"aaos.__version__", "aaos.cli", "aaos.core.errors", "aaos.core.rpc", "aaos.core.text"}
 THIRD_PARTY = {
     "core": {"idna", "pydantic", "yaml"},
+    "devprovider": {"pydantic", "yaml"},
     "store": {"systemd"},
     "sandbox": {"landlock", "pyseccomp"},
     "tools": {"pydantic"},

@@ -66,7 +66,7 @@ def names(tree: Tree) -> Iterator[str]:
 
 
 def mirrors(tree: Tree) -> Iterator[str]:
-    """Each file that does something has its test file: test_<file>.py in its room under unit/, or under kernel/."""
+    """Each file that does something has its test file: test_<file>.py in its room of unit/, in kernel/ or provider/."""
     for source in tree.product:
         if not source.is_plate and _does_something(source) and not any(_mirrors(path, source) for path in tree.texts):
             yield f"{source.path}: no tests/unit/{source.room}/test_{_stem(source.path)}.py"
@@ -86,7 +86,7 @@ def _mirrors(path: str, source: Source) -> bool:
     stem = f"test_{_stem(source.path)}"
     if not (test.stem == stem or test.stem.startswith(f"{stem}_")) or test.suffix != ".py":
         return False
-    return path.startswith((f"tests/unit/{source.room}/", "tests/kernel/"))
+    return path.startswith((f"tests/unit/{source.room}/", "tests/kernel/", "tests/provider/"))
 
 
 def _stem(path: str) -> str:
