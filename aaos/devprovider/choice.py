@@ -17,11 +17,13 @@ _Kind = tuple[str, str, str]
 
 @dataclass(slots=True)
 class _Conversation:
-    """`places` is the next step in order for each turn, `tried` the one after the faults met in that turn."""
+    """`places` is the next step in order for each turn, `tried` the one after the faults met in that turn, `counts` how
+    often each rule answered; `is_begun` when the first turn has been answered well."""
 
     places: dict[int, int] = field(default_factory=dict)
     tried: dict[int, int] = field(default_factory=dict)
     counts: dict[int, int] = field(default_factory=dict)
+    is_begun: bool = False
 
 
 class Chooser:
@@ -39,21 +41,19 @@ class Chooser:
         for index, step in enumerate(self._steps):
             if step.when is None:
                 if place < len(self._order) and self._order[place] == index:
-                    return self._taken(conversation, asked.turn, place=place)
+                    return self._taken(conversation, asked.turn, step=step, place=place + 1)
             elif fits(step.when, asked) and conversation.counts.get(index, 0) < (step.times or 1_000_000_000):
                 conversation.counts[index] = conversation.counts.get(index, 0) + 1
-                if not step.is_fault:
-                    conversation.places.setdefault(asked.turn + 1, place)
-                return step
+                return self._taken(conversation, asked.turn, step=step, place=place)
         return None
 
-    def _taken(self, conversation: _Conversation, turn: int, *, place: int) -> Step:
-        step = self._steps[self._order[place]]
+    def _taken(self, conversation: _Conversation, turn: int, *, step: Step, place: int) -> Step:
         if step.is_fault:
-            conversation.tried[turn] = place + 1
+            conversation.tried[turn] = place
         else:
+            conversation.is_begun |= turn == 1
             conversation.tried.pop(turn, None)
-            conversation.places[turn + 1] = place + 1
+            conversation.places[turn + 1] = place
         return step
 
     def _conversation(self, asked: Asked) -> _Conversation:
@@ -63,7 +63,8 @@ class Chooser:
             known = _Conversation()
             while len(self._conversations) >= MAX_CONVERSATIONS:
                 del self._conversations[next(iter(self._conversations))]
-        elif asked.turn == 1 and 2 in known.places:  # it was answered before, so it begins again
+        elif asked.turn == 1 and known.is_begun:  # it begins again, or another begins alike
+            known.is_begun = False
             known.counts.clear()
         self._conversations[kind] = known
         return known

@@ -57,6 +57,12 @@ def test_a_rule_with_times_ends_and_begins_again_with_the_conversation() -> None
         assert [_said(chooser, turns(n)) for n in (0, 1, 1)] == ["a", 503, "b"]
 
 
+def test_a_rule_with_times_ends_in_the_first_turn_too() -> None:
+    chooser = Chooser(script("steps: [{when: {turn: 1}, status: 503, times: 2}, {text: a}]"))
+    for _ in range(3):
+        assert [_said(chooser, turns(0)) for _ in range(3)] == [503, 503, "a"]
+
+
 @pytest.mark.parametrize(
     ("when", "is_fit"),
     [
