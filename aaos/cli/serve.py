@@ -7,12 +7,16 @@ nothing of the client's state or imports reaches it.
 import os
 import sys
 from argparse import Namespace
+from pathlib import Path
 from typing import NoReturn
 
+import aaos
 from aaos.cli.client import DEFAULT_SOCKET
 from aaos.cli.output import Output
 from aaos.cli.parser import absolute
 from aaos.core.errors import ExitCode
+
+BOOT = Path(aaos.__file__).parent / "daemon" / "boot.py"
 
 
 def run(args: Namespace, output: Output) -> ExitCode:  # noqa: ARG001  # a command's shape
@@ -34,7 +38,7 @@ def daemon_options(args: Namespace) -> list[str]:
 
 
 def become_daemon(*words: str) -> NoReturn:
-    """Replace this process by `python -I -m aaos.daemon WORDS`."""
+    """Replace this process by `python -I …/aaos/daemon/boot.py WORDS`."""
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execv(sys.executable, [sys.executable, "-I", "-m", "aaos.daemon", *words])  # noqa: S606  # no shell is wanted
+    os.execv(sys.executable, [sys.executable, "-I", os.fspath(BOOT), *words])  # noqa: S606  # no shell is wanted

@@ -53,4 +53,4 @@ def test_the_daemon_is_a_fresh_isolated_interpreter(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("os.execv", replaced)
     with pytest.raises(InterruptedError):
         serve.become_daemon("run", "--without", "cgroup")
-    assert seen == [(sys.executable, [sys.executable, "-I", "-m", "aaos.daemon", "run", "--without", "cgroup"])]
+    assert seen == [(sys.executable, [sys.executable, "-I", str(serve.BOOT), "run", "--without", "cgroup"])]
