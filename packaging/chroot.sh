@@ -1,0 +1,59 @@
+# A chroot of Debian 13, made once and kept, in which the package is built and the tests run on what Debian 13 ships.
+# Sourced by packaging/build and packaging/test, which run as root in the project's directory.
+# shellcheck shell=sh
+
+cache=/var/cache/aaos-build
+tools=debhelper,dh-python,python3-all,pandoc,lintian
+product=python3-prctl,python3-pydantic,python3-systemd,python3-yaml,libseccomp2
+tests=python3-pytest,python3-hypothesis,procps,iproute2
+chroot=$cache/trixie-$(printf '%s' "$tools,$product,$tests" | sha256sum | cut -c 1-12)
+
+say() { printf 'deb: %s\n' "$*" >&2; }
+
+# Run "$@" with its output in a log; a failure shows the end of the log.
+quietly() {
+    log=$(mktemp)
+    if "$@" >"$log" 2>&1; then
+        rm -f "$log"
+    else
+        tail -n 30 "$log" >&2
+        say "failed: $*; the whole output: less $log"
+        exit 1
+    fi
+}
+
+make_chroot() {
+    [ ! -d "$chroot" ] || return 0
+    say 'making a chroot of Debian 13 (two minutes, once)'
+    mkdir -p "$cache"
+    rm -rf "$chroot.new"
+    quietly mmdebstrap --mode=root --variant=buildd --include="$tools,$product,$tests" trixie "$chroot.new"
+    mv "$chroot.new" "$chroot"
+}
+
+# What Debian does not package, at the versions of requirements.txt: bundle PYTHON DIRECTORY.
+bundle() {
+    pins=$(grep -E '^(landlock|pyseccomp)==' requirements.txt)
+    rm -rf "$2"
+    # shellcheck disable=SC2086  # one word per pin
+    quietly "$1" -I -m pip --disable-pip-version-check install --quiet --no-deps --no-compile --target "$2" $pins
+    rm -rf "${2:?}/bin" "$2"/*.dist-info
+}
+
+# The files of the project, those not committed yet too: copy_sources DIRECTORY.
+copy_sources() {
+    rm -rf "$1"
+    mkdir -p "$1"
+    git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents --no-dereference -t "$1"
+}
+
+# Run a command in the chroot as its root, without a network. It has mounts of its own, which end with it: the root is a
+# mount point, since pivot_root wants one, with /proc, /sys, /dev and an empty /tmp.
+inside() {
+    # shellcheck disable=SC2016  # expanded by the inner shell
+    unshare --net --mount --pid --fork --kill-child --propagation private -- sh -c '
+        mount --bind "$0" "$0" && cd "$0" &&
+        mount -t proc proc proc && mount --rbind /sys sys && mount --rbind /dev dev && mount -t tmpfs tmpfs tmp &&
+        mkdir -p mnt/old && pivot_root . mnt/old && umount -l mnt/old && exec chroot . "$@"
+    ' "$chroot" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 "$@"
+}
