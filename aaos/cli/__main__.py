@@ -58,26 +58,21 @@ def command(name: str) -> Command:
             from aaos.cli.runs import logs
 
             return logs
-        case "roles":
-            from aaos.cli.machine import roles
+        case "roles" | "tools" | "attest" | "doctor" | "version":
+            from aaos.cli import machine
 
-            return roles
-        case "tools":
-            from aaos.cli.machine import tools
+            done_by: dict[str, Command] = {
+                "roles": machine.roles,
+                "tools": machine.tools,
+                "attest": machine.attest,
+                "doctor": machine.doctor,
+                "version": machine.version,
+            }
+            return done_by[name]
+        case "dev-provider":
+            from aaos.cli.devprovider import dev_provider
 
-            return tools
-        case "attest":
-            from aaos.cli.machine import attest
-
-            return attest
-        case "doctor":
-            from aaos.cli.machine import doctor
-
-            return doctor
-        case "version":
-            from aaos.cli.machine import version
-
-            return version
+            return dev_provider
         case _:
             raise AssertionError(f"the parser knows a command {name!r} that nothing does")
 

@@ -24,6 +24,7 @@ COMMANDS = {
     "tools": "show the tools that agents can be granted",
     "attest": "show what confines a live agent, verified anew",
     "doctor": "check this machine",
+    "dev-provider": "play a script as a language model, for trying roles without one",
     "version": "show the versions of this program and of the daemon",
 }
 EPILOG = "Ids may be shortened as long as they are unique. Exit codes: see agentd(1)."
@@ -84,6 +85,7 @@ def _parser() -> _Parser:
     made["logs"].add_argument("-f", "--follow", action="store_true", help="go on until the run ends")
     made["logs"].add_argument("-a", "--all", action="store_true", help="every event with all its fields")
     made["attest"].add_argument("id", metavar="AGENT|RUN", help="an agent, or a run for all its live agents")
+    _dev_provider(made["dev-provider"])
     return parser
 
 
@@ -121,6 +123,17 @@ def _submit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--role", metavar="NAME", help="give the work to agents of this role, in place of analyzer")
     parser.add_argument("--wall", type=_positive, metavar="SECONDS", help="stop the run after this time")
     parser.add_argument("--detach", action="store_true", help="print the run's id and return")
+
+
+def _dev_provider(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--script", metavar="FILE", required=True, help="what the model says, in YAML")
+    parser.add_argument("--port", type=_port, default=0, metavar="N", help="the port on 127.0.0.1 (a free one)")
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text[:6]) < 65_536):
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is not a port from 1 to 65535")
+    return int(text)
 
 
 def _positive(text: str) -> int:

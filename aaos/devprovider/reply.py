@@ -3,6 +3,7 @@
 Invariant: everything is decided here; the server sends what it is told and decides nothing.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -14,12 +15,32 @@ from aaos.devprovider.script import Hang, Step
 
 JSON = "application/json"
 EVENTS = "text/event-stream; charset=utf-8"
+HTML_TYPE = "text/html; charset=utf-8"
 HTML = b"<!doctype html>\n<html><head><title>502 Bad Gateway</title></head><body><h1>Bad Gateway</h1></body></html>\n"
+MAX_NOTES = 10
+FAULTS = {
+    "bad_arguments",
+    "cut",
+    "delay_s",
+    "duplicate_ids",
+    "echo_key",
+    "error_body_200",
+    "error_event",
+    "hang",
+    "html",
+    "no_usage",
+    "redirect",
+    "status",
+    "trickle",
+    "wrong_content_type",
+    "wrong_json",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A response: chunked when `is_stream`, else of known length. `cut` and the middle count bytes of the body."""
+    """A response: chunked when `is_stream`, else of known length. `cut` and the middle count bytes of the body; `note`
+    says for people what it is."""
 
     status: int
     pieces: tuple[bytes, ...]
@@ -30,6 +51,7 @@ class Reply:
     hang: Hang | None = None
     trickle: float | None = None
     cut: int | None = None
+    note: str = ""
 
     @property
     def is_plain(self) -> bool:
@@ -69,20 +91,18 @@ def reply(step: Step, asked: Asked, *, number: int, now_s: int) -> Reply:
         hang=step.hang,
         trickle=step.trickle,
         cut=step.cut,
+        note=_note(step, answer),
     )
 
 
 def refusal(status: int, message: str, *, wire: Wire | None) -> Reply:
     """An error of the server's own: a request that the format does not allow, or that the script has no step for."""
-    return Reply(status, (_error(wire, status, message),))
+    return Reply(status, (_error(wire, status, message),), note=message)
 
 
 def listing(names: tuple[str, ...]) -> Reply:
     """The answer to GET /v1/models."""
     return Reply(200, (chat.models(names),))
-
-
-HTML_TYPE = "text/html; charset=utf-8"
 
 
 def _body(step: Step, asked: Asked, answer: Answer, now_s: int) -> tuple[int, Iterator[bytes], bool]:
@@ -119,6 +139,16 @@ def _stream(step: Step, asked: Asked, answer: Answer, now_s: int) -> Iterator[by
         yield chat.error_event(message) if is_chat else messages.error_event(message)
     else:
         yield from events
+
+
+def _note(step: Step, answer: Answer) -> str:
+    """The faults by the names that the script gives them, or else what the answer holds."""
+    said = [name for name in step.model_fields_set & FAULTS if getattr(step, name) not in (None, False)]
+    calls = Counter(call.tool for call in answer.calls)
+    if not step.is_fault:
+        said += ["text"] if answer.text else []
+        said += [f"{tool} x{count}" if count > 1 else tool for tool, count in calls.items()]
+    return ", ".join(sorted(said[:MAX_NOTES]))
 
 
 def _headers(step: Step, asked: Asked, answer: Answer) -> Iterator[tuple[str, str]]:

@@ -33,6 +33,8 @@ BREACHES: list[tuple[str, dict[str, str]]] = [
     ("worker_is_apart", {"aaos/store/runs.py": "import worker.user.loop\n"}),
     ("cli_is_a_client", {"aaos/cli/submit.py": "from aaos.store.runs import X\n"}),
     ("cli_is_a_client", {"aaos/cli/submit.py": "from aaos.core import config\n"}),
+    ("cli_is_a_client", {"aaos/cli/submit.py": "from aaos.devprovider import server\n"}),
+    ("cli_is_a_client", {"aaos/cli/devprovider.py": "from aaos.core import config\n"}),
     (
         "cycles",
         {

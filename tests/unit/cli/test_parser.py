@@ -6,7 +6,14 @@ from aaos.cli.client import DEFAULT_SOCKET
 from aaos.cli.parser import COMMANDS, absolute, parse
 from aaos.core.errors import ExitCode, InputError
 
-ARGUMENTS = {"submit": ["goal"], "status": ["r"], "stop": ["r"], "logs": ["r"], "attest": ["a"]}
+ARGUMENTS = {
+    "submit": ["goal"],
+    "status": ["r"],
+    "stop": ["r"],
+    "logs": ["r"],
+    "attest": ["a"],
+    "dev-provider": ["--script", "s"],
+}
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -52,6 +59,14 @@ def test_a_wall_time_is_a_whole_number_within_bounds(number: str) -> None:
     """H-FUZZ-02"""
     with pytest.raises(InputError, match="--wall"):
         parse(["submit", "goal", f"--wall={number}"])
+
+
+@pytest.mark.parametrize("port", ["0", "-1", "65536", "http", "9" * 30, "\u0663", ""])
+def test_a_port_is_one(port: str) -> None:
+    """H-FUZZ-02"""
+    assert parse(["dev-provider", "--script", "s", "--port", "65535"]).port == 65535
+    with pytest.raises(InputError, match="--port"):
+        parse(["dev-provider", "--script", "s", f"--port={port}"])
 
 
 def test_grants_add_up() -> None:
