@@ -92,6 +92,7 @@ class LimitSettings(_Section):
     subtask_wall_s: Seconds = 600
     max_parallel: Annotated[int, Field(ge=1, le=1024)] = 16
     max_turns: Small = 64
+    max_replans: Annotated[int, Field(ge=0, le=16)] = 2
     call_timeout_s: Annotated[int, Field(ge=1, le=86_400)] = 60
 
 

@@ -107,6 +107,13 @@ class ContractError(AaosError):
     exit_code = ExitCode.RUN_FAILED
 
 
+class PlanError(AaosError):
+    """The plan that a model made cannot be executed; what it may do is never widened to make it fit."""
+
+    code = "plan"
+    exit_code = ExitCode.RUN_FAILED
+
+
 class ToolError(AaosError):
     """A tool could not do what was asked: no such file, not text, ambiguous edit."""
 

@@ -32,6 +32,8 @@ class EventKind(StrEnum):
     RUN_REFUSED = "run.refused"
     RUN_ENVELOPE = "run.envelope"
     RUN_PLANNED = "run.planned"
+    PLAN_REFUSED = "plan.refused"
+    RUN_REPLANNED = "run.replanned"
     RUN_STARTED = "run.started"
     RUN_COMPLETED = "run.completed"
     RUN_FAILED = "run.failed"

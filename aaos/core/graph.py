@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from aaos.core.errors import InputError
 from aaos.core.ids import RoleName, SubtaskId, check_name
+from aaos.core.role import Tier
 from aaos.core.text import quoted, suggestion
 
 MAX_SUBTASKS = 256
@@ -57,12 +58,14 @@ _LOST = (SubtaskState.FAILED, SubtaskState.SKIPPED, SubtaskState.CANCELLED)
 
 @dataclass(frozen=True, slots=True)
 class Subtask:
-    """One node: a role, its parameters, and the subtasks whose results it needs."""
+    """One node: a role, its parameters, and the subtasks whose results it needs. `tier` is the step of the role's
+    ladder that drives it, chosen when the plan was made; None leaves it to the ladder."""
 
     id: SubtaskId
     role: RoleName
     params: Mapping[str, str | int | tuple[str, ...]]
     inputs: tuple[SubtaskId, ...] = ()
+    tier: Tier | None = None
 
 
 @dataclass(frozen=True, slots=True)

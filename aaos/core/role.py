@@ -43,10 +43,11 @@ class Tier(StrEnum):
 
 class ParameterType(StrEnum):
     """What a parameter's value may be. A path is absolute and literal; with `/**` at its end it means all below it.
-    Names are those of tools or roles."""
+    Names are those of tools or roles, hosts are network resources."""
 
     STRING = "string"
     NAMES = "names"
+    HOSTS = "hosts"
     PATH = "path"
     PATHS = "paths"
     INTEGER = "integer"
@@ -158,6 +159,10 @@ def check_value(field: str, value: Param, *, parameter: Parameter) -> Param:
             items = (value,) if isinstance(value, str) else value
             if isinstance(items, tuple | list) and 1 <= len(items) <= MAX_VALUE_ITEMS and all(map(_is_name, items)):
                 return tuple(items)
+        case ParameterType.HOSTS:
+            items = (value,) if isinstance(value, str) else value
+            if isinstance(items, tuple | list) and 1 <= len(items) <= MAX_VALUE_ITEMS:
+                return tuple(_check_host(field, item) for item in items)
         case ParameterType.PATH:
             return _check_path(field, value)
         case ParameterType.ENUM:
@@ -235,6 +240,8 @@ def _as_resource(kind: str, name: str, *, value: object, parameter: Parameter) -
     if parameter.type in (ParameterType.PATH, ParameterType.PATHS):
         is_tree = text.endswith(_TREE)
         return path_resource(text.removesuffix(_TREE) or "/", is_dir=True) if is_tree else path_resource(text)
+    if parameter.type is ParameterType.HOSTS and kind == Kind.NETWORK:
+        return text
     if kind in _FILE_KINDS:
         if "/" in text:
             raise InputError(f"{name}: {quoted(text)} contains '/'", f"declare {name} with type: path")
@@ -252,6 +259,13 @@ def _fill_constraint(value: object, values: Mapping[str, Param | None]) -> objec
     if isinstance(value, Mapping):
         return {key: _fill_constraint(item, values) for key, item in value.items()}
     return value
+
+
+def _check_host(field: str, value: object) -> str:
+    try:
+        return parse_capabilities({"network": value}, now_s=0.0)[0].resource
+    except InputError as error:
+        raise InputError(f"{field}: {error.message}", error.remedy) from error
 
 
 def _is_name(value: object) -> bool:

@@ -221,6 +221,8 @@ def _sample(parameter: Parameter) -> Param:
             return ("/sample",)
         case ParameterType.NAMES:
             return ("sample",)
+        case ParameterType.HOSTS:
+            return ("example.com",)
         case ParameterType.PATH:
             return "/sample"
         case ParameterType.INTEGER:

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from aaos.core.errors import StorageError
 from aaos.core.graph import Plan, Subtask
 from aaos.core.ids import RoleName, SubtaskId
+from aaos.core.role import Tier
 
 Param = str | int | tuple[str, ...]
 
@@ -34,4 +35,11 @@ def _subtask(item: Mapping[str, object]) -> Subtask:
     if not isinstance(params, dict) or not isinstance(inputs, list):
         raise TypeError("params or inputs")
     given: dict[str, Param] = {n: tuple(v) if isinstance(v, list) else v for n, v in params.items()}
-    return Subtask(SubtaskId(str(item["id"])), RoleName(str(item["role"])), given, tuple(SubtaskId(i) for i in inputs))
+    tier = item.get("tier")
+    return Subtask(
+        id=SubtaskId(str(item["id"])),
+        role=RoleName(str(item["role"])),
+        params=given,
+        inputs=tuple(SubtaskId(i) for i in inputs),
+        tier=None if tier is None else Tier(str(tier)),
+    )

@@ -7,13 +7,14 @@ cannot be told from runs that do not exist.
 import json
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from aaos.core.errors import AaosError, ConflictError, NotFoundError
 from aaos.core.graph import Plan, RunState, SubtaskState
 from aaos.core.ids import AgentId, Gid, RunId, SubtaskId, Uid
 from aaos.store.database import Database, Row
-from aaos.store.plans import plan_to_json
+from aaos.store.plans import plan_from_json, plan_to_json
 
 _ROOT = 0
 _SHOWN = 5
@@ -137,11 +138,31 @@ class Runs:
             if not changed:
                 self.get(run)
                 raise ConflictError(f"run {run} has a plan already", f"look at it: agentd status {run}")
-            for position, subtask in enumerate(plan.subtasks):
-                self._database.insert(
-                    "INSERT INTO subtasks VALUES (?, ?, ?, ?, 0, NULL, NULL, NULL)",
-                    (run, subtask.id, position, SubtaskState.PENDING),
-                )
+            self._add_subtasks(run, plan, 0)
+
+    def extend_plan(self, run: RunId, plan: Plan) -> None:
+        """Put `plan`, which begins with all subtasks of the present one, in its place; further ones are pending.
+
+        Raises NotFoundError, and ConflictError when it leaves out or changes what is there.
+        """
+        with self._database.transaction():
+            row = self.get(run)
+            before = plan_from_json(row.plan).subtasks if row.plan else ()
+            if plan.subtasks[: len(before)] != before:
+                raise ConflictError(f"the plan of run {run} may only grow", f"look at it: agentd status {run}")
+            self._database.change("UPDATE runs SET plan = ? WHERE run = ?", (plan_to_json(plan), run))
+            self._add_subtasks(run, plan, len(before))
+
+    def _add_subtasks(self, run: RunId, plan: Plan, first: int) -> None:
+        for position, subtask in enumerate(plan.subtasks[first:], first):
+            self._database.insert(
+                "INSERT INTO subtasks VALUES (?, ?, ?, ?, 0, NULL, NULL, NULL)",
+                (run, subtask.id, position, SubtaskState.PENDING),
+            )
+
+    def step(self) -> AbstractContextManager[None]:
+        """What is written in it is committed together, or not at all."""
+        return self._database.transaction()
 
     def subtasks(self, run: RunId) -> tuple[SubtaskRow, ...]:
         """The subtasks in the order of the plan; none before there is one."""

@@ -5,6 +5,7 @@ import pytest
 from aaos.core.errors import ConflictError, ContractError, NotFoundError
 from aaos.core.graph import Plan, RunState, Subtask, SubtaskState
 from aaos.core.ids import AgentId, Gid, RoleName, RunId, SubtaskId, Uid
+from aaos.core.role import Tier
 from aaos.store.database import Database
 from aaos.store.plans import plan_from_json
 from aaos.store.runs import RunRow, Runs, StoredError
@@ -122,6 +123,37 @@ def test_a_run_has_one_plan(runs: Runs) -> None:
     with pytest.raises(ConflictError, match="has a plan already"):
         runs.add_plan(RunId("r-1"), replace(PLAN, shape="other"))
     assert plan_from_json(runs.get(RunId("r-1")).plan or "") == PLAN
+
+
+def test_a_plan_may_grow_and_never_change(runs: Runs) -> None:
+    """RUN-4: what was planned stays, with its rows."""
+    run = RunId("r-1")
+    runs.create(_row("r-1"))
+    runs.add_plan(run, PLAN)
+    runs.set_subtask(run, B, SubtaskState.COMPLETED, attempt=1, result="text")
+    more = Subtask(SubtaskId("c"), RoleName("writer"), {"output": "/x"}, (B,), Tier.T2)
+    grown = replace(PLAN, subtasks=(*PLAN.subtasks, more), final=more.id)
+    runs.extend_plan(run, grown)
+    assert plan_from_json(runs.get(run).plan or "") == grown
+    states = [(row.id, row.state) for row in runs.subtasks(run)]
+    assert states == [(B, SubtaskState.COMPLETED), (A, SubtaskState.PENDING), ("c", SubtaskState.PENDING)]
+    for wrong in (PLAN, replace(grown, subtasks=grown.subtasks[1:]), replace(grown, subtasks=grown.subtasks[::-1])):
+        with pytest.raises(ConflictError, match="may only grow"):
+            runs.extend_plan(run, wrong)
+    with pytest.raises(NotFoundError):
+        runs.extend_plan(RunId("r-2"), grown)
+
+
+def test_a_step_is_committed_whole_or_not_at_all(runs: Runs) -> None:
+    run = RunId("r-1")
+    runs.create(_row("r-1"))
+    step = runs.step()
+    step.__enter__()
+    runs.add_plan(run, PLAN)
+    error = ZeroDivisionError()
+    step.__exit__(ZeroDivisionError, error, None)
+    assert runs.get(run).plan is None
+    assert runs.subtasks(run) == ()
 
 
 def test_a_subtask_moves_on_to_its_end(runs: Runs) -> None:
