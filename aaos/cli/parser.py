@@ -121,6 +121,11 @@ def _submit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tool", action="append", default=[], metavar="NAME", help="grant a tool by name")
     parser.add_argument("--program", metavar="FILE", help="run this Python file as the agent, in a worker")
     parser.add_argument("--role", metavar="NAME", help="give the work to agents of this role, in place of analyzer")
+    parser.add_argument(
+        "--orchestration",
+        choices=("plan", "direct"),
+        help="let a model plan it, or one agent do it; without this, goals of known shapes are planned by code",
+    )
     parser.add_argument("--wall", type=_positive, metavar="SECONDS", help="stop the run after this time")
     parser.add_argument("--detach", action="store_true", help="print the run's id and return")
 

@@ -147,7 +147,12 @@ def _submitted(event: Event) -> list[str]:
 def _planned(event: Event) -> list[str]:
     count = text(event.fields, "subtasks")
     noun = "subtask" if count == "1" else "subtasks"
-    return [f"planned: {text(event.fields, 'shape')}{f', {count} {noun}' if count else ''}"]
+    head = f"planned: {text(event.fields, 'shape')}{f', {count} {noun}' if count else ''}"
+    return [head, *(f"  {line}" for line in text(event.fields, "plan").splitlines())]
+
+
+def _replanned(event: Event) -> list[str]:
+    return [f"planning anew, since subtask {text(event.fields, 'failed')} failed: {_message(event)}"]
 
 
 def _reduced(event: Event) -> list[str]:
@@ -203,6 +208,7 @@ SHOWN: dict[str, Callable[[Event], list[str]]] = {
     "confinement.reduced": _reduced,
     "file.written": _written,
     "run.planned": _planned,
+    "run.replanned": _replanned,
     "run.submitted": _submitted,
     "tool.denied": _tool_denied,
     "tool.done": _tool_done,

@@ -16,7 +16,7 @@ from aaos.core import rpc
 from aaos.core.errors import ExitCode, InputError
 
 PROGRAM_BYTES = 262_144
-ECHOED = frozenset({"run.submitted", "run.planned"})
+BY_MODEL = "model"  # the shape of a plan that is still to be made
 
 
 def submit(args: Namespace, output: Output) -> ExitCode:
@@ -25,7 +25,7 @@ def submit(args: Namespace, output: Output) -> ExitCode:
     with Client(args.socket) as client:
         accepted = answers.document(client.call("submit", params))
     run = answers.text(accepted, "run")
-    follower = Follower(args.socket, output, echoed=ECHOED)
+    follower = Follower(args.socket, output, echoed=echoed(accepted))
     if output.is_json:
         output.document(accepted)
     elif args.detach:
@@ -56,7 +56,15 @@ def submission(args: Namespace) -> dict[str, rpc.Json]:
         params["role"] = args.role
     if args.wall is not None:
         params["wall_s"] = args.wall
+    if args.orchestration is not None:
+        params["orchestration"] = args.orchestration
     return params
+
+
+def echoed(accepted: answers.Document) -> frozenset[str]:
+    """The events whose sense the operator has seen already: the plan as well, unless a model makes it first."""
+    is_planned = answers.text(answers.inner(accepted, "plan"), "shape") != BY_MODEL
+    return frozenset({"run.submitted", "run.planned"} if is_planned else {"run.submitted"})
 
 
 def echo_lines(accepted: answers.Document) -> list[str]:

@@ -51,7 +51,8 @@ def role_lines(roles: Iterable[Document], refused: Iterable[Document]) -> list[s
     """Each role with its parameters, then the files that could not be used."""
     lines: list[str] = []
     for role in roles:
-        lines.append(f"{text(role, 'name')}  ({text(role, 'entry')})  {text(role, 'summary')}")
+        how = ", ".join((text(role, "entry"), *texts(role, "tiers")))
+        lines.append(f"{text(role, 'name')}  ({how})  {text(role, 'summary')}")
         for name, about in inner(role, "parameters").items():
             lines.append(_parameter(name, about if isinstance(about, dict) else {}))
     for error in refused:

@@ -5,7 +5,7 @@ Invariant: what a handler gets has the declared types and bounds. Must not look 
 
 from collections.abc import Mapping
 from pathlib import PurePosixPath
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -68,6 +68,7 @@ class SubmitParams(Params):
     program: Annotated[str, Field(min_length=1), AfterValidator(_plain), _at_most(PROGRAM_BYTES)] | None = None
     role: Prefix | None = None
     wall_s: Annotated[int, Field(ge=1, le=30 * 86_400)] | None = None
+    orchestration: Literal["plan", "direct"] | None = None
 
 
 class RunParams(Params):

@@ -19,7 +19,6 @@ from aaos.core.errors import AaosError, BusyError, InputError
 from aaos.core.events import Event, EventKind, Scalar
 from aaos.core.graph import Plan, RunState
 from aaos.core.ids import RoleName, RunId, Uid, new_run_id
-from aaos.core.rolefile import RoleSet
 from aaos.core.text import clip
 from aaos.core.token import TokenBox
 from aaos.daemon.grants import Paths, granted, tool_capabilities
@@ -27,8 +26,10 @@ from aaos.daemon.params import SubmitParams
 from aaos.daemon.peers import Peer
 from aaos.daemon.runs import LiveRuns
 from aaos.plan.executor import Executor, RunOrder
-from aaos.plan.phrases import parse_goal
+from aaos.plan.growing import PlanningTerms
+from aaos.plan.orchestrate import Asked, Clauses, Orchestration, free_tools, plan_free, shape_of
 from aaos.plan.planner import PROGRAM, check_within, goal_paths, plan_program
+from aaos.plan.planning import is_planning
 from aaos.plan.shapes import ANALYZER, Places, build
 from aaos.store.audit import Audit
 from aaos.store.database import Database
@@ -65,7 +66,7 @@ class Desk:
     agents: Registry
     tokens: TokenBox
     executor: Executor
-    roles: RoleSet
+    planning: PlanningTerms
     catalog: Mapping[str, Tool]
     limits: LimitSettings
 
@@ -102,14 +103,15 @@ class Submissions:
     def _understand(self, peer: Peer, params: SubmitParams) -> _Understood:
         """Pure but for looking at the named paths as the submitter."""
         paths = Paths(peer.submitter, cwd=params.cwd)
+        clauses = None if _is_program(params) else shape_of(_asked(params), self._desk.planning.tiers)
         envelope = Envelope(
             submitter=peer.submitter,
-            capabilities=self._capabilities(paths, params),
+            capabilities=self._capabilities(paths, params, clauses),
             limits=self._limits(params),
         )
-        return _Understood(envelope=envelope, plan=self._plan(paths, params, envelope))
+        return _Understood(envelope=envelope, plan=self._plan(paths, params, clauses=clauses, envelope=envelope))
 
-    def _capabilities(self, paths: Paths, params: SubmitParams) -> tuple[Capability, ...]:
+    def _capabilities(self, paths: Paths, params: SubmitParams, clauses: Clauses | None) -> tuple[Capability, ...]:
         """The flags; where no flag of a kind is given, the goal's own words: a flag narrows and never adds to them."""
         found = [paths.capability(Kind.FILE_READ, flag) for flag in params.read]
         found += [paths.capability(Kind.FILE_WRITE, flag) for flag in params.write]
@@ -120,24 +122,25 @@ class Submissions:
             writes = () if params.write else named.writes
             found += [granted(Kind.FILE_READ, paths.existing(path)) for path in reads]
             found += [granted(Kind.FILE_WRITE, paths.find(path)) for path in writes]
-            tools = named.tools
+            tools = free_tools(found) if clauses is None else named.tools
         found += tool_capabilities(params.tool or tools, self._desk.catalog)
         return tuple(dict.fromkeys(found))
 
-    def _plan(self, paths: Paths, params: SubmitParams, envelope: Envelope) -> Plan:
-        roles, now_s = self._desk.roles, time.time()
+    def _plan(self, paths: Paths, params: SubmitParams, *, clauses: Clauses | None, envelope: Envelope) -> Plan:
+        roles, now_s = self._desk.planning.roles, time.time()
         if _is_program(params):
             if params.program is None:
                 raise InputError("role program runs a program and none was given", "add it: --program FILE")
             return plan_program(roles=roles, envelope=envelope, now_s=now_s)
+        if clauses is None:
+            return plan_free(_asked(params), envelope=envelope, terms=self._desk.planning, now_s=now_s)
         places = Places(
             resolve=lambda path: paths.find(path).path,
             is_dir=lambda path: paths.find(path).is_dir,
         )
         analyzer = RoleName(params.role) if params.role else ANALYZER
-        return check_within(
-            build(parse_goal(params.goal), places, analyzer=analyzer), roles=roles, envelope=envelope, now_s=now_s
-        )
+        plan = build(clauses, places, analyzer=analyzer)
+        return check_within(plan, roles=roles, envelope=envelope, now_s=now_s)
 
     def _limits(self, params: SubmitParams) -> Limits:
         settings = self._desk.limits
@@ -175,7 +178,8 @@ class Submissions:
             desk.runs.add_plan(run, plan)
             self._tell(run, EventKind.RUN_SUBMITTED, uid=peer.uid, pid=peer.pid, goal=_shown(params.goal))
             self._tell(run, EventKind.RUN_ENVELOPE, envelope=_shown("\n".join(envelope.lines())))
-            self._tell(run, EventKind.RUN_PLANNED, shape=plan.shape, subtasks=len(plan.subtasks))
+            if not is_planning(plan.subtasks[0]):  # what a planner makes is told when it is made
+                self._tell(run, EventKind.RUN_PLANNED, shape=plan.shape, subtasks=len(plan.subtasks))
         program = params.program.encode() if params.program is not None else None
         order = RunOrder(run=run, goal=params.goal, plan=plan, envelope=envelope, program=program)
         desk.live.start(run, peer.uid, lambda: self._execute(order))
@@ -194,6 +198,11 @@ class Submissions:
 
 def _is_program(params: SubmitParams) -> bool:
     return params.program is not None or params.role == PROGRAM
+
+
+def _asked(params: SubmitParams) -> Asked:
+    orchestration = Orchestration(params.orchestration) if params.orchestration else None
+    return Asked(params.goal, orchestration, RoleName(params.role) if params.role else None)
 
 
 def _shown(text: str) -> str:

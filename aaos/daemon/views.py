@@ -98,7 +98,14 @@ def role_view(role: Role) -> View:
         name: {"type": parameter.type.value, "required": parameter.required, "summary": parameter.summary}
         for name, parameter in role.parameters.items()
     }
-    return {"name": role.name, "summary": role.summary, "entry": role.entry, "parameters": parameters}
+    tiers: list[Json] = [tier.value for tier in role.tiers]
+    return {
+        "name": role.name,
+        "summary": role.summary,
+        "entry": role.entry,
+        "tiers": tiers,
+        "parameters": parameters,
+    }
 
 
 def error_view(error: AaosError) -> View:

@@ -35,6 +35,7 @@ from aaos.daemon.submission import Desk, Submissions
 from aaos.llm.rules import Rules
 from aaos.llm.schedule import Models
 from aaos.plan.executor import Executor
+from aaos.plan.growing import PlanningTerms
 from aaos.sandbox.launch import ZygoteLauncher
 from aaos.sandbox.probe import probe
 from aaos.store.audit import Audit
@@ -116,16 +117,18 @@ async def assembled(options: Options) -> AsyncIterator[Daemon]:
         await launcher.start()
         stack.push_async_callback(launcher.stop)
         agents = Registry(settings.limits.max_agents)
-        parts = _parts(launcher, audit, database=database, agents=agents, files=files)
+        models = Models([Rules()])
+        parts = _parts(launcher, audit, models=models, database=database, agents=agents, files=files)
         live = LiveRuns(runs, audit, max_runs=settings.limits.max_runs)
-        executor = Executor(AgentRunner(parts), runs=runs, audit=audit, roles=roles)
+        terms = PlanningTerms(roles, models.tiers, settings.limits.max_replans)
+        executor = Executor(AgentRunner(parts), runs=runs, audit=audit, terms=terms)
         rooms = Rooms(
             runs=runs,
             audit=audit,
             live=live,
             agents=agents,
             submissions=Submissions(
-                Desk(database, runs, audit, live, agents, parts.tokens, executor, roles, CATALOG, settings.limits)
+                Desk(database, runs, audit, live, agents, parts.tokens, executor, terms, CATALOG, settings.limits)
             ),
             roles=roles,
             doctor=Doctor(
@@ -175,14 +178,16 @@ def _judged(runs: Runs, files: Files, record: CallRecord) -> CallOutcome:
     return outcome_after_crash(record, files(envelope.submitter))
 
 
-def _parts(launcher: Launcher, audit: Audit, *, database: Database, agents: Registry, files: Files) -> Parts:
+def _parts(
+    launcher: Launcher, audit: Audit, *, models: Models, database: Database, agents: Registry, files: Files
+) -> Parts:
     clock = SystemClock()
     tokens = TokenBox(clock)
     return Parts(
         launcher=launcher,
         gate=Gate(CATALOG, tokens=tokens, ledger=Calls(database), audit=audit, files=files, clock=clock),
         tokens=tokens,
-        models=Models([Rules()]),
+        models=models,
         conversations=Conversations(database),
         step=database.transaction,
         durable=database.durable,

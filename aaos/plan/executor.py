@@ -1,5 +1,8 @@
 """Executes a plan: independent subtasks side by side, through the Spawner, each step committed before it is taken.
 
+A planning subtask makes the plan grow by what its model answered, and a failure in such a plan is planned around within
+bounds (RUN-4).
+
 Invariant: every subtask ends in exactly one final state; none starts before its inputs completed; never more than
 `max_parallel` agents at once; when `execute` returns or is cancelled nothing of the run is left running, and its row is
 final. It decides nothing about permissions and looks at no result: what counts is the outcome and observed evidence.
@@ -17,6 +20,7 @@ from aaos.core.errors import (
     CancelledError,
     ContractError,
     LimitError,
+    PlanError,
     ProviderError,
     ToolError,
     WorkerLostError,
@@ -26,15 +30,16 @@ from aaos.core.graph import Plan, RunState, Subtask, SubtaskState, causes, ready
 from aaos.core.ids import RunId, SubtaskId
 from aaos.core.ports import AgentOutcome, AgentTask, AuditSink, Spawner
 from aaos.core.role import Role, Tier, expand
-from aaos.core.rolefile import RoleSet
 from aaos.core.text import clip
+from aaos.plan.growing import GrowingPlan, PlanningTerms
+from aaos.plan.planning import is_planning, refusal, repaired
 from aaos.plan.ports import RunOutcome, RunStore, SubtaskEnd
 
 MAX_RESULT_BYTES = 262_144
 MAX_MESSAGE = 500
 
 _LOST = (SubtaskState.FAILED, SubtaskState.SKIPPED, SubtaskState.CANCELLED)
-_WORTH_RETRY = (WorkerLostError, LimitError, ProviderError, ToolError, ContractError)
+_WORTH_RETRY = (WorkerLostError, LimitError, PlanError, ProviderError, ToolError, ContractError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +59,11 @@ class RunOrder:
 class Executor:
     """Executes runs; holds nothing of any of them."""
 
-    def __init__(self, spawner: Spawner, *, runs: RunStore, audit: AuditSink, roles: RoleSet) -> None:
+    def __init__(self, spawner: Spawner, *, runs: RunStore, audit: AuditSink, terms: PlanningTerms) -> None:
         self._spawner = spawner
         self._runs = runs
         self._audit = audit
-        self._roles = roles
+        self._terms = terms
 
     async def execute(self, order: RunOrder) -> RunOutcome:
         """Run the plan to its end; failures are in the outcome.
@@ -68,8 +73,11 @@ class Executor:
         Raises:
             StorageError: a state could not be written; nothing further was done.
         """
-        roles = {subtask.id: self._roles.get(subtask.role) for subtask in order.plan.subtasks}
-        execution = _Execution(order, roles, spawner=self._spawner, runs=self._runs, audit=self._audit)
+        plan = GrowingPlan(
+            order.run, order.goal, order.plan, envelope=order.envelope, terms=self._terms, runs=self._runs,
+            audit=self._audit,
+        )  # fmt: skip
+        execution = _Execution(order, plan, spawner=self._spawner, runs=self._runs, audit=self._audit)
         return await execution.run()
 
 
@@ -77,26 +85,27 @@ class _Execution:
     """One run on its way."""
 
     def __init__(
-        self, order: RunOrder, roles: Mapping[SubtaskId, Role], *, spawner: Spawner, runs: RunStore, audit: AuditSink
+        self, order: RunOrder, plan: GrowingPlan, *, spawner: Spawner, runs: RunStore, audit: AuditSink
     ) -> None:
         self._order = order
-        self._roles = roles
+        self._plan = plan
         self._spawner = spawner
         self._runs = runs
         self._audit = audit
-        self._subtasks = {subtask.id: subtask for subtask in order.plan.subtasks}
         self._ends: dict[SubtaskId, SubtaskEnd] = dict(order.ends)
         self._states = {name: end.state for name, end in order.ends.items()}
         self._attempts = {name: end.attempt for name, end in order.ends.items()}
-        self._first_error: tuple[SubtaskId, AaosError] | None = None
+        self._first_error = _failed_before(plan, order.ends)
         self._running = 0
         self._changed = asyncio.Event()
 
     async def run(self) -> RunOutcome:
         limits = self._order.envelope.limits
         wall_s = limits.wall_s if self._order.wall_s is None else self._order.wall_s
-        self._runs.set_state(self._order.run, RunState.RUNNING)
-        self._record(EventKind.RUN_STARTED, {"subtasks": len(self._subtasks), "max_parallel": limits.max_parallel})
+        self._runs.set_state(self._order.run, self._plan.state)
+        self._record(
+            EventKind.RUN_STARTED, {"subtasks": len(self._plan.now.subtasks), "max_parallel": limits.max_parallel}
+        )
         try:
             async with asyncio.timeout(wall_s), asyncio.TaskGroup() as group:
                 await self._schedule(group, limits.max_parallel)
@@ -112,7 +121,7 @@ class _Execution:
             raise
         except BaseExceptionGroup as group:
             raise _first_cause(group) from group
-        if self._first_error is None and all(end.state is SubtaskState.COMPLETED for end in self._ends.values()):
+        if self._first_error is None and all(self._is_completed(subtask.id) for subtask in self._plan.current):
             return self._completed()
         return self._failed(self._named_error())
 
@@ -121,15 +130,24 @@ class _Execution:
         while True:
             self._changed.clear()
             self._skip_lost()
-            for subtask in ready(self._order.plan, self._states):
+            subtasks = {subtask.id: subtask for subtask in self._plan.now.subtasks}
+            for subtask in ready(self._plan.now, self._states):
                 if self._running >= max_parallel:
                     break
                 self._states[subtask] = SubtaskState.STARTING
                 self._running += 1
-                group.create_task(self._subtask(self._subtasks[subtask]), name=f"{self._order.run}/{subtask}")
-            if not self._running:
+                group.create_task(self._subtask(subtasks[subtask]), name=f"{self._order.run}/{subtask}")
+            if self._running:
+                await self._changed.wait()
+            elif not self._is_replanned():
                 return
-            await self._changed.wait()
+
+    def _is_replanned(self) -> bool:
+        """Whether the rest is planned anew after a failure."""
+        if self._first_error is None or not self._plan.replan(*self._first_error, ends=self._ends):
+            return False
+        self._first_error = None
+        return True
 
     async def _subtask(self, subtask: Subtask) -> None:
         try:
@@ -146,14 +164,13 @@ class _Execution:
 
     async def _attempts_of(self, subtask: Subtask) -> None:
         """Attempts until one is good, or another would be of no use."""
-        role = self._roles[subtask.id]
+        role, asked = self._plan.role(subtask.id), subtask
         for tried in range(role.retry + 1):
             begin_s = time.monotonic()
-            outcome, error = await self._attempt(subtask, role)
+            outcome, error = await self._attempt(asked, role)
+            if error is None and outcome is not None:
+                asked, error = self._accepted(asked, outcome, begin_s)
             if error is None:
-                text = clip(outcome.text, MAX_RESULT_BYTES)[0] if outcome else ""
-                taken_s = time.monotonic() - begin_s
-                self._end(subtask.id, SubtaskState.COMPLETED, outcome=outcome, text=text, duration_s=taken_s)
                 return
             if tried == role.retry or not _is_worth_retry(error, role):
                 self._first_error = self._first_error or (subtask.id, error)
@@ -161,6 +178,19 @@ class _Execution:
                 self._end(subtask.id, SubtaskState.FAILED, outcome=outcome, error=error, duration_s=taken_s)
                 return
             self._record(EventKind.SUBTASK_RETRIED, {"attempt": self._attempts[subtask.id], **_told(error)}, subtask.id)
+
+    def _accepted(self, asked: Subtask, outcome: AgentOutcome, begin_s: float) -> tuple[Subtask, PlanError | None]:
+        """The good end of an attempt; a plan that can't be executed is no good end, and is asked for again."""
+        text = clip(outcome.text, MAX_RESULT_BYTES)[0]
+        with self._runs.step():
+            if is_planning(asked):
+                plan = self._plan.drafted(outcome.text, by=asked.id, ends=self._ends)
+                if not isinstance(plan, Plan):
+                    return repaired(asked, outcome.text, plan), refusal(plan)
+                self._plan.adopt(plan)
+            taken_s = time.monotonic() - begin_s
+            self._end(asked.id, SubtaskState.COMPLETED, outcome=outcome, text=text, duration_s=taken_s)
+        return asked, None
 
     async def _attempt(self, subtask: Subtask, role: Role) -> tuple[AgentOutcome | None, AaosError | None]:
         """One attempt, committed before it begins: its outcome, if the agent came to one, and what is wrong with it."""
@@ -228,7 +258,7 @@ class _Execution:
             self._order.run, subtask, state, attempt=attempt, result=result, error=error, agent=agent
         )
         self._states[subtask] = state
-        self._ends[subtask] = SubtaskEnd(state, text, attempt)
+        self._ends[subtask] = SubtaskEnd(state, text, attempt, error)
         kind = EventKind(f"subtask.{state.value}")
         timing: dict[str, Scalar] = {"duration_ms": round(duration_s * 1000, 3)} if duration_s else {}
         self._record(kind, {"attempt": attempt, **timing, **(_told(error) if error else {})}, subtask)
@@ -237,12 +267,12 @@ class _Execution:
         """What waits for something that failed can never start: it ends as skipped, and says for what it waited."""
         if not any(state in _LOST for state in self._states.values()):
             return
-        for subtask, cause in causes(self._order.plan, self._states).items():
+        for subtask, cause in causes(self._plan.now, self._states).items():
             error = AaosError(f"skipped, since subtask {cause} {self._states[cause].value}", "see the failed subtask")
             self._end(subtask, SubtaskState.SKIPPED, error=error)
 
     def _completed(self) -> RunOutcome:
-        result = self._ends[self._order.plan.final].text
+        result = self._ends[self._plan.now.final].text
         self._runs.set_state(self._order.run, RunState.COMPLETED, result=result)
         self._record(EventKind.RUN_COMPLETED, {"result_bytes": len(result.encode("utf-8", "replace"))})
         return RunOutcome(RunState.COMPLETED, result, None, dict(self._ends))
@@ -252,7 +282,9 @@ class _Execution:
         partial = self._partial_result()
         self._runs.set_state(self._order.run, RunState.FAILED, result=partial or None, error=error)
         kept = sum(1 for end in self._ends.values() if end.state is SubtaskState.COMPLETED)
-        self._record(EventKind.RUN_FAILED, {"completed": kept, "subtasks": len(self._subtasks), **_told(error)})
+        self._record(
+            EventKind.RUN_FAILED, {"completed": kept, "subtasks": len(self._plan.now.subtasks), **_told(error)}
+        )
         return RunOutcome(RunState.FAILED, partial, error, dict(self._ends))
 
     def _cancelled(self) -> None:
@@ -262,13 +294,13 @@ class _Execution:
         self._record(EventKind.RUN_CANCELLED, _told(error))
 
     def _end_pending(self, error: AaosError) -> None:
-        for subtask in self._subtasks:
-            if subtask not in self._ends:
-                self._end(subtask, SubtaskState.CANCELLED, error=error)
+        for subtask in self._plan.now.subtasks:
+            if subtask.id not in self._ends:
+                self._end(subtask.id, SubtaskState.CANCELLED, error=error)
 
     def _partial_result(self) -> str:
         """The results that no other completed subtask used, each under its name."""
-        done = [subtask for subtask in self._order.plan.subtasks if self._is_completed(subtask.id)]
+        done = [one for one in self._plan.now.subtasks if self._is_completed(one.id) and not is_planning(one)]
         used = {needed for subtask in done for needed in subtask.inputs}
         parts = [f"[{one.id}]\n{self._ends[one.id].text}" for one in done if one.id not in used]
         return clip("\n\n".join(parts), MAX_RESULT_BYTES)[0]
@@ -288,6 +320,15 @@ class _Execution:
 
     def _record(self, kind: EventKind, fields: Mapping[str, Scalar], subtask: SubtaskId | None = None) -> None:
         self._audit.record(Event(kind, self._order.run, subtask, None, fields))
+
+
+def _failed_before(plan: GrowingPlan, ends: Mapping[SubtaskId, SubtaskEnd]) -> tuple[SubtaskId, AaosError] | None:
+    """The failure of a resumed run that nothing was planned around yet."""
+    for subtask in plan.current:
+        end = ends.get(subtask.id)
+        if end is not None and end.state is SubtaskState.FAILED and end.error is not None:
+            return subtask.id, end.error
+    return None
 
 
 def _is_worth_retry(error: AaosError, role: Role) -> bool:

@@ -5,6 +5,7 @@ envelope; what is not is refused with the grant that would allow it. The runner 
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -14,7 +15,7 @@ from aaos.core.errors import DeniedError, InputError
 from aaos.core.graph import Plan, Subtask, check_plan
 from aaos.core.ids import RoleName, SubtaskId
 from aaos.core.paths import normalise
-from aaos.core.role import expand
+from aaos.core.role import Param, Role, expand
 from aaos.core.rolefile import RoleSet
 from aaos.plan.clauses import Clause, Compare, Count, Parsed, Report, Search, Summarise, Work, Write
 from aaos.plan.goal import AtomKind, read_goal
@@ -53,15 +54,20 @@ def goal_paths(goal: str, *, cwd: str) -> GoalPaths:
 
 def plan_program(*, roles: RoleSet, envelope: Envelope, now_s: float) -> Plan:
     """The plan of one program: a single subtask that may use all that the envelope grants. Raises as `check_within`."""
-    params: dict[str, str | int | tuple[str, ...]] = {}
-    for name, kind in (("reads", Kind.FILE_READ), ("writes", Kind.FILE_WRITE)):
-        paths = tuple(map(_as_path, envelope.of_kind(kind)))
-        if paths:
-            params[name] = paths
-    if tools := tuple(tool.resource for tool in envelope.of_kind(Kind.TOOL)):
-        params["tools"] = tools
-    plan = Plan((Subtask(SubtaskId("program-1"), PROGRAM, params),), SubtaskId("program-1"), "program")
+    subtask = Subtask(SubtaskId("program-1"), PROGRAM, whole_envelope(envelope))
+    plan = Plan((subtask,), subtask.id, "program")
     return check_within(plan, roles=roles, envelope=envelope, now_s=now_s)
+
+
+def whole_envelope(envelope: Envelope) -> Mapping[str, Param]:
+    """All that the envelope grants as the parameters of a role that may use it all. Raises InputError for a pattern."""
+    granted = {
+        "reads": tuple(map(_as_path, envelope.of_kind(Kind.FILE_READ))),
+        "writes": tuple(map(_as_path, envelope.of_kind(Kind.FILE_WRITE))),
+        "hosts": tuple(host.resource for host in envelope.of_kind(Kind.NETWORK)),
+        "tools": tuple(tool.resource for tool in envelope.of_kind(Kind.TOOL)),
+    }
+    return {name: resources for name, resources in granted.items() if resources}
 
 
 def check_within(plan: Plan, *, roles: RoleSet, envelope: Envelope, now_s: float) -> Plan:
@@ -73,21 +79,30 @@ def check_within(plan: Plan, *, roles: RoleSet, envelope: Envelope, now_s: float
         NotFoundError: a role that the plan needs is not installed.
     """
     check_plan(plan)
+    check_size(plan, envelope)
+    for subtask in plan.subtasks:
+        check_subtask(subtask, roles.get(subtask.role), envelope=envelope, now_s=now_s)
+    return plan
+
+
+def check_size(plan: Plan, envelope: Envelope) -> None:
+    """Whether the run may have as many agents as the plan has subtasks. Raises InputError."""
     if len(plan.subtasks) > envelope.limits.max_agents:
         raise InputError(
             f"the plan has {len(plan.subtasks)} subtasks, and the run may have {envelope.limits.max_agents} agents",
             "name fewer files in one goal",
         )
-    for subtask in plan.subtasks:
-        inputs = dict.fromkeys(subtask.inputs, "")
-        asked = expand(roles.get(subtask.role), subtask.params, inputs=inputs, now_s=now_s)
-        for capability in asked.capabilities:
-            try:
-                narrow(envelope.capabilities, capability)
-            except DeniedError as error:
-                message = f"subtask {subtask.id} (role {subtask.role}) needs more than this run may do: {error.message}"
-                raise DeniedError(message, error.remedy) from error
-    return plan
+
+
+def check_subtask(subtask: Subtask, role: Role, *, envelope: Envelope, now_s: float) -> None:
+    """Whether the role can be had with these parameters within the envelope. Raises InputError, DeniedError."""
+    asked = expand(role, subtask.params, inputs=dict.fromkeys(subtask.inputs, ""), now_s=now_s)
+    for capability in asked.capabilities:
+        try:
+            narrow(envelope.capabilities, capability)
+        except DeniedError as error:
+            message = f"subtask {subtask.id} (role {subtask.role}) needs more than this run may do: {error.message}"
+            raise DeniedError(message, error.remedy) from error
 
 
 def _as_path(granted: Capability) -> str:

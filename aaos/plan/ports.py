@@ -4,11 +4,12 @@ Invariant: no implementation here. Each method of RunStore commits before it ret
 """
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from aaos.core.errors import AaosError
-from aaos.core.graph import RunState, SubtaskState
+from aaos.core.graph import Plan, RunState, SubtaskState
 from aaos.core.ids import AgentId, RunId, SubtaskId
 
 
@@ -18,6 +19,12 @@ class RunStore(Protocol):
     def set_state(
         self, run: RunId, state: RunState, *, result: str | None = None, error: AaosError | None = None
     ) -> None: ...
+
+    def extend_plan(self, run: RunId, plan: Plan) -> None:
+        """`plan` begins with all subtasks of the present one; rows of the further ones are made."""
+
+    def step(self) -> AbstractContextManager[None]:
+        """What is written in it is committed together, or not at all."""
 
     def set_subtask(
         self,
@@ -34,11 +41,13 @@ class RunStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SubtaskEnd:
-    """How a subtask ended; `text` is its result when it completed. Also given back to resume a run."""
+    """How a subtask ended; `text` is its result when it completed. Also given back to resume a run, then with the error
+    of a subtask that failed."""
 
     state: SubtaskState
     text: str = ""
     attempt: int = 0
+    error: AaosError | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ THIRD_PARTY = {
     "store": {"systemd"},
     "sandbox": {"landlock", "pyseccomp"},
     "tools": {"pydantic"},
+    "plan": {"pydantic"},
     "daemon": {"prctl", "pydantic", "systemd"},
     "worker.wall": {"landlock", "prctl"},
 }

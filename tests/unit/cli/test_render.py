@@ -112,3 +112,17 @@ def test_sizes_read_well(count: float, shown: str) -> None:
 def test_an_error_has_its_remedy_below() -> None:
     assert render.error_lines({"message": "no", "remedy": "do"}) == ["agentd: no", "  try: do"]
     assert render.error_lines({"message": "no", "remedy": ""}) == ["agentd: no"]
+
+
+def test_a_models_plan_is_shown_line_by_line_and_a_new_one_says_why() -> None:
+    """AUD-4"""
+    fields: Document = {"shape": "model", "subtasks": 2, "plan": "a  analyzer\nb  writer  after a"}
+    assert render.stream_lines(event("run.planned", fields)) == [
+        "planned: model, 2 subtasks",
+        "  a  analyzer",
+        "  b  writer  after a",
+    ]
+    failed: Document = {"failed": "a", "code": "tool", "message": "no such file", "remedy": "x"}
+    assert render.stream_lines(event("run.replanned", failed)) == [
+        "planning anew, since subtask a failed: no such file",
+    ]

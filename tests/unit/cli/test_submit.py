@@ -7,7 +7,7 @@ import pytest
 
 from aaos.cli.answers import Document
 from aaos.cli.parser import parse
-from aaos.cli.submit import PROGRAM_BYTES, echo_lines, read_program, submission
+from aaos.cli.submit import PROGRAM_BYTES, echo_lines, echoed, read_program, submission
 from aaos.core.errors import InputError
 
 
@@ -36,12 +36,19 @@ def test_options_are_sent_under_their_names(tmp_path: Path) -> None:
         "program",
         "--wall",
         "9",
+        "--orchestration",
+        "direct",
         "--program",
         str(program),
     ]
     sent = submission(parse(words))
     assert (sent["tool"], sent["write"], sent["role"]) == (["echo"], ["/w"], "program")
-    assert (sent["wall_s"], sent["program"]) == (9, "print(1)\n")
+    assert (sent["wall_s"], sent["program"], sent["orchestration"]) == (9, "print(1)\n", "direct")
+
+
+def test_an_orchestration_is_one_of_two() -> None:
+    with pytest.raises(InputError, match="--orchestration"):
+        parse(["submit", "g", "--orchestration", "plans"])
 
 
 @pytest.mark.parametrize(
@@ -92,3 +99,8 @@ def test_the_echo_has_id_envelope_and_plan() -> None:
         "  s1  analyzer",
     ]
     assert echo_lines({"run": "r-abc", "envelope": []}) == ["run r-abc"]
+
+
+def test_a_plan_that_a_model_is_to_make_is_told_when_it_is_made() -> None:
+    assert "run.planned" in echoed({"plan": {"shape": "summarise"}})
+    assert "run.planned" not in echoed({"plan": {"shape": "model"}})

@@ -61,10 +61,11 @@ def test_roles_have_their_parameters_and_refused_files_their_remedy() -> None:
         "name": "writer",
         "entry": "loop",
         "summary": "writes",
+        "tiers": ["T0", "T2"],
         "parameters": {"output": {"type": "path", "required": True, "summary": "where"}},
     }
     assert tables.role_lines([role], [{"message": "x.yaml: bad", "remedy": "mend it"}]) == [
-        "writer  (loop)  writes",
+        "writer  (loop, T0, T2)  writes",
         "    output: path, required  where",
         "",
         "agentd: x.yaml: bad",

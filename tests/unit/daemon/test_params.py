@@ -35,6 +35,7 @@ def test_a_goal_with_grants_is_read() -> None:
         ({"program": ""}, "program"),
         ({"program": "x" * 300_000}, "program"),
         ({"role": "../x"}, "role"),
+        ({"orchestration": "plans"}, "orchestration"),
     ],
 )
 def test_a_wrong_key_is_named(change: dict[str, Json], named: str) -> None:

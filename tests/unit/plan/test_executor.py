@@ -2,14 +2,13 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aaos.core.envelope import Envelope, Limits, Submitter
+from aaos.core.envelope import Limits
 from aaos.core.errors import (
     AaosError,
     ConfinementError,
@@ -22,115 +21,15 @@ from aaos.core.errors import (
 )
 from aaos.core.events import EventKind
 from aaos.core.graph import Plan, RunState, Subtask, SubtaskState
-from aaos.core.ids import AgentId, Gid, RoleName, RunId, SubtaskId, Uid
+from aaos.core.ids import RoleName, SubtaskId
 from aaos.core.ports import AgentOutcome, AgentTask, WrittenFile
-from aaos.core.role import OutputContract, Parameter, ParameterType, Role, RoleLimits, Tier
+from aaos.core.role import OutputContract, Parameter, ParameterType, RoleLimits, Tier
 from aaos.core.rolefile import RoleSet
-from aaos.plan.executor import Executor, RunOrder
-from aaos.plan.ports import RunOutcome, SubtaskEnd
+from aaos.plan.executor import Executor
+from aaos.plan.growing import PlanningTerms
+from aaos.plan.ports import SubtaskEnd
 from tests.fakes import MemoryAudit
-
-RUN = RunId("r-1")
-PLAIN = Role(RoleName("plain"), "s", "loop", {}, ("tool: echo",), "", "m", (Tier.T1,))
-
-
-@dataclass
-class Store:
-    """Rows as a log; refuses to move a subtask that is final, as the real one does."""
-
-    log: list[tuple[str, str, int]] = field(default_factory=list)
-    states: dict[str, SubtaskState] = field(default_factory=dict)
-    run: list[RunState] = field(default_factory=list)
-    result: str | None = None
-    broken: bool = False
-
-    def set_state(
-        self, run: RunId, state: RunState, *, result: str | None = None, error: AaosError | None = None
-    ) -> None:
-        assert run == RUN
-        assert not (self.run and self.run[-1].is_final)
-        self.run.append(state)
-        self.result = result
-
-    def set_subtask(
-        self,
-        run: RunId,
-        subtask: SubtaskId,
-        state: SubtaskState,
-        *,
-        attempt: int,
-        result: str | None = None,
-        error: AaosError | None = None,
-        agent: AgentId | None = None,
-    ) -> None:
-        if self.broken:
-            raise StorageError("the disk is full", "free some space")
-        assert not (subtask in self.states and self.states[subtask].is_final), f"{subtask} was final"
-        self.states[subtask] = state
-        self.log.append((subtask, state.value, attempt))
-
-
-Act = Callable[[AgentTask], Awaitable[AgentOutcome]]
-
-
-@dataclass
-class Pretender:
-    """A spawner that keeps what it saw."""
-
-    act: Act
-    store: Store
-    running: int = 0
-    most: int = 0
-    seen: list[AgentTask] = field(default_factory=list)
-
-    async def run_agent(self, task: AgentTask) -> AgentOutcome:
-        assert self.store.states[task.subtask] is SubtaskState.RUNNING, "committed before the act"
-        self.seen.append(task)
-        self.running += 1
-        self.most = max(self.most, self.running)
-        try:
-            return await self.act(task)
-        finally:
-            self.running -= 1
-
-
-def outcome(task: AgentTask, *, error: AaosError | None = None, written: tuple[WrittenFile, ...] = ()) -> AgentOutcome:
-    return AgentOutcome(AgentId(f"a-{task.subtask}"), f"result of {task.subtask}", written, error)
-
-
-async def good(task: AgentTask) -> AgentOutcome:
-    await asyncio.sleep(0)
-    return outcome(task)
-
-
-def subtask(name: str, *inputs: str, role: str = "plain", params: Mapping[str, str] | None = None) -> Subtask:
-    return Subtask(SubtaskId(name), RoleName(role), dict(params or {}), tuple(SubtaskId(one) for one in inputs))
-
-
-def plan(*subtasks: Subtask) -> Plan:
-    return Plan(subtasks, subtasks[-1].id, "test")
-
-
-def order(made: Plan, limits: Limits | None = None, ends: Mapping[SubtaskId, SubtaskEnd] | None = None) -> RunOrder:
-    envelope = Envelope(Submitter(Uid(1000), Gid(1000)), (), limits or Limits())
-    return RunOrder(RUN, "goal", made, envelope, None, ends or {})
-
-
-@dataclass
-class Ran:
-    """One execution and all its traces."""
-
-    outcome: RunOutcome
-    store: Store
-    spawner: Pretender
-    audit: MemoryAudit
-
-
-def execute(the_order: RunOrder, act: Act = good, roles: tuple[Role, ...] = (PLAIN,)) -> Ran:
-    store, audit = Store(), MemoryAudit()
-    spawner = Pretender(act, store)
-    executor = Executor(spawner, runs=store, audit=audit, roles=RoleSet({role.name: role for role in roles}))
-    return Ran(asyncio.run(executor.execute(the_order)), store, spawner, audit)
+from tests.unit.plan.pretend import PLAIN, Pretender, Store, execute, order, outcome, plan, subtask
 
 
 @st.composite
@@ -332,7 +231,7 @@ def test_a_run_that_takes_too_long_fails_and_leaves_nothing_running() -> None:
 def test_cancelling_at_any_moment_ends_every_subtask_once(turns: int) -> None:
     store, audit = Store(), MemoryAudit()
     spawner = Pretender(forever, store)
-    executor = Executor(spawner, runs=store, audit=audit, roles=RoleSet({PLAIN.name: PLAIN}))
+    executor = Executor(spawner, runs=store, audit=audit, terms=PlanningTerms(RoleSet({PLAIN.name: PLAIN})))
 
     async def main() -> None:
         task = asyncio.ensure_future(executor.execute(order(plan(subtask("a"), subtask("b"), subtask("c", "a", "b")))))
@@ -358,7 +257,9 @@ def test_a_store_that_fails_stops_the_run_with_that_error() -> None:
         store.broken = True
         return outcome(task)
 
-    executor = Executor(Pretender(act, store), runs=store, audit=MemoryAudit(), roles=RoleSet({PLAIN.name: PLAIN}))
+    executor = Executor(
+        Pretender(act, store), runs=store, audit=MemoryAudit(), terms=PlanningTerms(RoleSet({PLAIN.name: PLAIN}))
+    )
     with pytest.raises(StorageError, match="disk is full"):
         asyncio.run(executor.execute(order(plan(subtask("a"), subtask("b", "a")))))
 
