@@ -13,11 +13,13 @@ from collections.abc import Callable, Sequence
 
 from aaos.core.errors import AaosError, WorkerLostError
 from aaos.core.events import Event, EventKind, Recorded
-from aaos.core.ids import AgentId, CallId, Uid
+from aaos.core.ids import AgentId, CallId, RunId, Uid
 from aaos.core.layers import ALL_LAYERS
-from aaos.core.ports import Attestation, CallOutcome, CallRecord, LaunchRequest
+from aaos.core.ports import Attestation, CallOutcome, CallRecord, LaunchRequest, Spend, SpendStore
 from aaos.core.role import Tier
 from aaos.llm import types as llm
+from aaos.llm.budget import Account, Charge
+from aaos.llm.schedule import Answered
 from worker import abi, transport
 
 Agent = Callable[[socket.socket], None]  # what runs in the worker; `entry` of the request chooses it
@@ -177,6 +179,27 @@ class MemoryConversations:
         return len(self.rows)
 
 
+class MemorySpends:
+    """Keeps what runs spent and held, as it was written last."""
+
+    def __init__(self) -> None:
+        self.rows: dict[RunId, tuple[Spend, Spend]] = {}
+        self.synced = 0
+
+    def spent(self, run: RunId) -> Spend:
+        """As ports.SpendStore."""
+        spent, held = self.rows.get(run, (Spend(), Spend()))
+        return Spend(spent.tokens + held.tokens, spent.cost_usd + held.cost_usd)
+
+    def set_spent(self, run: RunId, spent: Spend, *, held: Spend) -> None:
+        """As ports.SpendStore."""
+        self.rows[run] = (spent, held)
+
+    async def durable(self) -> None:
+        """As ports.SpendStore."""
+        self.synced += 1
+
+
 class ScriptedModel:
     """The door to every model, with prepared answers; None is a model that never answers."""
 
@@ -185,9 +208,20 @@ class ScriptedModel:
         self.seen: list[llm.ModelRequest] = []
         self.asked = asyncio.Event()
 
-    async def complete(self, request: llm.ModelRequest, ladder: tuple[Tier, ...]) -> llm.ModelAnswer:
+    async def complete(
+        self,
+        request: llm.ModelRequest,
+        ladder: tuple[Tier, ...],
+        *,
+        account: Account,
+        deadline_s: float,
+        on_text: llm.OnText | None = None,
+        on_wait: Callable[[str], None] | None = None,
+    ) -> Answered:
         """As llm.schedule.Models."""
         assert ladder
+        assert account.run
+        assert deadline_s > 0
         self.seen.append(request)
         self.asked.set()
         answer = self.answers.pop(0)
@@ -196,7 +230,14 @@ class ScriptedModel:
         if isinstance(answer, AaosError):
             raise answer
         assert answer is not None
-        return answer
+        usage = answer.usage
+        charge = Charge(usage.input_tokens, usage.output_tokens, usage.cached_tokens)
+        return Answered(answer, "scripted", ladder[0], charge)
+
+
+def account(*, tokens: int = 1_000_000, cost_usd: float = 1.0, store: SpendStore | None = None) -> Account:
+    """The account of run `r`."""
+    return Account(RunId("r"), Spend(tokens, cost_usd), store or MemorySpends())
 
 
 async def at_once() -> None:

@@ -23,7 +23,7 @@ NOT_MADE = "The agent did not make this call; there is no result."
 class Context:
     """One conversation. `append` order is what the provider sees."""
 
-    __slots__ = ("_agent", "_messages", "_pending", "_results", "_store")
+    __slots__ = ("_agent", "_messages", "_pending", "_results", "_store", "size_bytes")
 
     def __init__(self, agent: AgentId, store: ConversationStore, *, system: str, message: str) -> None:
         self._agent = agent
@@ -31,6 +31,7 @@ class Context:
         self._messages: list[llm.Message] = []
         self._pending: tuple[str, ...] = ()  # calls of the last answer, in its order
         self._results: dict[str, llm.ToolResultMessage] = {}
+        self.size_bytes = 0  # of all messages
         self._append("system", llm.SystemMessage(system), is_sent=False)
         self._append("user", llm.UserMessage(message))
 
@@ -56,6 +57,8 @@ class Context:
             self.result(call, reason, is_ok=False)
 
     def _append(self, role: str, message: llm.Message, *, is_sent: bool = True) -> None:
-        self._store.append(self._agent, role, llm.to_bytes(message))
+        body = llm.to_bytes(message)
+        self._store.append(self._agent, role, body)
+        self.size_bytes += len(body)
         if is_sent:
             self._messages.append(message)

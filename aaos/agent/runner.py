@@ -27,11 +27,23 @@ from aaos.core.envelope import Submitter
 from aaos.core.errors import AaosError, CancelledError, InputError, LimitError, ToolError, WorkerLostError
 from aaos.core.events import Event, EventKind, Scalar
 from aaos.core.ids import AgentId, RunId, new_agent_id
-from aaos.core.ports import AgentOutcome, AgentTask, AuditSink, Evidence, Held, Launcher, LaunchRequest, Root, Session
+from aaos.core.ports import (
+    AgentOutcome,
+    AgentTask,
+    AuditSink,
+    Evidence,
+    Held,
+    Launcher,
+    LaunchRequest,
+    Root,
+    Session,
+    Spend,
+)
 from aaos.core.role import Expanded, expand
 from aaos.core.text import clip
 from aaos.core.token import Clock, TokenBox
 from aaos.llm import types as llm
+from aaos.llm.budget import Accounts
 from aaos.tools.gate import Caller, Gate
 from aaos.tools.spec import Tool
 from worker import abi
@@ -51,6 +63,7 @@ class Parts:
     gate: Gate
     tokens: TokenBox
     models: ModelDoor
+    accounts: Accounts
     conversations: ConversationStore
     step: Callable[[], AbstractContextManager[None]]
     durable: Callable[[], Awaitable[None]]
@@ -194,7 +207,7 @@ class AgentRunner:
         return _Work(asks=asks, caller=caller, turns=turns, service=service)
 
     def _turn_terms(self, asks: _Asks) -> TurnTerms:
-        task = asks.task
+        task, limits = asks.task, asks.task.envelope.limits
         tools = (self._parts.catalog[name] for name in asks.tools if name in self._parts.catalog)
         request = llm.ModelRequest(
             agent=asks.agent,
@@ -210,7 +223,8 @@ class AgentRunner:
             subtask=task.subtask,
             request=request,
             ladder=task.role.tiers,
-            max_turns=min(task.role.limits.iterations, task.envelope.limits.max_turns),
+            account=self._parts.accounts.of(task.run, Spend(limits.max_tokens, limits.max_cost_usd)),
+            max_turns=min(task.role.limits.iterations, limits.max_turns),
             timeout_s=_wall_s(task),
         )
 

@@ -5,8 +5,9 @@ agent ends is what the model's recorded answer says, not what the worker says of
 """
 
 import asyncio
+import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol, assert_never
 
@@ -18,27 +19,39 @@ from aaos.core.ids import RunId, SubtaskId
 from aaos.core.ports import AuditSink
 from aaos.core.role import Tier
 from aaos.llm import types as llm
+from aaos.llm.budget import Account
+from aaos.llm.schedule import Answered
 
 MAX_CALLS_PER_ANSWER = 64
 TOO_MANY = f"This call was not made: one answer may ask for at most {MAX_CALLS_PER_ANSWER} calls."
 
 
 class ModelDoor(Protocol):
-    """The one door to every model. Raises ProviderError."""
+    """The one door to every model. Raises ProviderError, LimitError, BusyError."""
 
-    async def complete(self, request: llm.ModelRequest, ladder: tuple[Tier, ...]) -> llm.ModelAnswer: ...
+    async def complete(
+        self,
+        request: llm.ModelRequest,
+        ladder: tuple[Tier, ...],
+        *,
+        account: Account,
+        deadline_s: float,
+        on_text: llm.OnText | None = None,
+        on_wait: Callable[[str], None] | None = None,
+    ) -> Answered: ...
 
 
 @dataclass(frozen=True, slots=True)
 class TurnTerms:
-    """Limits of the model's turns. `request` is the model's request without its messages."""
+    """Limits of the model's turns. `request` is the model's request without its messages, `account` is the run's."""
 
     run: RunId
     subtask: SubtaskId
     request: llm.ModelRequest
     ladder: tuple[Tier, ...]
+    account: Account
     max_turns: int
-    timeout_s: float
+    timeout_s: float  # of all turns together
 
 
 class Turns:
@@ -52,6 +65,8 @@ class Turns:
         self._asked = asked
         self._models = models
         self._audit = audit
+        self._deadline_s = time.monotonic() + terms.timeout_s
+        self._tools_bytes = sum(map(_size_bytes, terms.request.tools))
         self.answer: str | None = None
         self.error: AaosError | None = None
 
@@ -78,7 +93,8 @@ class Turns:
         messages = self._context.next_turn()
         self._asked.begin_turn()
         self._record(EventKind.MODEL_REQUESTED, turn=self._asked.turn, messages=len(messages))
-        return replace(self._terms.request, messages=messages)
+        size_bytes = self._context.size_bytes + self._tools_bytes
+        return replace(self._terms.request, messages=messages, size_bytes=size_bytes)
 
     def stop(self, error: AaosError) -> None:
         """No further turn: a limit was reached beside the model. The first reason stands."""
@@ -88,25 +104,44 @@ class Turns:
         """Ask, commit the answer, and give the worker's reply. Raises ProviderError, LimitError."""
         started_s = time.monotonic()
         try:
-            async with asyncio.timeout(self._terms.timeout_s):
-                answer = await self._models.complete(request, self._terms.ladder)
+            async with asyncio.timeout(max(0.0, self._deadline_s - started_s)):
+                answered = await self._models.complete(
+                    request,
+                    self._terms.ladder,
+                    account=self._terms.account,
+                    deadline_s=self._deadline_s,
+                    on_wait=self._waits,
+                )
         except TimeoutError as error:
-            message = f"the model gave no answer in {self._terms.timeout_s:g} s"
+            message = f"the model gave no answer in the {self._terms.timeout_s:g} s that the agent had"
             late = LimitError(message, "submit again, or raise limits.wall_s of the role")
             raise self._failed(late) from error
         except AaosError as error:
             raise self._failed(error) from error
-        reply = self._commit(answer)
+        reply = self._commit(answered.answer)
+        self._answered(answered, duration_ms=round((time.monotonic() - started_s) * 1000, 3))
+        return reply
+
+    def _answered(self, answered: Answered, *, duration_ms: float) -> None:
+        charge = answered.charge
+        fields: dict[str, Scalar] = {"is_counted": True} if charge.is_counted else {}
         self._record(
             EventKind.MODEL_ANSWERED,
             turn=self._asked.turn,
-            calls=len(answer.calls),
-            stop=answer.stop,
-            input_tokens=answer.usage.input_tokens,
-            output_tokens=answer.usage.output_tokens,
-            duration_ms=round((time.monotonic() - started_s) * 1000, 3),
+            model=answered.model,
+            tier=answered.tier,
+            calls=len(answered.answer.calls),
+            stop=answered.answer.stop,
+            input_tokens=charge.input_tokens,
+            output_tokens=charge.output_tokens,
+            cached_tokens=charge.cached_tokens,
+            cost_usd=round(charge.cost_usd, 9),
+            duration_ms=duration_ms,
+            **fields,
         )
-        return reply
+
+    def _waits(self, message: str) -> None:
+        self._record(EventKind.MODEL_WAITING, turn=self._asked.turn, message=message)
 
     def _commit(self, answer: llm.ModelAnswer) -> Mapping[str, object]:
         calls = answer.calls if answer.stop is llm.Stop.CALLS else ()
@@ -141,3 +176,7 @@ class Turns:
     def _record(self, kind: EventKind, **fields: Scalar) -> None:
         terms = self._terms
         self._audit.record(Event(kind, terms.run, terms.subtask, terms.request.agent, fields))
+
+
+def _size_bytes(tool: llm.ToolSchema) -> int:
+    return len(tool.name) + len(tool.summary) + len(json.dumps(tool.parameters))

@@ -6,6 +6,7 @@ anything but `--help`.
 
 import argparse
 import os
+import re
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -27,6 +28,8 @@ COMMANDS = {
     "dev-provider": "play a script as a language model, for trying roles without one",
     "version": "show the versions of this program and of the daemon",
 }
+MAX_TOKENS = 2**31 - 1
+MAX_USD = 1_000_000
 EPILOG = "Ids may be shortened as long as they are unique. Exit codes: see agentd(1)."
 
 
@@ -127,6 +130,8 @@ def _submit(parser: argparse.ArgumentParser) -> None:
         help="let a model plan it, or one agent do it; without this, goals of known shapes are planned by code",
     )
     parser.add_argument("--wall", type=_positive, metavar="SECONDS", help="stop the run after this time")
+    parser.add_argument("--max-tokens", type=_tokens, metavar="N", help="spend at most N tokens of models (2000000)")
+    parser.add_argument("--max-usd", type=_usd, metavar="X", help="spend at most X US dollars on models (5)")
     parser.add_argument("--detach", action="store_true", help="print the run's id and return")
 
 
@@ -145,3 +150,15 @@ def _positive(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 0 < int(text[:12]) <= 30 * 86_400):
         raise argparse.ArgumentTypeError(f"{quoted(text)} is not a whole number from 1 to {30 * 86_400}")
     return int(text)
+
+
+def _tokens(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text[:12]) <= MAX_TOKENS):
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is not a whole number from 1 to {MAX_TOKENS}")
+    return int(text)
+
+
+def _usd(text: str) -> float:
+    if not (re.fullmatch(r"[0-9]{1,7}(\.[0-9]{1,9})?", text, re.ASCII) and 0 < float(text) <= MAX_USD):
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is not an amount of up to {MAX_USD}, such as 2.50")
+    return float(text)

@@ -58,6 +58,10 @@ def submission(args: Namespace) -> dict[str, rpc.Json]:
         params["wall_s"] = args.wall
     if args.orchestration is not None:
         params["orchestration"] = args.orchestration
+    if args.max_tokens is not None:
+        params["max_tokens"] = args.max_tokens
+    if args.max_usd is not None:
+        params["max_usd"] = args.max_usd
     return params
 
 

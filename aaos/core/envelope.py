@@ -14,6 +14,7 @@ from aaos.core.text import quoted
 MAX_ID = 2**32 - 2  # (uid_t) -1 means "no change" to the kernel
 MAX_GROUPS = 65_536  # NGROUPS_MAX, linux/limits.h
 MAX_LIMIT = 2**31 - 1
+MAX_COST_USD = 1_000_000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +33,18 @@ class Submitter:
             raise InputError(f"submitter: {len(self.groups)} groups are too many", "submit as another user")
 
 
+def _check_amount(name: str, amount_usd: object) -> None:
+    """Raises InputError."""
+    number = amount_usd if isinstance(amount_usd, float | int) and not isinstance(amount_usd, bool) else -1
+    if not 0 < number <= MAX_COST_USD:  # a NaN is neither
+        message = f"{name}: {quoted(amount_usd)} is not an amount of money up to ${MAX_COST_USD:g}"
+        raise InputError(message, f"give {name} such an amount")
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How far a run may go; each number is at least 1. The defaults are those of the settings."""
+    """How far a run may go; each number is at least 1, money is more than nothing. The defaults are those of the
+    settings."""
 
     wall_s: int = 3600
     subtask_wall_s: int = 600
@@ -43,11 +53,15 @@ class Limits:
     max_turns: int = 64
     max_calls: int = 4096
     call_timeout_s: int = 60
+    max_tokens: int = 2_000_000
+    max_cost_usd: float = 5.0
 
     def __post_init__(self) -> None:
         for field in fields(self):
             number = getattr(self, field.name)
-            if type(number) is not int or not 1 <= number <= MAX_LIMIT:
+            if field.type is float:
+                _check_amount(field.name, number)
+            elif type(number) is not int or not 1 <= number <= MAX_LIMIT:
                 raise InputError(
                     f"{field.name}: {quoted(number)} is not a whole number from 1 to {MAX_LIMIT}",
                     f"give {field.name} such a number",
@@ -70,7 +84,11 @@ class Envelope:
         """The echo to the operator before the start, one grant or limit on each line; not escaped for a terminal."""
         grants = tuple(map(_line, self.capabilities)) or ("nothing is granted",)
         limits = self.limits
-        return (*grants, f"at most {limits.wall_s} s, {limits.max_agents} agents, {limits.max_calls} tool calls")
+        return (
+            *grants,
+            f"at most {limits.wall_s} s, {limits.max_agents} agents, {limits.max_calls} tool calls",
+            f"at most {limits.max_tokens} tokens of models, ${limits.max_cost_usd:g}",
+        )
 
     def to_json(self) -> str:
         """The envelope as the database keeps it."""

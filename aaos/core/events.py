@@ -57,6 +57,7 @@ class EventKind(StrEnum):
     ABI_BROKEN = "abi.broken"
     ABI_BUSY = "abi.busy"
     MODEL_REQUESTED = "model.requested"
+    MODEL_WAITING = "model.waiting"
     MODEL_ANSWERED = "model.answered"
     MODEL_FAILED = "model.failed"
     TOOL_PERMITTED = "tool.permitted"

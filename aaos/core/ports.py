@@ -87,6 +87,25 @@ class Ledger(Protocol):
     def settle_call(self, call: CallId, outcome: CallOutcome) -> None: ...
 
 
+# --- what models cost ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """Tokens and money."""
+
+    tokens: int = 0
+    cost_usd: float = 0.0
+
+
+class SpendStore(Protocol):
+    """What each run has spent; `set_spent` commits before it returns, `durable` returns when it is on the disk."""
+
+    def spent(self, run: RunId) -> Spend: ...
+    def set_spent(self, run: RunId, spent: Spend, *, held: Spend) -> None: ...
+    async def durable(self) -> None: ...
+
+
 # --- workers ------------------------------------------------------------------------------------------------------
 
 

@@ -39,6 +39,7 @@ from aaos.daemon.submission import Submissions
 from aaos.store.audit import Audit
 from aaos.store.plans import plan_from_json
 from aaos.store.runs import RunRow, Runs
+from aaos.store.spends import Spends
 from aaos.store.subscription import Subscription
 from aaos.tools.catalog import CATALOG
 from worker import abi
@@ -65,6 +66,7 @@ class Rooms:
     """What the methods ask."""
 
     runs: Runs
+    spends: Spends
     audit: Audit
     live: LiveRuns
     agents: Registry
@@ -244,5 +246,5 @@ class Operator:
     def _status_of(self, run: RunId) -> rpc.Json:
         row = self._rooms.runs.get(run)
         plan = plan_from_json(row.plan) if row.plan else None
-        agents = self._rooms.agents.of_run(run)
-        return views.status_view(row, self._rooms.runs.subtasks(run), plan=plan, agents=agents)
+        shown = views.status_view(row, self._rooms.runs.subtasks(run), plan=plan, agents=self._rooms.agents.of_run(run))
+        return {**shown, **views.spend_view(self._rooms.spends.spent(run))}

@@ -69,6 +69,8 @@ class SubmitParams(Params):
     role: Prefix | None = None
     wall_s: Annotated[int, Field(ge=1, le=30 * 86_400)] | None = None
     orchestration: Literal["plan", "direct"] | None = None
+    max_tokens: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    max_usd: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
 
 
 class RunParams(Params):

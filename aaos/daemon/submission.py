@@ -25,6 +25,7 @@ from aaos.daemon.grants import Paths, granted, tool_capabilities
 from aaos.daemon.params import SubmitParams
 from aaos.daemon.peers import Peer
 from aaos.daemon.runs import LiveRuns
+from aaos.llm.budget import Accounts
 from aaos.plan.executor import Executor, RunOrder
 from aaos.plan.growing import PlanningTerms
 from aaos.plan.orchestrate import Asked, Clauses, Orchestration, free_tools, plan_free, shape_of
@@ -65,6 +66,7 @@ class Desk:
     live: LiveRuns
     agents: Registry
     tokens: TokenBox
+    accounts: Accounts
     executor: Executor
     planning: PlanningTerms
     catalog: Mapping[str, Tool]
@@ -144,17 +146,18 @@ class Submissions:
 
     def _limits(self, params: SubmitParams) -> Limits:
         settings = self._desk.limits
-        if params.wall_s is not None and params.wall_s > settings.run_wall_s:
-            raise InputError(
-                f"--wall {params.wall_s}: a run may take {settings.run_wall_s} s",
-                "ask for less, or raise limits.run_wall_s in agentd.toml",
-            )
+        _check_asked("--wall", params.wall_s, settings.run_wall_s, setting="run_wall_s", unit="s")
+        _check_asked("--max-tokens", params.max_tokens, settings.run_tokens, setting="run_tokens", unit="tokens")
+        _check_asked("--max-usd", params.max_usd, settings.run_usd, setting="run_usd", unit="USD")
+        default = Limits()
         return Limits(
             wall_s=params.wall_s or settings.run_wall_s,
             subtask_wall_s=settings.subtask_wall_s,
             max_parallel=settings.max_parallel,
             max_turns=settings.max_turns,
             call_timeout_s=settings.call_timeout_s,
+            max_tokens=params.max_tokens or min(default.max_tokens, settings.run_tokens),
+            max_cost_usd=params.max_usd or min(default.max_cost_usd, settings.run_usd),
         )
 
     def _begin(self, peer: Peer, params: SubmitParams, understood: _Understood) -> RunId:
@@ -190,10 +193,18 @@ class Submissions:
             await self._desk.executor.execute(order)
         finally:
             self._desk.agents.forget(order.run)
+            self._desk.accounts.forget(order.run)
             self._desk.tokens.drop(run_holder(order.run))
 
     def _tell(self, run: RunId, kind: EventKind, **fields: Scalar) -> None:
         self._desk.audit.record(Event(kind, run, fields=fields))
+
+
+def _check_asked(flag: str, asked: float | None, most: float, *, setting: str, unit: str) -> None:
+    """Raises InputError for more than the settings let one run have."""
+    if asked is not None and asked > most:
+        message = f"{flag} {asked:g}: a run may take {most:g} {unit}"
+        raise InputError(message, f"ask for less, or raise limits.{setting} in agentd.toml")
 
 
 def _is_program(params: SubmitParams) -> bool:

@@ -10,7 +10,7 @@ from aaos.agent.registry import LiveAgent
 from aaos.core.errors import AaosError
 from aaos.core.events import Recorded
 from aaos.core.graph import Plan
-from aaos.core.ports import Attestation
+from aaos.core.ports import Attestation, Spend
 from aaos.core.role import Role
 from aaos.core.rpc import Json
 from aaos.store.runs import RunRow, StoredError, SubtaskRow
@@ -52,6 +52,11 @@ def status_view(row: RunRow, subtasks: Iterable[SubtaskRow], *, plan: Plan | Non
     roles: Mapping[str, str] = {subtask.id: subtask.role for subtask in plan.subtasks} if plan else {}
     shown: list[Json] = [_subtask(subtask, roles.get(subtask.id, "")) for subtask in subtasks]
     return {**run_view(row), "subtasks": shown, "agents": [agent_view(agent) for agent in agents]}
+
+
+def spend_view(spent: Spend) -> View:
+    """What the run's models took; with what turns under way may take at most."""
+    return {"tokens": spent.tokens, "cost_usd": round(spent.cost_usd, 9)}
 
 
 def agent_view(agent: LiveAgent) -> View:

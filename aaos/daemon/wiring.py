@@ -32,6 +32,7 @@ from aaos.daemon.recovery import Recovery
 from aaos.daemon.runs import LiveRuns
 from aaos.daemon.server import Server
 from aaos.daemon.submission import Desk, Submissions
+from aaos.llm.budget import Accounts
 from aaos.llm.rules import Rules
 from aaos.llm.schedule import Models
 from aaos.plan.executor import Executor
@@ -47,6 +48,7 @@ from aaos.store.journal import JournalCopy
 from aaos.store.jsonl import JsonlCopy
 from aaos.store.leases import Leases
 from aaos.store.runs import Runs
+from aaos.store.spends import Spends
 from aaos.tools.catalog import CATALOG
 from aaos.tools.gate import Gate
 from aaos.tools.settle import outcome_after_crash
@@ -122,14 +124,15 @@ async def assembled(options: Options) -> AsyncIterator[Daemon]:
         live = LiveRuns(runs, audit, max_runs=settings.limits.max_runs)
         terms = PlanningTerms(roles, models.tiers, settings.limits.max_replans)
         executor = Executor(AgentRunner(parts), runs=runs, audit=audit, terms=terms)
+        boxes = (parts.tokens, parts.accounts)
+        desk = Desk(database, runs, audit, live, agents, *boxes, executor, terms, CATALOG, settings.limits)
         rooms = Rooms(
             runs=runs,
+            spends=Spends(database),
             audit=audit,
             live=live,
             agents=agents,
-            submissions=Submissions(
-                Desk(database, runs, audit, live, agents, parts.tokens, executor, terms, CATALOG, settings.limits)
-            ),
+            submissions=Submissions(desk),
             roles=roles,
             doctor=Doctor(
                 settings, roles, state_dir=options.state_dir, probe=lambda: probe(settings), notes=database.findings
@@ -188,6 +191,7 @@ def _parts(
         gate=Gate(CATALOG, tokens=tokens, ledger=Calls(database), audit=audit, files=files, clock=clock),
         tokens=tokens,
         models=models,
+        accounts=Accounts(Spends(database)),
         conversations=Conversations(database),
         step=database.transaction,
         durable=database.durable,

@@ -94,7 +94,8 @@ class ModelRequest:
     """One turn to answer.
 
     `params` is the subtask's structured task, `inputs` the results of the subtasks it builds on, in the order of the
-    plan; both come from the daemon's rows, never from a worker. `tools` are those that were granted.
+    plan; both come from the daemon's rows, never from a worker. `tools` are those that were granted. `size_bytes` is
+    about how much text is sent. The answer may have `max_output_tokens`; 0 is as many as the model gives.
     """
 
     agent: AgentId
@@ -104,6 +105,8 @@ class ModelRequest:
     messages: tuple[Message, ...]
     tools: tuple[ToolSchema, ...]
     inputs: Mapping[SubtaskId, str] = field(default_factory=dict)
+    size_bytes: int = 0
+    max_output_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,4 +47,11 @@ _FIRST: Final = (
     ) STRICT, WITHOUT ROWID""",
 )
 
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST,)
+_SECOND: Final = (
+    """CREATE TABLE spends (
+        run TEXT PRIMARY KEY, tokens INTEGER NOT NULL, cost_usd REAL NOT NULL, held_tokens INTEGER NOT NULL,
+        held_usd REAL NOT NULL
+    ) STRICT, WITHOUT ROWID""",
+)
+
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _SECOND)

@@ -66,6 +66,8 @@ def test_tools_are_those_that_are_named(place: Path) -> None:
     [
         ({"role": "analyser"}, "analyzer"),
         ({"wall_s": 30 * 86_400}, "run_wall_s"),
+        ({"max_tokens": 2**31 - 1}, "run_tokens"),
+        ({"max_usd": 1000}, "run_usd"),
         ({"role": "program"}, "--program"),
         ({"cwd": "relative"}, "cwd"),
         ({"goal": "x" * 20_000}, "goal"),

@@ -22,7 +22,7 @@ from aaos.daemon.clock import SystemClock
 from aaos.llm import types as llm
 from aaos.tools.catalog import CATALOG
 from aaos.tools.gate import Caller, Gate
-from tests.fakes import MemoryAudit, MemoryConversations, MemoryLedger, ScriptedModel, at_once
+from tests.fakes import MemoryAudit, MemoryConversations, MemoryLedger, ScriptedModel, account, at_once
 from worker import abi
 
 AGENT = AgentId("a-one")
@@ -81,7 +81,7 @@ class Bench:
         self.context = Context(AGENT, self.conversations, system="s", message="m")
         self.model = ScriptedModel(*answers)
         request = llm.ModelRequest(AGENT, RoleName("analyzer"), {}, "s", (), ())
-        turn_terms = TurnTerms(RunId("r"), SubtaskId("t"), request, (Tier.T0,), 8, 5)
+        turn_terms = TurnTerms(RunId("r"), SubtaskId("t"), request, (Tier.T0,), account(), 8, 5)
         self.turns = Turns(turn_terms, self.context, asked=asked, models=self.model, audit=self.audit)
         terms = Terms(self.caller, may_code_call, 3, call_timeout_s, self.charge)
         doors = Doors(self.gate, self.audit, self.conversations, contextlib.nullcontext, at_once)

@@ -25,9 +25,19 @@ from aaos.core.role import Parameter, ParameterType, Role, RoleLimits, Tier
 from aaos.core.token import TokenBox
 from aaos.daemon.clock import SystemClock
 from aaos.llm import types as llm
+from aaos.llm.budget import Accounts
 from aaos.tools.catalog import CATALOG
 from aaos.tools.gate import Gate
-from tests.fakes import Agent, MemoryAudit, MemoryConversations, MemoryLedger, ScriptedModel, ThreadLauncher, at_once
+from tests.fakes import (
+    Agent,
+    MemoryAudit,
+    MemoryConversations,
+    MemoryLedger,
+    MemorySpends,
+    ScriptedModel,
+    ThreadLauncher,
+    at_once,
+)
 from worker import abi, transport
 from worker.user import entry
 from worker.user.client import Abi
@@ -83,6 +93,7 @@ class Bench:
                 gate=gate,
                 tokens=self.tokens,
                 models=self.model,
+                accounts=Accounts(MemorySpends()),
                 conversations=self.conversations,
                 step=contextlib.nullcontext,
                 durable=at_once,

@@ -1,6 +1,7 @@
 """The model's turns: committed before they are asked, ended by the model's recorded answer alone."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
@@ -12,9 +13,12 @@ from aaos.core.events import EventKind
 from aaos.core.ids import AgentId, RoleName, RunId, SubtaskId
 from aaos.core.role import Tier
 from aaos.llm import types as llm
-from tests.fakes import MemoryAudit
+from aaos.llm.budget import Account
+from aaos.llm.schedule import Answered
+from tests.fakes import MemoryAudit, ScriptedModel, account
 
 AGENT = AgentId("a-one")
+WAITS_AT = 2  # the third turn waits for a place
 
 
 class Store:
@@ -29,26 +33,32 @@ class Store:
         return len(self.bodies)
 
 
-class Model:
-    """Gives prepared answers; remembers what was committed when it was asked."""
+class Model(ScriptedModel):
+    """Remembers what was committed when it was asked, and how long it may take."""
 
     def __init__(self, store: Store, *answers: llm.ModelAnswer | AaosError | None) -> None:
-        self.answers = list(answers)
+        super().__init__(*answers)
         self.committed: list[int] = []
-        self.seen: list[llm.ModelRequest] = []
+        self.deadlines_s: list[float] = []
         self._store = store
 
-    async def complete(self, request: llm.ModelRequest, ladder: tuple[Tier, ...]) -> llm.ModelAnswer:
-        assert ladder == (Tier.T0,)
+    async def complete(
+        self,
+        request: llm.ModelRequest,
+        ladder: tuple[Tier, ...],
+        *,
+        account: Account,
+        deadline_s: float,
+        on_text: llm.OnText | None = None,
+        on_wait: Callable[[str], None] | None = None,
+    ) -> Answered:
         self.committed.append(len(self._store.bodies))
-        self.seen.append(request)
-        answer = self.answers.pop(0)
-        if answer is None:
-            await asyncio.Event().wait()
-        if isinstance(answer, AaosError):
-            raise answer
-        assert answer is not None
-        return answer
+        self.deadlines_s.append(deadline_s)
+        if on_wait is not None and len(self.seen) == WAITS_AT:
+            on_wait("8 turns are under way")
+        return await super().complete(
+            request, ladder, account=account, deadline_s=deadline_s, on_text=on_text, on_wait=on_wait
+        )
 
 
 def turns_of(
@@ -60,7 +70,7 @@ def turns_of(
     model = Model(store, *answers)
     context = Context(AGENT, store, system="s", message="m")
     request = llm.ModelRequest(AGENT, RoleName("analyzer"), {}, "s", (), ())
-    terms = TurnTerms(RunId("r"), SubtaskId("t"), request, ladder, max_turns, timeout_s=0.05)
+    terms = TurnTerms(RunId("r"), SubtaskId("t"), request, ladder, account(), max_turns, timeout_s=0.05)
     return Turns(terms, context, asked=asked, models=model, audit=audit), model, audit, context
 
 
@@ -170,3 +180,40 @@ def test_a_provider_error_is_kept_as_the_reason() -> None:
     with pytest.raises(ProviderError):
         turn(turns)
     assert isinstance(turns.error, ProviderError)
+
+
+def test_what_a_turn_took_and_who_answered_is_on_record() -> None:
+    """LLM-4, AUD-1"""
+    turns, _, audit, _ = turns_of(llm.ModelAnswer("done", usage=llm.Usage(120, 30, 100)))
+    turn(turns)
+    fields = audit.of(EventKind.MODEL_ANSWERED)[0].fields
+    told = {name: fields[name] for name in ("model", "tier", "input_tokens", "output_tokens", "cached_tokens")}
+    assert told == {"model": "scripted", "tier": "T0", "input_tokens": 120, "output_tokens": 30, "cached_tokens": 100}
+    assert fields["cost_usd"] == 0
+
+
+def test_a_request_says_how_large_it_is_and_grows_by_what_is_new() -> None:
+    """H-LLM-15: what a turn may cost is known before it is sent."""
+    turns, model, _, context = turns_of(calls(1), llm.ModelAnswer("done"))
+    turn(turns)
+    context.result("a-one-1-0", "x" * 10_000, is_ok=True)
+    turn(turns)
+    first, second = (request.size_bytes for request in model.seen)
+    assert 0 < first < 200
+    assert 10_000 < second < 10_600
+
+
+def test_all_turns_of_an_agent_have_one_deadline() -> None:
+    """LLM-3: who has little time left goes first."""
+    turns, model, *_ = turns_of(calls(1), llm.ModelAnswer("done"))
+    turn(turns)
+    turn(turns)
+    assert model.deadlines_s[0] == model.deadlines_s[1]
+
+
+def test_a_turn_that_waits_for_a_place_is_on_record() -> None:
+    """LLM-3"""
+    turns, _, audit, _ = turns_of(calls(1), calls(1), llm.ModelAnswer("done"))
+    for _ in range(3):
+        turn(turns)
+    assert [event.fields["turn"] for event in audit.of(EventKind.MODEL_WAITING)] == [3]

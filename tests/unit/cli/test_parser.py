@@ -86,3 +86,23 @@ def test_help_leaves_with_success(capsys: pytest.CaptureFixture[str]) -> None:
         parse(["submit", "--help"])
     assert caught.value.code == 0
     assert "--read PATH" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "1.5", "1e9", "", "many", "2147483648", "9" * 5_000, "٣"])
+def test_a_number_of_tokens_is_a_whole_number_within_bounds(number: str) -> None:
+    """H-FUZZ-02"""
+    with pytest.raises(InputError, match="--max-tokens"):
+        parse(["submit", "goal", f"--max-tokens={number}"])
+
+
+@pytest.mark.parametrize("amount", ["0", "0.0", "-1", "1e3", "nan", "inf", "", "$5", "1000001", "9" * 5_000, "٣"])
+def test_an_amount_of_money_is_within_bounds(amount: str) -> None:
+    """H-FUZZ-02"""
+    with pytest.raises(InputError, match="--max-usd"):
+        parse(["submit", "goal", f"--max-usd={amount}"])
+
+
+def test_a_budget_is_taken_as_it_stands() -> None:
+    """LLM-4"""
+    args = parse(["submit", "goal", "--max-tokens", "5000", "--max-usd", "0.25"])
+    assert (args.max_tokens, args.max_usd) == (5_000, 0.25)

@@ -40,10 +40,15 @@ def test_options_are_sent_under_their_names(tmp_path: Path) -> None:
         "direct",
         "--program",
         str(program),
+        "--max-tokens",
+        "7",
+        "--max-usd",
+        "0.5",
     ]
     sent = submission(parse(words))
     assert (sent["tool"], sent["write"], sent["role"]) == (["echo"], ["/w"], "program")
     assert (sent["wall_s"], sent["program"], sent["orchestration"]) == (9, "print(1)\n", "direct")
+    assert (sent["max_tokens"], sent["max_usd"]) == (7, 0.5)
 
 
 def test_an_orchestration_is_one_of_two() -> None:

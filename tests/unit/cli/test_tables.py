@@ -51,6 +51,13 @@ def test_a_status_names_the_live_agent_of_a_subtask() -> None:
     )
 
 
+def test_a_status_says_what_the_models_took() -> None:
+    """LLM-4"""
+    lines = tables.status_lines({**RUN, "tokens": 12_345, "cost_usd": 0.0421}, now_s=0.0)
+    assert "models   12345 tokens, $0.0421" in lines
+    assert not any(line.startswith("models") for line in tables.status_lines(RUN, now_s=0.0))
+
+
 def test_a_running_status_counts_on() -> None:
     lines = tables.status_lines({"run": "r", "state": "running", "created_s": 10.0, "finished_s": None}, now_s=15.0)
     assert "state    running after 5 s" in lines

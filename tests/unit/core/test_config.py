@@ -101,7 +101,7 @@ def test_a_wrong_file_is_refused_by_key(tmp_path: Path, text: str, message: str,
 @pytest.mark.parametrize(
     "key",
     ["limits.max_runs", "limits.max_agents", "limits.run_wall_s", "limits.subtask_wall_s", "limits.max_parallel",
-    "limits.max_turns",
+    "limits.max_turns", "limits.run_tokens",
      "limits.call_timeout_s", "worker.uid_first", "worker.uid_count", "worker.memory_bytes", "worker.pids",
      "worker.nofile",
      "worker.fsize_bytes", "worker.tmpfs_bytes", "worker.start_timeout_s", "confinement.landlock_abi"],
@@ -110,6 +110,13 @@ def test_no_number_out_of_range_is_accepted(tmp_path: Path, key: str, number: st
     """H-FUZZ-02"""
     with pytest.raises(SettingsError, match=key):
         load_settings(_write(tmp_path, f"{key} = {number}"))
+
+
+@pytest.mark.parametrize("amount", ["0", "-1", "true", "nan", "inf", "1e300", "9223372036854775808", "'5'", "[]"])
+def test_no_amount_of_money_out_of_range_is_accepted(tmp_path: Path, amount: str) -> None:
+    """H-FUZZ-02"""
+    with pytest.raises(SettingsError, match=r"limits\.run_usd"):
+        load_settings(_write(tmp_path, f"limits.run_usd = {amount}"))
 
 
 def test_an_error_in_a_drop_in_names_that_file(tmp_path: Path) -> None:

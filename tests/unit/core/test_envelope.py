@@ -31,6 +31,7 @@ def test_the_echo_names_every_grant_and_the_limits() -> None:
     as_owner = replace(CAPABILITIES[1], as_owner=False).text()
     assert lines[:3] == (CAPABILITIES[0].text(), f"{as_owner} (as its owner)", CAPABILITIES[2].text())
     assert lines[3] == "at most 60 s, 64 agents, 4096 tool calls"
+    assert lines[4] == "at most 2000000 tokens of models, $5"
     assert Envelope(OPERATOR, ()).lines()[0] == "nothing is granted"
 
 
@@ -41,11 +42,19 @@ def test_capabilities_are_found_by_kind() -> None:
 
 
 @pytest.mark.parametrize("number", [0, -1, True, 2**31, 2**63, math.nan, math.inf, 1.0, "5", None])
-@pytest.mark.parametrize("field", ["wall_s", "subtask_wall_s", "max_agents", "max_parallel", "max_turns", "max_calls"])
+@pytest.mark.parametrize("field", ["wall_s", "subtask_wall_s", "max_agents", "max_parallel", "max_turns", "max_tokens"])
 def test_a_limit_is_a_whole_positive_number(field: str, number: object) -> None:
     """H-FUZZ-02"""
     with pytest.raises(InputError, match=f"^{field}: "):
         Limits(**{field: number})  # type: ignore[arg-type]  # wrong on purpose
+
+
+@pytest.mark.parametrize("amount", [0, -1, -0.01, True, 1e300, 10**400, math.nan, math.inf, "5", None])
+def test_money_is_an_amount_that_can_be_spent(amount: object) -> None:
+    """H-FUZZ-02, LLM-4"""
+    with pytest.raises(InputError, match=r"^max_cost_usd: "):
+        Limits(max_cost_usd=amount)  # type: ignore[arg-type]  # wrong on purpose
+    assert Limits(max_cost_usd=0.01).max_cost_usd == 0.01
 
 
 @pytest.mark.parametrize("number", [-1, 2**32 - 1, 2**32, True, 1.0, "0"])

@@ -9,7 +9,7 @@ from aaos.core.events import Event, EventKind, Recorded
 from aaos.core.graph import MAX_SUBTASKS, Plan, RunState, Subtask, SubtaskState
 from aaos.core.ids import AgentId, Gid, RoleName, RunId, SubtaskId, Uid
 from aaos.core.layers import Layer
-from aaos.core.ports import Attestation
+from aaos.core.ports import Attestation, Spend
 from aaos.core.rpc import MAX_LINE_BYTES, encode_result
 from aaos.daemon import views
 from aaos.store.runs import RunRow, StoredError, SubtaskRow
@@ -41,6 +41,11 @@ def test_a_status_has_its_parts() -> None:
     ]
     assert shown["agents"] == [{"agent": "a-1", "subtask": "a", "role": "writer", "state": "starting"}]
     assert json.loads(json.dumps(shown)) == shown
+
+
+def test_what_a_run_spent_is_shown_without_the_dust_of_floats() -> None:
+    """LLM-4"""
+    assert views.spend_view(Spend(7, 0.1 + 0.2)) == {"tokens": 7, "cost_usd": 0.3}
 
 
 def test_a_plan_is_shown_without_parameters() -> None:

@@ -10,7 +10,8 @@ from aaos.store.migrate import migrate
 from aaos.store.schema import MIGRATIONS
 from aaos.store.statedir import StateDir
 
-SECOND = (*MIGRATIONS, ("CREATE TABLE extra (x INTEGER) STRICT", "INSERT INTO extra VALUES (1)"))
+NOW = len(MIGRATIONS)
+NEWER = (*MIGRATIONS, ("CREATE TABLE extra (x INTEGER) STRICT", "INSERT INTO extra VALUES (1)"))
 BROKEN = (*MIGRATIONS, ("CREATE TABLE extra (x INTEGER) STRICT", "INSERT INTO nowhere VALUES (1)"))
 
 
@@ -34,20 +35,20 @@ def _layout(connection: sqlite3.Connection) -> list[tuple[str]]:
 
 
 def test_a_new_database_gets_every_step_and_needs_no_backup(state: StateDir, connection: sqlite3.Connection) -> None:
-    assert migrate(connection, state, SECOND) is None
-    assert connection.execute("PRAGMA user_version").fetchone() == (2,)
-    assert migrate(connection, state, SECOND) is None
+    assert migrate(connection, state, NEWER) is None
+    assert connection.execute("PRAGMA user_version").fetchone() == (NOW + 1,)
+    assert migrate(connection, state, NEWER) is None
 
 
 def test_the_database_as_it_was_is_kept(state: StateDir, connection: sqlite3.Connection) -> None:
     """H-DUR-13, H-SEC-10"""
     migrate(connection, state, MIGRATIONS)
     connection.execute("UPDATE daemon SET epoch = 41")
-    backup = migrate(connection, state, SECOND)
-    assert backup == state.path / "aaos.db.v1.backup"
+    backup = migrate(connection, state, NEWER)
+    assert backup == state.path / f"aaos.db.v{NOW}.backup"
     assert backup.stat().st_mode & 0o777 == 0o600
     with closing(sqlite3.connect(backup)) as kept:
-        assert kept.execute("PRAGMA user_version").fetchone() == (1,)
+        assert kept.execute("PRAGMA user_version").fetchone() == (NOW,)
         assert kept.execute("SELECT epoch FROM daemon").fetchone() == (41,)
     assert {path.name for path in state.path.glob("*backup*")} == {backup.name}
 
@@ -59,16 +60,16 @@ def test_a_step_that_fails_leaves_all_as_it_was(state: StateDir, connection: sql
     with pytest.raises(sqlite3.OperationalError, match="nowhere"):
         migrate(connection, state, BROKEN)
     assert _layout(connection) == before
-    assert connection.execute("PRAGMA user_version").fetchone() == (1,)
-    migrate(connection, state, SECOND)
+    assert connection.execute("PRAGMA user_version").fetchone() == (NOW,)
+    migrate(connection, state, NEWER)
     assert connection.execute("SELECT x FROM extra").fetchall() == [(1,)]
 
 
 def test_a_newer_layout_is_refused_untouched(state: StateDir, connection: sqlite3.Connection) -> None:
     """H-DUR-13"""
-    migrate(connection, state, SECOND)
+    migrate(connection, state, NEWER)
     before = _layout(connection)
-    with pytest.raises(StorageError, match="has layout 2, this agentd knows up to 1") as caught:
+    with pytest.raises(StorageError, match=f"has layout {NOW + 1}, this agentd knows up to {NOW}") as caught:
         migrate(connection, state, MIGRATIONS)
     assert "install the newer agentd" in caught.value.remedy
     assert _layout(connection) == before

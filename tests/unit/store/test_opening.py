@@ -258,7 +258,7 @@ def test_a_migration_is_told_with_its_backup(state_dir: Path) -> None:
     _after_clean_end(state_dir)
     newer = (*MIGRATIONS, ("CREATE TABLE extra (x INTEGER) STRICT",))
     database = Database.open(state_dir, steps=newer)
-    assert str(state_dir / "aaos.db.v1.backup") in database.findings[0]
+    assert str(state_dir / f"aaos.db.v{len(MIGRATIONS)}.backup") in database.findings[0]
     database.close()
     assert "install the newer agentd" in _refusal(state_dir).remedy
 
