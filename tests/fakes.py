@@ -30,6 +30,11 @@ class MemoryAudit:
 
     def __init__(self) -> None:
         self.events: list[Event] = []
+        self.notes: list[Event] = []
+
+    def note(self, event: Event) -> None:
+        """As store.audit: told to those who watch, not recorded."""
+        self.notes.append(event)
 
     def record(self, event: Event) -> Recorded:
         self.events.append(event)
@@ -225,6 +230,8 @@ class ScriptedModel:
         self.seen.append(request)
         self.asked.set()
         answer = self.answers.pop(0)
+        if on_text is not None and isinstance(answer, llm.ModelAnswer) and answer.text:
+            on_text(answer.text)
         if answer is None:
             await asyncio.Event().wait()
         if isinstance(answer, AaosError):

@@ -68,6 +68,7 @@ class Parts:
     step: Callable[[], AbstractContextManager[None]]
     durable: Callable[[], Awaitable[None]]
     audit: AuditSink
+    note: Callable[[Event], None]
     registry: Registry
     files: Callable[[Submitter], FileBroker]
     catalog: Mapping[str, Tool]
@@ -194,7 +195,9 @@ class AgentRunner:
         )
         asked = AskedCalls(asks.agent)
         context = Context(asks.agent, parts.conversations, system=asks.expanded.system, message=asks.expanded.message)
-        turns = Turns(self._turn_terms(asks), context, asked=asked, models=parts.models, audit=parts.audit)
+        turns = Turns(
+            self._turn_terms(asks), context, asked=asked, models=parts.models, audit=parts.audit, note=parts.note
+        )
         terms = Terms(
             caller=caller,
             may_code_call=task.role.code_calls,

@@ -13,6 +13,7 @@ from typing import Protocol, assert_never
 
 from aaos.agent.asked import AskedCalls
 from aaos.agent.context import Context
+from aaos.agent.pieces import Pieces
 from aaos.core.errors import AaosError, DeniedError, LimitError, ProviderError
 from aaos.core.events import Event, EventKind, Scalar
 from aaos.core.ids import RunId, SubtaskId
@@ -58,13 +59,21 @@ class Turns:
     """The turns of one agent. `answer` is set by a final answer, `error` by whatever ends them without one."""
 
     def __init__(
-        self, terms: TurnTerms, context: Context, *, asked: AskedCalls, models: ModelDoor, audit: AuditSink
+        self,
+        terms: TurnTerms,
+        context: Context,
+        *,
+        asked: AskedCalls,
+        models: ModelDoor,
+        audit: AuditSink,
+        note: Callable[[Event], None],
     ) -> None:
         self._terms = terms
         self._context = context
         self._asked = asked
         self._models = models
         self._audit = audit
+        self._pieces = Pieces(self._says(note))
         self._deadline_s = time.monotonic() + terms.timeout_s
         self._tools_bytes = sum(map(_size_bytes, terms.request.tools))
         self.answer: str | None = None
@@ -110,6 +119,7 @@ class Turns:
                     self._terms.ladder,
                     account=self._terms.account,
                     deadline_s=self._deadline_s,
+                    on_text=self._pieces,
                     on_wait=self._waits,
                 )
         except TimeoutError as error:
@@ -118,6 +128,8 @@ class Turns:
             raise self._failed(late) from error
         except AaosError as error:
             raise self._failed(error) from error
+        finally:
+            self._pieces.flush()
         reply = self._commit(answered.answer)
         self._answered(answered, duration_ms=round((time.monotonic() - started_s) * 1000, 3))
         return reply
@@ -139,6 +151,11 @@ class Turns:
             duration_ms=duration_ms,
             **fields,
         )
+
+    def _says(self, note: Callable[[Event], None]) -> Callable[[str], None]:
+        """The answer as it comes, for the operator who watches; nothing is decided by it."""
+        run, subtask, agent = self._terms.run, self._terms.subtask, self._terms.request.agent
+        return lambda text: note(Event(EventKind.MODEL_TEXT, run, subtask, agent, {"text": text}))
 
     def _waits(self, message: str) -> None:
         self._record(EventKind.MODEL_WAITING, turn=self._asked.turn, message=message)

@@ -16,7 +16,9 @@ from aaos.core.errors import AaosError, ExitCode, UnreachableError
 
 TICK_S = 0.5
 SECOND_CTRL_C_S = 2.0
+SAID_CHARS = 32
 FINAL_EXIT = {"completed": ExitCode.OK, "cancelled": ExitCode.CANCELLED}
+NOTE = "model.text"  # what a model says as it comes; shown in the status line only
 ENDED = ("subtask.completed", "subtask.failed", "subtask.skipped", "subtask.cancelled")
 
 
@@ -33,6 +35,7 @@ class Follower:
         self._began_s = time.monotonic()
         self._subtasks: dict[str, bool] = {}  # whether each is still running
         self._written: dict[str, str] = {}  # path -> its line, the newest version only
+        self._said = ""  # the end of what a model says now
 
     def follow(self, run: str) -> ExitCode:
         """Until the run ends or the operator leaves; the exit status of the command."""
@@ -57,7 +60,7 @@ class Follower:
             return
         event = answers.event(body)
         self._note(event)
-        if event.kind in self._echoed:
+        if event.kind in self._echoed or event.kind == NOTE:
             return
         for line in render.log_lines(event) if self._shows_all else render.stream_lines(event):
             self._output.line(line)
@@ -111,13 +114,18 @@ class Follower:
             self._subtasks[event.subtask] = True
         elif event.kind in ENDED:
             self._subtasks[event.subtask] = False
+        elif event.kind == NOTE:
+            self._said = f"{self._said}{answers.text(event.fields, 'text')}"[-SAID_CHARS:]
+        elif event.kind == "model.answered":
+            self._said = ""
         elif event.kind == "file.written":
             self._written[answers.text(event.fields, "path")] = render.file_line(event.fields)
 
     def _progress(self) -> str:
         running = sum(self._subtasks.values())
         done = len(self._subtasks) - running
-        return f"  {running} running, {done} done, {time.monotonic() - self._began_s:.0f} s   (Ctrl-C detaches)"
+        counts = f"  {running} running, {done} done, {time.monotonic() - self._began_s:.0f} s   (Ctrl-C detaches)"
+        return f"{counts}  | {' '.join(self._said.split())}" if self._said else counts
 
 
 def exit_code(run: answers.Document) -> ExitCode:

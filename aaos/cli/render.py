@@ -18,6 +18,7 @@ QUIET = frozenset(
         "agent.stopped",
         "model.answered",
         "model.requested",
+        "model.text",
         "run.cancelled",
         "run.completed",
         "run.envelope",

@@ -58,6 +58,7 @@ class EventKind(StrEnum):
     ABI_BUSY = "abi.busy"
     MODEL_REQUESTED = "model.requested"
     MODEL_WAITING = "model.waiting"
+    MODEL_TEXT = "model.text"  # a note in the live stream, never recorded
     MODEL_ANSWERED = "model.answered"
     MODEL_FAILED = "model.failed"
     TOOL_PERMITTED = "tool.permitted"

@@ -196,6 +196,7 @@ def _parts(
         step=database.transaction,
         durable=database.durable,
         audit=audit,
+        note=audit.note,
         registry=agents,
         files=files,
         catalog=CATALOG,

@@ -56,6 +56,11 @@ class Audit:
             return Recorded(SUPPRESSED_SEQ, self._now_s(), event)
         return self._write(event)
 
+    def note(self, event: Event) -> None:
+        """Tell those who follow the run, and nobody else: it is not recorded, and may be dropped."""
+        for subscription in self._subscriptions:
+            subscription.note(event)
+
     def tick(self) -> None:
         """Write what was counted: suppressed events, and those that copies have lost. Raises StorageError."""
         now_s = self._monotonic_s()

@@ -1,18 +1,23 @@
 """One reader of the stream of events.
 
 Invariant: a reader gets every event of its run after `after_seq` once, in order, however slow it is; it costs at most
-`QUEUE` events of memory and never makes a recorder wait. What does not fit is read from the database again.
+`QUEUE` events of memory and never makes a recorder wait. What does not fit is read from the database again. A note is
+passed on when there is room, and is nowhere else.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
-from aaos.core.events import Recorded
+from aaos.core.events import Event, Recorded
 from aaos.core.ids import RunId
 
 QUEUE: Final = 1024
+NOTE_SEQ: Final = 0  # of what is not in the database
+_NOTES: Final = 256  # in a queue longer than this there is no room for notes
 _PAGE: Final = 256
 ReadPage = Callable[[int, int], list[Recorded]]  # events after a seq, at most so many
 
@@ -45,6 +50,12 @@ class Subscription:
                 self._queue.clear()
         self._wake.set()
 
+    def note(self, event: Event) -> None:
+        """Pass on what is not recorded; dropped for a reader that is behind, or of another run."""
+        if (self.run is None or event.run == self.run) and not self.lagged and len(self._queue) < _NOTES:
+            self._queue.append(Recorded(NOTE_SEQ, time.time(), event))
+            self._wake.set()
+
     def close(self) -> None:
         """End the reader's loop; idempotent."""
         if self._is_open:
@@ -58,9 +69,14 @@ class Subscription:
         return self
 
     async def __anext__(self) -> Recorded:
-        """The next event; the reader sets a deadline where it needs one. Raises StorageError."""
+        """The next event; a note has the place of the event before it. The reader sets a deadline where it needs one.
+
+        Raises StorageError.
+        """
         while self._is_open:
             recorded = self._next()
+            if recorded is not None and recorded.seq == NOTE_SEQ:
+                return replace(recorded, seq=self._seq)
             if recorded is not None:
                 self._seq = recorded.seq
                 return recorded

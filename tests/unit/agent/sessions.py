@@ -82,7 +82,9 @@ class Bench:
         self.model = ScriptedModel(*answers)
         request = llm.ModelRequest(AGENT, RoleName("analyzer"), {}, "s", (), ())
         turn_terms = TurnTerms(RunId("r"), SubtaskId("t"), request, (Tier.T0,), account(), 8, 5)
-        self.turns = Turns(turn_terms, self.context, asked=asked, models=self.model, audit=self.audit)
+        self.turns = Turns(
+            turn_terms, self.context, asked=asked, models=self.model, audit=self.audit, note=self.audit.note
+        )
         terms = Terms(self.caller, may_code_call, 3, call_timeout_s, self.charge)
         doors = Doors(self.gate, self.audit, self.conversations, contextlib.nullcontext, at_once)
         self.service = AgentService(terms, self.turns, context=self.context, asked=asked, doors=doors)

@@ -98,6 +98,7 @@ class Bench:
                 step=contextlib.nullcontext,
                 durable=at_once,
                 audit=self.audit,
+                note=self.audit.note,
                 registry=self.registry,
                 files=files,
                 catalog=CATALOG,

@@ -71,7 +71,7 @@ def turns_of(
     context = Context(AGENT, store, system="s", message="m")
     request = llm.ModelRequest(AGENT, RoleName("analyzer"), {}, "s", (), ())
     terms = TurnTerms(RunId("r"), SubtaskId("t"), request, ladder, account(), max_turns, timeout_s=0.05)
-    return Turns(terms, context, asked=asked, models=model, audit=audit), model, audit, context
+    return Turns(terms, context, asked=asked, models=model, audit=audit, note=audit.note), model, audit, context
 
 
 def calls(count: int) -> llm.ModelAnswer:
@@ -217,3 +217,13 @@ def test_a_turn_that_waits_for_a_place_is_on_record() -> None:
     for _ in range(3):
         turn(turns)
     assert [event.fields["turn"] for event in audit.of(EventKind.MODEL_WAITING)] == [3]
+
+
+def test_an_answer_is_told_to_who_watches_as_it_comes_and_not_recorded() -> None:
+    """BRK-3: a stream goes to the operator, not through the worker."""
+    turns, _, audit, _ = turns_of(llm.ModelAnswer("the summary"))
+    turn(turns)
+    assert [(note.kind, note.agent, note.fields) for note in audit.notes] == [
+        (EventKind.MODEL_TEXT, AGENT, {"text": "the summary"})
+    ]
+    assert EventKind.MODEL_TEXT not in audit.kinds()

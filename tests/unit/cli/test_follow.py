@@ -84,3 +84,15 @@ def test_what_was_echoed_is_not_said_again() -> None:
 def test_a_command_can_be_typed_as_it_stands() -> None:
     following, _, _ = follower()
     assert following.command("logs", "-f", "r-a b") == "agentd --socket /run/x.sock logs -f 'r-a b'"
+
+
+def test_what_a_model_says_is_no_line_of_the_stream() -> None:
+    """A note is shown in the status line of a terminal, and as a document with `--json`."""
+    note: Document = {"seq": 4, "kind": "model.text", "fields": {"text": "The two\npages agree"}}
+    for shows_all in (False, True):
+        following, out, _ = follower(shows_all=shows_all)
+        following.show(note)
+        assert out.getvalue() == ""
+    following, out, _ = follower(is_json=True)
+    following.show(note)
+    assert json.loads(out.getvalue()) == note

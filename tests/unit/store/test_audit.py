@@ -225,3 +225,18 @@ def test_a_closed_audit_has_no_readers(audit: Audit) -> None:
         assert audit._subscriptions == set()
 
     asyncio.run(main())
+
+
+def test_a_note_is_told_and_is_no_row(audit: Audit) -> None:
+    """BRK-3: what a model says as it comes is for who watches, and no part of the record."""
+
+    async def main() -> None:
+        reader = audit.subscribe(RUN)
+        audit.record(DONE)
+        assert (await asyncio.wait_for(anext(reader), 10)).event == DONE
+        audit.note(Event(EventKind.MODEL_TEXT, RUN, fields={"text": "so far"}))
+        assert (await asyncio.wait_for(anext(reader), 10)).event.fields == {"text": "so far"}
+        reader.close()
+
+    asyncio.run(main())
+    assert [one.event.kind for one in audit.query()] == [EventKind.TOOL_DONE]

@@ -156,3 +156,37 @@ def test_every_event_comes_once_and_in_order(steps: list[tuple[int, int]]) -> No
         patch.setattr(module, "QUEUE", 4)
         patch.setattr(module, "_PAGE", 3)
         _in_a_loop(main)
+
+
+def test_a_note_comes_in_its_place_and_has_that_of_the_event_before_it() -> None:
+    """A reader that comes back with the last `seq` it saw misses nothing."""
+
+    async def main(trace: Trace) -> None:
+        reader = trace.subscribe(RUN)
+        trace.record(2)
+        assert await _take(reader, 2) == [1, 2]
+        reader.note(Event(EventKind.MODEL_TEXT, OTHER))
+        reader.note(Event(EventKind.MODEL_TEXT, RUN))
+        trace.record()
+        found = [await asyncio.wait_for(anext(reader), 10) for _ in range(2)]
+        assert [(one.seq, one.event.kind) for one in found] == [(2, EventKind.MODEL_TEXT), (3, EventKind.TOOL_DONE)]
+
+    _in_a_loop(main)
+
+
+def test_a_reader_that_is_behind_gets_its_events_and_no_notes() -> None:
+    """H-RES-11: notes take no room from events."""
+
+    async def main(trace: Trace) -> None:
+        reader = trace.subscribe(RUN)
+        reader.note(Event(EventKind.MODEL_TEXT, RUN))  # what is in the database comes first
+        trace.record()
+        assert await _take(reader, 1) == [1]
+        for _ in range(2 * QUEUE):
+            reader.note(Event(EventKind.MODEL_TEXT, RUN))
+        trace.record(QUEUE // 2)
+        kinds = [(await asyncio.wait_for(anext(reader), 10)).event.kind for _ in range(256 + QUEUE // 2)]
+        assert kinds == [EventKind.MODEL_TEXT] * 256 + [EventKind.TOOL_DONE] * (QUEUE // 2)
+        assert await _is_waiting(reader)
+
+    _in_a_loop(main)
