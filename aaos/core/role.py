@@ -75,7 +75,8 @@ class RoleLimits:
 
 @dataclass(frozen=True, slots=True)
 class OutputContract:
-    """What must be there when the agent has finished: a file that it wrote, not empty. `file` is a template."""
+    """What must be there when the agent has finished: a file that it wrote, not empty; with a list of paths in it, each
+    of them. `file` is a template."""
 
     file: str
 
@@ -105,7 +106,7 @@ class Expanded:
     capabilities: tuple[Capability, ...]
     system: str
     message: str
-    output_file: str | None
+    output_files: tuple[str, ...]
 
 
 def expand(role: Role, params: Mapping[str, Param], *, inputs: Mapping[SubtaskId, str], now_s: float) -> Expanded:
@@ -127,7 +128,7 @@ def expand(role: Role, params: Mapping[str, Param], *, inputs: Mapping[SubtaskId
         capabilities=parse_capabilities(entries, now_s=now_s),
         system=fill_lines(role.system, texts, absent=absent),
         message=fill_lines(role.message, texts, absent=absent),
-        output_file=_output_file(role, values, texts),
+        output_files=_output_files(role, values),
     )
 
 
@@ -284,7 +285,14 @@ def _as_text(value: Param | None) -> str:
     return "" if value is None else "\n".join(value) if isinstance(value, tuple) else str(value)
 
 
-def _output_file(role: Role, values: Mapping[str, Param | None], texts: Mapping[str, str]) -> str | None:
-    if role.output is None or any(values.get(name) is None for name in placeholders(role.output.file)):
-        return None
-    return normalise(fill(role.output.file, texts), "/")
+def _output_files(role: Role, values: Mapping[str, Param | None]) -> tuple[str, ...]:
+    """None when a parameter that the contract refers to has no value."""
+    names = placeholders(role.output.file) if role.output else ()
+    if role.output is None or any(values.get(name) is None for name in names):
+        return ()
+    lists = [name for name in names if isinstance(values[name], tuple)]
+    files: list[str] = []
+    for item in values[lists[0]] if lists else ("",):  # type: ignore[union-attr]  # it is a tuple: see `lists`
+        texts = {name: item if name in lists else _as_text(values[name]) for name in names}
+        files.append(normalise(fill(role.output.file, texts), "/"))
+    return tuple(files)

@@ -7,12 +7,12 @@ refused leaves an event and nothing else. It must not open a path with the daemo
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aaos.agent.pace import Bucket, Pace
 from aaos.agent.registry import Registry
 from aaos.agent.runner import run_holder
-from aaos.core.capability import Capability, Kind
+from aaos.core.capability import Capability, Kind, narrow, path_resource
 from aaos.core.config import LimitSettings
 from aaos.core.envelope import Envelope, Limits
 from aaos.core.errors import AaosError, BusyError, InputError
@@ -135,7 +135,8 @@ class Submissions:
                 raise InputError("role program runs a program and none was given", "add it: --program FILE")
             return plan_program(roles=roles, envelope=envelope, now_s=now_s)
         if clauses is None:
-            return plan_free(_asked(params), envelope=envelope, terms=self._desk.planning, now_s=now_s)
+            asked = replace(_asked(params), outputs=_outputs(paths, params, envelope))
+            return plan_free(asked, envelope=envelope, terms=self._desk.planning, now_s=now_s)
         places = Places(
             resolve=lambda path: paths.find(path).path,
             is_dir=lambda path: paths.find(path).is_dir,
@@ -209,6 +210,15 @@ def _check_asked(flag: str, asked: float | None, most: float, *, setting: str, u
 
 def _is_program(params: SubmitParams) -> bool:
     return params.program is not None or params.role == PROGRAM
+
+
+def _outputs(paths: Paths, params: SubmitParams, envelope: Envelope) -> tuple[str, ...]:
+    """The files that the goal's words ask for. Raises DeniedError for one that the flags do not grant."""
+    named = [paths.find(path) for path in goal_paths(params.goal, cwd=params.cwd).writes]
+    files = tuple(dict.fromkeys(one.path for one in named if not one.is_dir))
+    for file in files:
+        narrow(envelope.capabilities, Capability(Kind.FILE_WRITE, path_resource(file)))
+    return files
 
 
 def _asked(params: SubmitParams) -> Asked:

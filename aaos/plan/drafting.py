@@ -19,7 +19,7 @@ from aaos.core.envelope import Envelope
 from aaos.core.errors import AaosError, InputError, SettingsError
 from aaos.core.graph import MAX_INPUTS, MAX_SUBTASKS, Plan, Subtask, check_plan
 from aaos.core.ids import RoleName, SubtaskId
-from aaos.core.role import Param, ParameterType
+from aaos.core.role import Param, ParameterType, expand
 from aaos.core.schema import read_model, refuse_flood
 from aaos.core.text import quoted, suggestion
 from aaos.plan.offer import INSTRUCTION, TOOLS, Offer, Offered, offered_parameters
@@ -31,6 +31,7 @@ MODEL = "model"  # the shape of a plan that a model made
 GENERALIST = RoleName("generalist")
 DIRECT = "direct"
 PLANNING = "planning"
+OUTPUTS = "outputs"  # the parameter of files that must be there in the end
 
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)[ \t]*(?:json|JSON)?[ \t]*\n(.*?)^[ \t]*(?:```|~~~)[ \t]*$", re.S | re.M)
 _EXAMPLE = 'answer {"kind": "direct"} or {"kind": "plan", "subtasks": [...], "final": "ID"}, and nothing else'
@@ -61,12 +62,14 @@ class _Direct(_Document):
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a draft is measured against. `completed` are earlier subtasks whose results it may use; `now_s` is UTC."""
+    """What a draft is measured against. `completed` are earlier subtasks whose results it may use, `outputs` the files
+    that must be written, `now_s` is UTC."""
 
     goal: str
     offer: Offer
     envelope: Envelope
     completed: frozenset[SubtaskId] = frozenset()
+    outputs: tuple[str, ...] = ()
     now_s: float = 0.0
 
 
@@ -76,18 +79,27 @@ def drafted(answer: str, before: Plan, terms: Terms) -> Plan | Faults:
     try:
         match read_answer(answer):
             case _Direct():
-                added = direct_subtask(before, terms)
-                return _checked((added,), added.id, before=before, terms=terms)
+                return direct(before, terms, GENERALIST)
             case _Plan() as document:
                 return _planned(document, before, terms)
     except AaosError as error:
         return (error,)
 
 
-def direct_subtask(before: Plan, terms: Terms, role: RoleName = GENERALIST) -> Subtask:
-    """One agent does it all, with all that the run may use. Raises InputError when there can be none."""
+def direct(before: Plan, terms: Terms, role: RoleName) -> Plan | Faults:
+    """One agent of the role does it all, with all that the run may use."""
+    try:
+        added = _direct_subtask(before, terms, role)
+    except AaosError as error:
+        return (error,)
+    return _checked((added,), added.id, before=before, terms=terms)
+
+
+def _direct_subtask(before: Plan, terms: Terms, role: RoleName) -> Subtask:
     offered = _offered(role, terms.offer)
     params: dict[str, Param] = {INSTRUCTION: terms.goal, **whole_envelope(terms.envelope)}
+    outputs = _unwritten(before, terms)
+    params |= {OUTPUTS: outputs} if outputs else {}
     known = {name: value for name, value in params.items() if name in offered.role.parameters}
     inputs = tuple(subtask.id for subtask in before.subtasks if subtask.id in terms.completed)
     name = SubtaskId(f"{DIRECT}-{len(before.subtasks) + 1}")
@@ -214,14 +226,15 @@ def _checked(added: tuple[Subtask, ...], final: SubtaskId, *, before: Plan, term
         _check_uses(added, final, before=before, completed=terms.completed)
     except AaosError as error:
         return (error,)
-    roles = {name: offered.role for name, offered in terms.offer.items()}
     faults: list[AaosError] = []
     for subtask in added:
         try:
             _check_trees(subtask, terms)
-            check_subtask(subtask, roles[subtask.role], envelope=terms.envelope, now_s=terms.now_s)
+            role = terms.offer[subtask.role].role
+            check_subtask(subtask, role, envelope=terms.envelope, now_s=terms.now_s)
         except AaosError as error:
             faults.append(_named(error, subtask.id))
+    faults = faults or _wrong_outputs(added, _unwritten(before, terms), terms)
     return tuple(faults[:MAX_FAULTS]) or plan
 
 
@@ -249,6 +262,39 @@ def _check_trees(subtask: Subtask, terms: Terms) -> None:
                 raise InputError(
                     f"{name}: {quoted(path)} is a directory", f"write {path.rstrip('/')}/**, or a file in it"
                 )
+
+
+def _unwritten(before: Plan, terms: Terms) -> tuple[str, ...]:
+    """The files that the goal asks for, without those that a completed subtask had to write."""
+    done = {file for one in before.subtasks if one.id in terms.completed for file in _outputs_of(one, terms)}
+    return tuple(path for path in terms.outputs if path not in done)
+
+
+def _wrong_outputs(added: Sequence[Subtask], wanted: Sequence[str], terms: Terms) -> list[AaosError]:
+    """Each file that is asked for must be the declared output of one subtask, and no file that of two."""
+    writers: dict[str, list[str]] = {}
+    for subtask in added:
+        for file in _outputs_of(subtask, terms):
+            writers.setdefault(file, []).append(subtask.id)
+    faults: list[AaosError] = []
+    for file in dict.fromkeys((*wanted, *writers)):
+        match writers.get(file, []):
+            case []:
+                remedy = "make it the `output` of a writer, or one of the `outputs` of a generalist"
+                faults.append(InputError(f"the goal asks for {quoted(file)}, and no subtask has to write it", remedy))
+            case [_, _, *_] as several:
+                message = f"{quoted(file)} is the output of {', '.join(several)}"
+                faults.append(InputError(message, "let one subtask write it"))
+    return faults
+
+
+def _outputs_of(subtask: Subtask, terms: Terms) -> tuple[str, ...]:
+    """The files that its role's contract will ask for."""
+    offered = terms.offer.get(subtask.role)
+    if offered is None:
+        return ()
+    inputs = dict.fromkeys(subtask.inputs, "")
+    return expand(offered.role, subtask.params, inputs=inputs, now_s=terms.now_s).output_files
 
 
 def _named(error: AaosError, subtask: str) -> AaosError:

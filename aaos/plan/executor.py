@@ -229,15 +229,15 @@ class _Execution:
         """Why the role's output contract does not hold on what agentd itself published (RUN-3), or None."""
         if task.role.output is None:
             return None
-        file = expand(task.role, task.params, inputs=task.inputs, now_s=time.time()).output_file
-        if file is None:
-            return None
-        written = [one for one in outcome.written if one.path == file]
-        if written and written[-1].size_bytes > 0:
-            return None
-        what = "is empty" if written else "was not written"
-        self._record(EventKind.CONTRACT_BROKEN, {"path": file, "reason": what}, task.subtask)
-        return ContractError(f"{file} {what} by subtask {task.subtask}", f"see what it did: agentd logs {task.run}")
+        sizes = {one.path: one.size_bytes for one in outcome.written}  # the newest of each
+        for file in expand(task.role, task.params, inputs=task.inputs, now_s=time.time()).output_files:
+            if not sizes.get(file):
+                what = "is empty" if file in sizes else "was not written"
+                self._record(EventKind.CONTRACT_BROKEN, {"path": file, "reason": what}, task.subtask)
+                return ContractError(
+                    f"{file} {what} by subtask {task.subtask}", f"see what it did: agentd logs {task.run}"
+                )
+        return None
 
     # --- ends -----------------------------------------------------------------------------------------------------
 

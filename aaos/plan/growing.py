@@ -18,7 +18,7 @@ from aaos.core.role import Role, Tier
 from aaos.core.rolefile import RoleSet
 from aaos.plan.drafting import Faults, Terms, drafted
 from aaos.plan.offer import offer_of
-from aaos.plan.planning import current, driven, is_planning, may_replan, replanned, summary
+from aaos.plan.planning import current, driven, is_planning, may_replan, outputs_of, replanned, summary
 from aaos.plan.ports import RunStore, SubtaskEnd
 
 Ends = Mapping[SubtaskId, SubtaskEnd]
@@ -105,6 +105,7 @@ class GrowingPlan:
             offer=offer_of(roles, tiers=self._terms.tiers, envelope=self._envelope, now_s=now_s),
             envelope=self._envelope,
             completed=frozenset(one.id for one in self.now.subtasks if _is_of_use(one, ends)),
+            outputs=outputs_of(self.now),
             now_s=now_s,
         )
 

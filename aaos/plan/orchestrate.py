@@ -39,11 +39,13 @@ class Orchestration(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A goal as it was submitted. `role` is to do the work; None leaves it to the plan."""
+    """A goal as it was submitted. `role` is to do the work; None leaves it to the plan. `outputs` are the files that
+    its words ask for."""
 
     goal: str
     orchestration: Orchestration | None = None
     role: RoleName | None = None
+    outputs: tuple[str, ...] = ()
 
 
 def shape_of(asked: Asked, tiers: Iterable[Tier]) -> Clauses | None:
@@ -78,7 +80,7 @@ def free_tools(capabilities: Iterable[Capability]) -> tuple[str, ...]:
 def plan_free(asked: Asked, *, envelope: Envelope, terms: PlanningTerms, now_s: float) -> Plan:
     """The first plan of a goal that a model is to understand. Raises InputError, DeniedError, NotFoundError."""
     offer = offer_of(terms.roles, tiers=terms.tiers, envelope=envelope, now_s=now_s)
-    draft = Terms(goal=asked.goal, offer=offer, envelope=envelope, now_s=now_s)
+    draft = Terms(goal=asked.goal, offer=offer, envelope=envelope, outputs=asked.outputs, now_s=now_s)
     if asked.role is not None and asked.orchestration is Orchestration.PLAN:
         raise InputError("--role and --orchestration plan: a planner chooses the roles", "leave one of them out")
     if asked.role is not None or asked.orchestration is Orchestration.DIRECT:

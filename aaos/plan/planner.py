@@ -4,7 +4,6 @@ Invariant: a plan that leaves here passes `check_plan`, and each capability that
 envelope; what is not is refused with the grant that would allow it. The runner checks again for every agent.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import assert_never
@@ -19,13 +18,12 @@ from aaos.core.role import Param, Role, expand
 from aaos.core.rolefile import RoleSet
 from aaos.plan.clauses import Clause, Compare, Count, Parsed, Report, Search, Summarise, Work, Write
 from aaos.plan.goal import AtomKind, read_goal
+from aaos.plan.outputs import written
 from aaos.plan.phrases import parse_goal
 
 PROGRAM = RoleName("program")
 READING_TOOLS = ("file_list", "file_read", "glob", "grep")
 WRITING_TOOLS = ("file_write",)
-
-_OUTPUT = re.compile(r"\b(?:to|into|as)\s+‹(\d+)›", re.I)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +38,7 @@ class GoalPaths:
 def goal_paths(goal: str, *, cwd: str) -> GoalPaths:
     """The paths that the goal names, by code.
 
-    A goal that no shape fits is read by its words: after `to`, `into` or `as` stands what is written.
+    A goal that no shape fits is read by its words: `outputs` says which of what it names is to be written.
     Raises InputError for a path that has no one meaning (`~`, `..`, an address).
     """
     try:
@@ -148,6 +146,6 @@ def _read_by(work: Work) -> tuple[str, ...]:
 def _named_in_words(goal: str) -> tuple[list[str], list[str]]:
     """The unquoted paths of a goal that no shape fits."""
     text = read_goal(goal)
-    outputs = {int(found[1]) for found in _OUTPUT.finditer(text.template)}
+    outputs = written(text.template)
     paths = {at: atom.text for at, atom in enumerate(text.atoms) if atom.kind is AtomKind.PATH}
     return [path for at, path in paths.items() if at not in outputs], [paths[at] for at in sorted(outputs & set(paths))]

@@ -27,7 +27,7 @@ from aaos.core.graph import Plan, Subtask, SubtaskState
 from aaos.core.ids import RoleName, SubtaskId
 from aaos.core.role import Param, Role, Tier
 from aaos.core.text import clip, quoted
-from aaos.plan.drafting import GENERALIST, MODEL, PLANNING, Faults, Terms, direct_subtask
+from aaos.plan.drafting import DIRECT, GENERALIST, MODEL, OUTPUTS, PLANNING, Faults, Terms, direct
 from aaos.plan.offer import PLANNER, describe, grant_lines
 from aaos.plan.ports import SubtaskEnd
 
@@ -50,6 +50,12 @@ def current(plan: Plan) -> tuple[Subtask, ...]:
     return plan.subtasks[last + 1 :] or plan.subtasks[last:]
 
 
+def outputs_of(plan: Plan) -> tuple[str, ...]:
+    """The files that the goal asks for, as the planner was told."""
+    asked = next((one.params.get(OUTPUTS, ()) for one in plan.subtasks if is_planning(one)), ())
+    return asked if isinstance(asked, tuple) else ()
+
+
 def first_plan(terms: Terms, tier: Tier | None) -> Plan:
     """The plan before there is one: somebody is to make it."""
     subtask = _planning_subtask(1, terms, tier)
@@ -57,9 +63,11 @@ def first_plan(terms: Terms, tier: Tier | None) -> Plan:
 
 
 def direct_plan(terms: Terms, role: RoleName | None = None) -> Plan:
-    """One agent does it all, a generalist unless `role` says otherwise. Raises InputError when there can be none."""
-    subtask = direct_subtask(Plan((), SubtaskId(""), ""), terms, role or GENERALIST)
-    return Plan((subtask,), subtask.id, "direct")
+    """One agent does it all, a generalist unless `role` says otherwise. Raises InputError, DeniedError."""
+    plan = direct(Plan((), SubtaskId(""), DIRECT), terms, role or GENERALIST)
+    if not isinstance(plan, Plan):
+        raise plan[0]
+    return replace(plan, shape=DIRECT)
 
 
 def may_replan(plan: Plan, error: AaosError, *, max_replans: int) -> bool:
@@ -113,7 +121,9 @@ def _planning_subtask(number: int, terms: Terms, tier: Tier | None, *, facts: st
         "roles": describe(terms.offer),
         "grants": grant_lines(terms.envelope),
     }
-    return Subtask(SubtaskId(f"{PLANNING}-{number}"), PLANNER, params | ({"facts": facts} if facts else {}), (), tier)
+    params |= {OUTPUTS: terms.outputs} if terms.outputs else {}
+    params |= {"facts": facts} if facts else {}
+    return Subtask(SubtaskId(f"{PLANNING}-{number}"), PLANNER, params, (), tier)
 
 
 def _told(plan: Plan) -> tuple[Subtask, ...]:

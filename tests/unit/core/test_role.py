@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from aaos.core.capability import Kind, covers
 from aaos.core.errors import InputError
 from aaos.core.ids import SubtaskId
-from aaos.core.role import Expanded, Param, ParameterType, Role, check_params, expand
+from aaos.core.role import Expanded, OutputContract, Param, ParameterType, Role, check_params, expand
 from aaos.core.rolefile import read_role
 
 TEXT = """
@@ -64,7 +64,7 @@ def test_an_entry_without_its_value_is_left_out() -> None:
         "tool: grep",
         "tool: tool_fast",
     ]
-    assert expanded.output_file is None
+    assert expanded.output_files == ()
 
 
 def test_texts_are_filled_in_once() -> None:
@@ -73,7 +73,7 @@ def test_texts_are_filled_in_once() -> None:
     assert (
         expanded.message == "Read /a\n/b as {mode}{{, fast, 3; /o.\n[t1]\nfirst {label}\n\n[t2]\nsecond|first {label}"
     )
-    assert expanded.output_file == "/o"
+    assert expanded.output_files == ("/o",)
 
 
 def test_a_label_goes_with_its_value() -> None:
@@ -91,6 +91,15 @@ def test_names_become_one_capability_each() -> None:
     for wrong in ("", "mcp.*", "a b", "Grep", "a/b", "é", ("grep", "*"), (), 3):
         with pytest.raises(InputError, match=r"tools: .* is not of type names"):
             _expand({"tools": wrong}, role)
+
+
+def test_a_contract_may_name_a_list_of_files() -> None:
+    """RUN-3"""
+    role = dataclasses.replace(ROLE, output=OutputContract("{paths}"))
+    assert _expand({"paths": ("/a", "/b")}, role).output_files == ("/a", "/b")
+    assert _expand({}, role).output_files == ()
+    below = dataclasses.replace(ROLE, output=OutputContract("/out/{label}.md"))
+    assert _expand({"label": "x"}, below).output_files == ("/out/x.md",)
 
 
 def test_a_missing_input_is_an_error() -> None:

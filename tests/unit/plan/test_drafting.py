@@ -22,9 +22,9 @@ WRITING = (*READING, "file_write", "file_edit")
 ENVELOPE = envelope_of("file_read: /a.txt", "file_read: /d/**", "file_write: /out.md", tools=WRITING)
 
 
-def terms(envelope: Envelope = ENVELOPE, *, completed: tuple[str, ...] = ()) -> Terms:
+def terms(envelope: Envelope = ENVELOPE, *, completed: tuple[str, ...] = (), outputs: tuple[str, ...] = ()) -> Terms:
     offer = offer_of(ROLES, tiers=(Tier.T0, Tier.T1), envelope=envelope, now_s=0.0)
-    return Terms("the goal", offer, envelope, frozenset(map(SubtaskId, completed)), 0.0)
+    return Terms("the goal", offer, envelope, frozenset(map(SubtaskId, completed)), outputs)
 
 
 BEFORE = first_plan(terms(), Tier.T1)
@@ -304,3 +304,33 @@ def test_a_small_run_has_small_plans() -> None:
 def test_an_answer_is_read_as_what_it_is() -> None:
     assert read_answer('{"kind":"direct"}').kind == "direct"
     assert read_answer(json.dumps(GOOD)).kind == "plan"
+
+
+# --- files that the goal asks for ---------------------------------------------------------------------------------
+
+
+def test_a_file_that_the_goal_asks_for_must_be_somebodys_to_write() -> None:
+    """RUN-3, H-LLM-10: a plan without it would end well without its effect."""
+    asked = terms(outputs=("/out.md",))
+    found = fault(answer(node("a")), the_terms=asked)
+    assert "the goal asks for '/out.md', and no subtask has to write it" in found.message
+    assert "no subtask" in fault(answer(node("a", "generalist", writes=["/out.md"])), the_terms=asked).message
+    assert isinstance(draft(GOOD, the_terms=asked), Plan)
+    assert isinstance(draft(answer(node("a", "generalist", outputs=["/out.md"])), the_terms=asked), Plan)
+    made = draft({"kind": "direct"}, the_terms=asked)
+    assert isinstance(made, Plan)
+    assert made.subtasks[-1].params["outputs"] == ("/out.md",)
+
+
+def test_a_file_is_written_by_one_subtask() -> None:
+    found = fault(answer(node("a", "writer", output="/out.md"), node("b", "generalist", outputs=["/out.md"])))
+    assert "is the output of a, b" in found.message
+
+
+def test_what_a_completed_subtask_wrote_is_not_asked_for_again() -> None:
+    before = draft(GOOD, the_terms=terms(outputs=("/out.md",)))
+    assert isinstance(before, Plan)
+    rest = answer(node("z", "analyzer", "one"))
+    assert isinstance(draft(rest, before=before, the_terms=terms(completed=("one", "out"), outputs=("/out.md",))), Plan)
+    missing = fault(rest, before=before, the_terms=terms(completed=("one",), outputs=("/out.md",)))
+    assert "no subtask has to write it" in missing.message

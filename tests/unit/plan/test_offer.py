@@ -47,7 +47,7 @@ def test_a_role_of_code_needs_no_model() -> None:
     [
         ("analyzer", ("instruction", "paths")),
         ("writer", ("instruction", "output")),
-        ("generalist", ("instruction", "reads", "writes", "hosts", "tools")),
+        ("generalist", ("instruction", "reads", "writes", "outputs", "hosts", "tools")),
     ],
 )
 def test_structured_parameters_are_left_to_code(role: str, parameters: tuple[str, ...]) -> None:
