@@ -142,11 +142,16 @@ def _unreachable(path: str, error: OSError) -> AaosError:
 
 
 def _way_in(path: str) -> str:
-    try:
-        group = grp.getgrgid(os.stat(path).st_gid).gr_name
-    except (OSError, KeyError):
-        return "run the command with sudo"
-    return f"run the command with sudo, or: sudo usermod -aG {group} $USER"
+    """Root's way, and the group that may speak: the socket's, or its directory's where that hides the socket."""
+    for place in (path, os.path.dirname(path)):
+        try:
+            group = os.stat(place).st_gid
+            if group != 0:
+                name = grp.getgrgid(group).gr_name
+                return f"run the command with sudo, or: sudo usermod -aG {name} $USER  (then log in again)"
+        except (OSError, KeyError):
+            continue
+    return "run the command with sudo"
 
 
 def _raised(failure: rpc.Failure) -> AaosError:

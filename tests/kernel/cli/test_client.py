@@ -1,6 +1,7 @@
 """The client's socket: every failure is an error with a remedy, every wait ends."""
 
 import os
+import shutil
 import socket
 import threading
 from pathlib import Path
@@ -114,28 +115,33 @@ def test_what_is_no_socket_is_an_error(tmp_path: Path, path: str) -> None:
     assert caught.value.remedy
 
 
-def test_a_socket_of_others_names_its_group(tmp_path: Path) -> None:
-    """H-API-01: the mode of the socket is the first door."""
-    tmp_path.chmod(0o755)
+@pytest.mark.parametrize(
+    ("group", "hidden", "way"),
+    [("daemon", False, "usermod -aG daemon"), ("daemon", True, "usermod -aG daemon"), ("root", False, "with sudo")],
+)
+def test_a_socket_of_others_names_its_group(tmp_path: Path, group: str, hidden: bool, way: str) -> None:
+    """H-API-01: the mode of the socket, or of its directory, is the first door; nobody is sent into the group root."""
     for parent in tmp_path.parents[:2]:
         parent.chmod(0o755)
     with daemon(tmp_path, results({})) as scripted:
-        os.chmod(scripted.path, 0o660)
+        for place, mode in ((Path(scripted.path), 0o660), (tmp_path, 0o750 if hidden else 0o755)):
+            shutil.chown(place, group=group)
+            place.chmod(mode)
         child = os.fork()
         if child == 0:
-            _as_nobody(scripted.path)
+            _as_nobody(scripted.path, way)
         _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 0
 
 
-def _as_nobody(path: str) -> None:
+def _as_nobody(path: str, way: str) -> None:
     os.setgroups([])
     os.setresgid(65_534, 65_534, 65_534)
     os.setresuid(65_534, 65_534, 65_534)
     try:
         Client(path)
     except UnreachableError as error:
-        is_right = error.message.startswith("you may not speak") and "usermod -aG root" in error.remedy
+        is_right = error.message.startswith("you may not speak") and way in error.remedy and "root" not in error.remedy
         os._exit(0 if is_right else 1)
     os._exit(2)
 
