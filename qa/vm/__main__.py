@@ -1,0 +1,50 @@
+"""`python -m qa.vm IMAGE PACKAGE`: a table of what was checked in the guest; exit status 1 if anything failed."""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from qa.demo import WAITING_PROGRAM
+from qa.vm.checks import CHECKS
+from qa.vm.guest import Guest, Image, booted
+
+
+def main(image: Path, package: Path) -> int:
+    """Boot once, check all, tell."""
+    failed = 0
+    with tempfile.TemporaryDirectory(prefix="aaos-payload-") as place:
+        payload = _payload(Path(place), package)
+        began_s = time.monotonic()
+        with booted(Image(image / "disk", image / "kernel", image / "initrd"), payload) as guest:
+            print(f"the guest is up after {time.monotonic() - began_s:.0f} s\n", flush=True)
+            for name in CHECKS:
+                failed += not _check(name, guest)
+    print(f"\n{len(CHECKS) - failed} of {len(CHECKS)} checks passed")
+    return 1 if failed else 0
+
+
+def _check(name: str, guest: Guest) -> bool:
+    began_s = time.monotonic()
+    try:
+        said, passed = CHECKS[name](guest), True
+    except Exception as error:  # noqa: BLE001  # whatever it is, the check has failed
+        said, passed = f"{type(error).__name__}: {error}", False
+    print(f"{'ok    ' if passed else 'FAILED'}  {name:<26} {time.monotonic() - began_s:5.1f} s  {said}", flush=True)
+    return passed
+
+
+def _payload(place: Path, package: Path) -> Path:
+    """The second disk: the package, and the program that waits."""
+    files = place / "files"
+    files.mkdir()
+    shutil.copy(package, files)
+    (files / "waits.py").write_text(WAITING_PROGRAM)
+    subprocess.run(["mke2fs", "-qF", "-t", "ext4", "-d", files, place / "payload", "32M"], check=True)
+    return place / "payload"
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2])))

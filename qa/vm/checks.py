@@ -1,0 +1,248 @@
+"""What is checked in the guest, in order: each a function that returns what it saw, or fails with it.
+
+Invariant: a check leaves the daemon running, unless the next one says otherwise. Nothing here is timed: durations are
+shown and decide nothing.
+"""
+
+import json
+import re
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from qa.vm.guest import Guest, Ran
+
+OPERATOR, OTHER, STRANGER = "vera", "otto", "stan"
+EXPOSURE = 7.1  # systemd-analyze security: no regression
+LAYERS = 13
+SPAWNED = "[worker] summarise-1 confined"
+
+Check = Callable[[Guest], str]
+
+
+def boots(guest: Guest) -> str:
+    """Debian 13 runs, and nothing in it failed."""
+    _ok(guest.run("mkdir -p /payload && mount -o ro /dev/vdb /payload"))
+    state = guest.run("systemctl is-system-running --wait").output.strip()
+    assert state == "running", guest.run("systemctl --failed --no-legend").output
+    return _ok(guest.run("uname -r"))
+
+
+def installs(guest: Guest) -> str:
+    """DEB-1, H-PKG-01: one command, without a network."""
+    began_s = time.monotonic()
+    _ok(guest.run("apt-get install --yes /payload/aaos_*.deb", timeout_s=400))
+    took_s = time.monotonic() - began_s
+    size_kib = _ok(guest.run("dpkg-query -W -f '${Installed-Size}' aaos"))
+    return f"{took_s:.0f} s, {size_kib} KiB"
+
+
+def serves(guest: Guest) -> str:
+    """DEB-2: the unit is active and notified, with every layer required."""
+    assert _ok(guest.run("systemctl is-active agentd")) == "active", _ok(guest.run("journalctl -u agentd -n 30"))
+    begun, ready, memory = (
+        int(_ok(guest.run(f"systemctl show agentd --value -p {name}")))
+        for name in ("ExecMainStartTimestampMonotonic", "ActiveEnterTimestampMonotonic", "MemoryCurrent")
+    )
+    return f"ready after {(ready - begun) / 1e6:.1f} s, {memory / 2**20:.0f} MiB in its cgroup"
+
+
+def is_well(guest: Guest) -> str:
+    """OPS-4."""
+    findings = [json.loads(line) for line in _ok(guest.run("agentd --json doctor")).splitlines()]
+    bad = [one for one in findings if not one["ok"]]
+    assert findings and not bad, bad
+    return f"{len(findings)} findings, all well"
+
+
+def is_hardened(guest: Guest) -> str:
+    """DEB-2: no more exposed than it was."""
+    said = guest.run("systemd-analyze security agentd.service --no-pager").output
+    found = re.search(r"Overall exposure level for agentd.service: ([0-9.]+)", said)
+    assert found and float(found[1]) <= EXPOSURE, said[-300:]
+    return f"exposure {found[1]}"
+
+
+def has_users(guest: Guest) -> str:
+    """OPS-2: two members of the group, and a stranger."""
+    for name, groups in ((OPERATOR, "--groups aaos"), (OTHER, "--groups aaos"), (STRANGER, "")):
+        _ok(guest.run(f"useradd --create-home --shell /bin/sh {groups} {name}"))
+    return f"{OPERATOR} and {OTHER} in group aaos, {STRANGER} in none"
+
+
+def answers_an_operator(guest: Guest) -> str:
+    """RUN-1, H-PKG-01: an ordinary user's goal over files, confined, the result at the named place."""
+    said = _ok(
+        guest.run(
+            "agentd submit 'summarise /usr/share/common-licenses/GPL-3 and write it to gpl.md'",
+            user=OPERATOR, timeout_s=300,
+        )
+    )  # fmt: skip
+    assert f"{LAYERS} layers verified" in said, said
+    text = _ok(guest.run(f"cat ~{OPERATOR}/gpl.md"))
+    owner = _ok(guest.run(f"stat -c %U ~{OPERATOR}/gpl.md"))
+    assert "674 lines" in text and owner == OPERATOR, (text[:200], owner)
+    return "the summary is in the operator's home, and the operator's own"
+
+
+def refuses_with_the_grant(guest: Guest) -> str:
+    """CAP-0: a read outside the envelope names the flag that would allow it."""
+    ran = guest.run("agentd submit --read /usr/share 'summarise /etc/passwd'", user=OPERATOR)
+    assert ran.status == 3 and "--read /etc/passwd" in ran.output, ran
+    return "--read /etc/passwd"
+
+
+def keeps_strangers_out(guest: Guest) -> str:
+    """H-API-01, OPS-2: who is in no group learns what to type."""
+    ran = guest.run("agentd list", user=STRANGER)
+    assert ran.status != 0 and "usermod" in ran.output and "aaos" in ran.output, ran
+    return ran.output.strip().splitlines()[-1].strip()
+
+
+def keeps_users_apart(guest: Guest) -> str:
+    """CAP-0: one user's runs are invisible to another."""
+    run = _last_run(guest, OPERATOR)
+    ran = guest.run(f"agentd status {run}", user=OTHER)
+    assert ran.status != 0 and run not in _ok(guest.run("agentd list", user=OTHER)), ran
+    assert run in _ok(guest.run("agentd list"))  # root sees it
+    return f"{OTHER} has no run {run}"
+
+
+def attests_all_layers(guest: Guest) -> str:
+    """ISO-7, ISO-8, ISO-9: a live worker with no layer left out."""
+    run = _waiting(guest)
+    said = _ok(guest.run(f"agentd attest {run}"))
+    confirmed = re.findall(r"^(\w+) +denied +(?:confirmed|verified|filtered)", said, re.MULTILINE)
+    assert len(confirmed) == LAYERS and "cgroup" in confirmed, said
+    leaves = _ok(guest.run("ls /sys/fs/cgroup/system.slice/agentd.service/workers"))
+    _ok(guest.run(f"agentd stop {run}"))
+    assert guest.run("ls /sys/fs/cgroup/system.slice/agentd.service/workers").output.strip() == ""
+    return f"{len(confirmed)} layers, leaf {leaves}"
+
+
+def survives_its_own_death(guest: Guest) -> str:
+    """ISO-11, H-DUR-11: kill -9; systemd starts it anew, and nothing of the former life is left."""
+    _waiting(guest)
+    pid = _ok(guest.run("systemctl show agentd --value -p MainPID"))
+    _ok(guest.run(f"kill -9 {pid}"))
+    _until(lambda: _ok_or_none(guest.run("agentd --json version")) is not None)
+    assert _ok(guest.run("systemctl show agentd --value -p MainPID")) != pid
+    strays = guest.run("ps -eo pid,uid,args | awk '$2 >= 1900000000 && $2 < 1900065536'").output
+    live = [line for line in strays.splitlines() if "worker" in line]
+    return f"restarted; {len(live)} workers of the successor"
+
+
+def is_in_the_journal(guest: Guest) -> str:
+    """AUD-1: the queries that the documents show."""
+    run = _last_run(guest, OPERATOR)
+    entries = _journal(guest, f"-t agentd AAOS_RUN_ID={run}")
+    kinds = {entry.get("AAOS_EVENT", "") for entry in entries}
+    assert {"run.submitted", "agent.confined", "run.completed"} <= kinds, kinds
+    assert all(re.fullmatch(r"[0-9a-f]{32}", entry["MESSAGE_ID"]) for entry in entries)
+    return f"{len(entries)} entries of run {run}"
+
+
+def is_quiet(guest: Guest) -> str:
+    """No warning of ours in the whole boot, the kill we did apart."""
+    said = [e for e in _journal(guest, "-b -p warning -u agentd") if e.get("_SYSTEMD_UNIT") == "agentd.service"]
+    assert not said, [entry.get("MESSAGE") for entry in said]
+    return "nothing of agentd at warning or above"
+
+
+def keeps_modes(guest: Guest) -> str:
+    """H-SEC-10, H-API-02: what is on disk and who may open it."""
+    said = _ok(
+        guest.run("stat -c '%n %a %U:%G' /run/agentd /run/agentd/agentd.sock /var/lib/aaos /etc/aaos/agentd.toml")
+    )
+    assert said.splitlines() == [
+        "/run/agentd 750 root:aaos",
+        "/run/agentd/agentd.sock 660 root:aaos",
+        "/var/lib/aaos 700 root:root",
+        "/etc/aaos/agentd.toml 644 root:root",
+    ], said
+    loose = guest.run("find /var/lib/aaos ! -type l -perm /077").output
+    assert loose.strip() == "", loose
+    return "socket 0660 root:aaos, state 0700"
+
+
+def keeps_edited_settings(guest: Guest) -> str:
+    """DEB-3: a reinstall leaves an edited conffile alone."""
+    _ok(guest.run("sed -i 's/#max_runs = 64/max_runs = 7/' /etc/aaos/agentd.toml"))
+    _ok(guest.run("apt-get install --yes --reinstall /payload/aaos_*.deb", timeout_s=400))
+    assert "\nmax_runs = 7" in _ok(guest.run("cat /etc/aaos/agentd.toml"))
+    assert _ok(guest.run("systemctl is-active agentd")) == "active"
+    return "max_runs = 7 is still there, the daemon runs"
+
+
+def says_what_is_wrong(guest: Guest) -> str:
+    """OPS-5: a misspelt key keeps it from starting, and says which."""
+    slip = "/etc/aaos/agentd.toml.d/slip.toml"
+    _ok(guest.run(f"mkdir -p /etc/aaos/agentd.toml.d && printf '[limits]\\nmax_rums = 3\\n' > {slip}"))
+    guest.run("systemctl restart agentd")
+    said = guest.run("journalctl -u agentd -n 12 --no-pager -o cat").output
+    assert "max_rums" in said and "max_runs" in said, said
+    _ok(guest.run(f"rm {slip} && systemctl reset-failed agentd && systemctl restart agentd"))
+    return "max_rums: the nearest is max_runs"
+
+
+def goes_away(guest: Guest) -> str:
+    """DEB-3, H-PKG-02: removed it keeps settings and state, purged it leaves nothing of its own."""
+    _ok(guest.run("apt-get remove --yes aaos", timeout_s=300))
+    assert guest.run("pgrep -f '[/]usr/lib/aaos'").output.strip() == ""
+    _ok(guest.run("test -e /etc/aaos/agentd.toml && test -d /var/lib/aaos && test ! -e /usr/lib/aaos"))
+    _ok(guest.run("apt-get purge --yes aaos", timeout_s=300))
+    left = guest.run("ls -d /etc/aaos /var/lib/aaos /run/agentd /usr/lib/aaos /usr/share/aaos 2>/dev/null").output
+    assert left.split() == [], left
+    return "nothing left"
+
+
+CHECKS: Mapping[str, Check] = {
+    check.__name__.replace("_", " "): check
+    for check in (
+        boots, installs, serves, is_well, is_hardened, has_users, answers_an_operator, refuses_with_the_grant,
+        keeps_strangers_out, keeps_users_apart, attests_all_layers, is_in_the_journal, is_quiet, survives_its_own_death,
+        keeps_modes, keeps_edited_settings, says_what_is_wrong, goes_away,
+    )
+}  # fmt: skip
+
+
+# --- what they are made of ----------------------------------------------------------------------------------------
+
+
+def _ok(ran: Ran) -> str:
+    """The output of a command that succeeded."""
+    assert ran.status == 0, ran
+    return ran.output.strip()
+
+
+def _ok_or_none(ran: Ran) -> str | None:
+    return ran.output if ran.status == 0 and '"daemon":null' not in ran.output else None
+
+
+def _until(holds: Callable[[], bool], seconds: float = 120.0) -> None:
+    deadline_s = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline_s, f"not within {seconds:g} s"
+        time.sleep(1)
+
+
+def _waiting(guest: Guest) -> str:
+    """A run of the operator whose worker waits."""
+    ran = guest.run("agentd submit --detach --program /payload/waits.py 'wait to be looked at'", user=OPERATOR)
+    found = re.search(r"\br-[a-z0-9]{12}\b", _ok(ran))
+    assert found, ran
+    _until(lambda: "waiting" in guest.run(f"agentd logs {found.group()}").output)
+    return found.group()
+
+
+def _last_run(guest: Guest, user: str) -> str:
+    """The newest completed run of a user."""
+    rows = [json.loads(line) for line in _ok(guest.run("agentd --json list", user=user)).splitlines()]
+    runs = rows[0]["runs"] if rows and "runs" in rows[0] else rows
+    ids = [row["run"] for row in runs if row["state"] == "completed"]
+    assert ids, rows
+    return str(ids[0])
+
+
+def _journal(guest: Guest, query: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in guest.run(f"journalctl --no-pager -o json {query}").output.splitlines()]
