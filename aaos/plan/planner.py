@@ -88,7 +88,7 @@ def check_size(plan: Plan, envelope: Envelope) -> None:
     if len(plan.subtasks) > envelope.limits.max_agents:
         raise InputError(
             f"the plan has {len(plan.subtasks)} subtasks, and the run may have {envelope.limits.max_agents} agents",
-            "name fewer files in one goal",
+            "name fewer files in one goal, or raise limits.run_agents in agentd.toml",
         )
 
 

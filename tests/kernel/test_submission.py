@@ -86,6 +86,19 @@ def test_a_wrong_submission_says_what_to_type(place: Path, params: dict[str, obj
     with_daemon(place, check)
 
 
+def test_the_settings_bound_the_agents_of_a_run(place: Path) -> None:
+    """RUN-2"""
+
+    async def check(daemon: Daemon, path: Path) -> None:
+        del daemon
+        client = await Client.connect(path)
+        (place / "a.txt").write_text("One line.\n")
+        accepted = await client.result("submit", goal=f"count the lines in {place}/a.txt", cwd="/")
+        assert "128 agents" in json.dumps(accepted)
+
+    with_daemon(place, check)
+
+
 def test_a_flood_of_goals_is_busy_and_no_flood_of_events(place: Path) -> None:
     """H-RES-11"""
 
