@@ -1,8 +1,8 @@
 """The one wire format between an agent's worker and agentd, and between agentd and the zygote.
 
-Sans-I/O: this module turns bytes into typed frames and back; it never touches a socket. Both sides of the wall import
-it, so a frame has one definition. Invariant: `decode` returns a frame whose every field has the declared type, or
-raises `FrameError`; nothing downstream checks again. It must import only the standard library.
+Sans-I/O: this module turns bytes into typed frames and back, and both sides of the wall import it. Invariant: `decode`
+returns a frame whose every field has the declared type, or raises `FrameError`; nothing downstream checks again. It
+must import only the standard library.
 
 One SOCK_SEQPACKET message is one frame: a UTF-8 JSON object of at most `INLINE_BYTES`. A longer frame travels as a
 sealed memfd that holds the JSON object; the message itself is then `{"t":"large","size":N}` and the memfd is its first
@@ -154,22 +154,17 @@ class Stop:
     reason: str
 
 
-# --- agentd <-> zygote --------------------------------------------------------------------------------------------
+# --- agentd <-> zygote, and agentd -> a worker that has no agent yet -----------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Spawn:
-    """Fork one worker. Nothing here is one agent's own: what the zygote reads is in every later worker's memory.
-    fds: socket; memfds of filter and policy, for the child; cgroup.procs of its leaf, with the cgroup layer; `mounts`
-    trees, those in `idmapped` to be mapped; the program's memfd, if there is one. `uid_map` is "inside outside 1"."""
+    """Fork one worker, which parks. `policy` is one that is `without_agent`: what the zygote reads is in every later
+    worker's memory. fds: the session's socket; the filter's memfd; cgroup.procs of its leaf, with the cgroup layer."""
 
     t: ClassVar[str] = "spawn"
     id: int
-    layers: tuple[str, ...]
-    uid_map: str
-    gid_map: str
-    mounts: int
-    idmapped: tuple[int, ...]
+    policy: Mapping[str, Json]
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,23 +178,32 @@ class Spawned:
 
 @dataclass(frozen=True, slots=True)
 class SpawnFailed:
-    """Nothing was made; `unmapped` are the mounts at fault. One fd, if there is a child, killed already: its pidfd."""
+    """Nothing was made. One fd, if there is a child, killed already: its pidfd."""
 
     t: ClassVar[str] = "spawn.failed"
     id: int
     message: str
-    unmapped: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Assign:
+    """To a parked worker, on its socket: whose it is. fds: a detached tree for each mount; the program, if any."""
+
+    t: ClassVar[str] = "assign"
+    policy: Mapping[str, Json]
+    program: bool
 
 
 FromWorker = Ready | ModelComplete | ToolCall | ToolDone | Checkpoint | Log | Finish
 ToWorker = Start | Reply | Failure | Stop
 FromZygote = Spawned | SpawnFailed
-Frame = FromWorker | ToWorker | Spawn | FromZygote
+Frame = FromWorker | ToWorker | Spawn | FromZygote | Assign
 
 FROM_WORKER: tuple[type[FromWorker], ...] = (Ready, ModelComplete, ToolCall, ToolDone, Checkpoint, Log, Finish)
 TO_WORKER: tuple[type[ToWorker], ...] = (Start, Reply, Failure, Stop)
 TO_ZYGOTE: tuple[type[Spawn], ...] = (Spawn,)
 FROM_ZYGOTE: tuple[type[FromZygote], ...] = (Spawned, SpawnFailed)
+TO_PARKED: tuple[type[Assign], ...] = (Assign,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,13 +312,15 @@ def parse(data: bytes) -> Json:
     return document
 
 
+def without_agent(policy: Policy) -> Policy:
+    """What a worker is parked with: all of the policy that is not one agent's own."""
+    return dataclasses.replace(policy, agent="", entry="", mounts=())
+
+
 def policy_to_json(policy: Policy) -> Mapping[str, Json]:
-    """The policy as it travels to the zygote and into the digest of the audit."""
-    return {**_plain(policy), "mounts": [_plain(mount) for mount in policy.mounts]}
-
-
-def _plain(value: Policy | Mount) -> dict[str, Json]:
-    return {name: getattr(value, name) for name in _FIELDS[type(value)]}
+    """The policy as it travels to the zygote, to the worker and into the digest of the audit."""
+    plain = {name: getattr(policy, name) for name in _FIELDS[Policy]}
+    return plain | {"mounts": [{name: getattr(mount, name) for name in _FIELDS[Mount]} for mount in policy.mounts]}
 
 
 def policy_from_json(document: Mapping[str, Json]) -> Policy:
@@ -351,8 +357,7 @@ def _refuse_deep(document: Json) -> None:
 
 
 def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
+    if not math.isfinite(number := float(text)):
         raise ValueError("NaN, infinity or a number beyond the range of a double")
     return number
 
@@ -364,19 +369,14 @@ _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def _show(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-def _exactly(kind: type) -> Checker:
-    return lambda value: type(value) is kind
+    return text if len(text := repr(value)) <= 80 else f"{text[:77]}..."
 
 
 def _checker(annotation: object) -> Checker:
     if annotation is int:
         return lambda value: type(value) is int and 0 <= value <= MAX_INT
-    if annotation is str or annotation is bool:
-        return _exactly(annotation)
+    if annotation in (str, bool):
+        return lambda value: type(value) is annotation
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is tuple:
         item = _checker(args[0])
@@ -384,17 +384,17 @@ def _checker(annotation: object) -> Checker:
     if origin is types.UnionType:
         one = _checker(args[0])
         return lambda value: value is None or one(value)
-    if origin is Mapping and args[1] is not Json:
+    if origin is Mapping and args[1] is Json:
+        return lambda value: type(value) is dict
+    if origin is Mapping:
         of_values = _checker(args[1])
         return lambda value: type(value) is dict and all(map(of_values, value.values()))
-    if origin is Mapping:
-        return _exactly(dict)
     if isinstance(annotation, type) and dataclasses.is_dataclass(annotation):
         return lambda value: isinstance(value, annotation)
     raise TypeError(f"no checker for {annotation!r}")
 
 
-_ALL: tuple[type, ...] = (*FROM_WORKER, *TO_WORKER, *TO_ZYGOTE, *FROM_ZYGOTE, Large, Mount, Policy)
+_ALL: tuple[type, ...] = (*FROM_WORKER, *TO_WORKER, *TO_ZYGOTE, *FROM_ZYGOTE, *TO_PARKED, Large, Mount, Policy)
 _FIELDS: dict[type, dict[str, Checker]] = {
     cls: {f.name: _checker(typing.get_type_hints(cls)[f.name]) for f in dataclasses.fields(cls)} for cls in _ALL
 }

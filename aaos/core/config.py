@@ -75,6 +75,7 @@ class WorkerSettings(_Section):
     fsize_bytes: Bytes = 8 * MIB
     tmpfs_bytes: Bytes = MIB
     start_timeout_s: Annotated[int, Field(ge=1, le=300)] = 10
+    parked: Annotated[int, Field(ge=0, le=256)] = 16  # kept ready at most; 0 makes each worker when it is asked for
 
     @model_validator(mode="after")
     def _range_exists(self) -> "WorkerSettings":

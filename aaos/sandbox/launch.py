@@ -10,32 +10,31 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 from aaos.core.config import Settings
 from aaos.core.errors import ConfinementError, WorkerLostError
 from aaos.core.events import Event, EventKind, Scalar
-from aaos.core.ids import Uid
+from aaos.core.ids import AgentId, Uid
 from aaos.core.layers import ALL_LAYERS, Layer
 from aaos.core.ports import Attestation, AuditSink, Held, LaunchRequest
 from aaos.sandbox import filters
 from aaos.sandbox.attest import Expected, attest_outside
-from aaos.sandbox.cgroup import CgroupTree, Leaf
+from aaos.sandbox.cgroup import CgroupTree
 from aaos.sandbox.control import control_paths
-from aaos.sandbox.ids import IdRange
-from aaos.sandbox.policy import Covered, build_policy, check_left_out, policy_digest
+from aaos.sandbox.policy import Covered, check_left_out, plan_mounts, policy_digest
 from aaos.sandbox.probe import require_machine
-from aaos.sandbox.session import Confined, WorkerSession, reap, settle
+from aaos.sandbox.session import Confined, WorkerSession, settle
 from aaos.sandbox.strays import kill_strays
 from aaos.sandbox.trees import detach_tree
-from aaos.sandbox.zygote import BOOT, Forked, Zygote
+from aaos.sandbox.yard import Parked, Yard, remove_leaf
+from aaos.sandbox.zygote import BOOT, Zygote
 from worker import abi, transport
 
 RESTART_DELAY_S = 0.1
 _FIRST_FRAMES: tuple[type[abi.Ready] | type[abi.Log], ...] = (abi.Ready, abi.Log)
-LEAF_REMOVE_TRIES = 50
 
 
 class ZygoteLauncher:
@@ -57,26 +56,23 @@ class ZygoteLauncher:
         self._missing = tuple(sorted(without))
         self._template_dir = template_dir
         self._boot = boot
-        self._ids = IdRange(settings.worker)
-        self._cgroups: CgroupTree | None = None
+        self._yard = Yard(settings, self._layers, zygote=self._living_zygote)
         self._zygote: Zygote | None = None
         self._lost: asyncio.Queue[Zygote] = asyncio.Queue()
         self._alive = asyncio.Event()
-        self._known: set[int] = set()
         self._filter = filters.worker_filter()
         self._filter_digest = hashlib.sha256(self._filter).hexdigest()
         self._filters = (filters.zygote_filter(), self._filter)
-        self._filter_fd = -1
         self._stopping = False
 
     async def start(self) -> None:
         """Make what every worker shares and start the zygote. Raises ConfinementError."""
         require_machine(self._settings, frozenset(self._missing))
-        if Layer.CGROUP in self._layers:
-            self._cgroups = CgroupTree.delegated()
-            self._cgroups.prepare()
-            await self._remove_stale(self._cgroups)
-        self._filter_fd = transport.sealed_memfd(self._filter)
+        cgroups = CgroupTree.delegated() if Layer.CGROUP in self._layers else None
+        if cgroups:
+            cgroups.prepare()
+            await self._remove_stale(cgroups)
+        self._yard.open(cgroups)
         self._template_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         await self._start_zygote()
 
@@ -85,80 +81,58 @@ class ZygoteLauncher:
         stale = cgroups.leaves()
         for leaf in stale:
             leaf.kill()
-            await _remove(leaf)
+            await remove_leaf(leaf)
         if stale:
             self._audit.record(Event(EventKind.STALE_CLEANED, fields={"cgroups": len(stale)}))
 
     async def supervise(self) -> None:
-        """Start the zygote anew whenever it dies; runs until cancelled."""
-        while True:
-            await self._replace(await self._lost.get())
+        """Start the zygote anew whenever it dies, and keep workers parked; runs until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._yard.keep_filled())
+            while True:
+                await self._replace(await self._lost.get())
 
     async def stop(self) -> None:
-        """Stop the zygote; sessions are closed by whoever holds them."""
+        """Stop the zygote and all that is parked; sessions are closed by whoever holds them."""
         self._stopping = True
         if self._zygote is not None:
             await self._zygote.stop()
-        if self._filter_fd >= 0:
-            os.close(self._filter_fd)
-            self._filter_fd = -1
+        await self._yard.close()
+
+    @property
+    def parked(self) -> int:
+        """How many workers wait for an agent."""
+        return self._yard.parked
 
     async def launch(self, request: LaunchRequest) -> WorkerSession:
         """A confined worker that waits for `start`. Raises ConfinementError, BusyError, WorkerLostError."""
         begun = time.monotonic_ns()
         deadline = asyncio.timeout(self._settings.worker.start_timeout_s)
         try:
-            async with deadline:
-                return await self._launch(request, begun)
+            with self._yard.launching():
+                async with deadline:
+                    return await self._launch(request, begun)
         except TimeoutError as error:
             if not deadline.expired():
                 raise
             raise WorkerLostError("the worker did not start in time", "look at the load, then try again") from error
 
     async def _launch(self, request: LaunchRequest, begun: int) -> WorkerSession:
-        with ExitStack() as undo:
-            host_id = self._ids.lease()
-            undo.callback(self._ids.release, host_id)
-            policy, sock, leaf, forked = await self._fork(request, host_id, undo)
-            try:
-                ready = await _ready(sock)
-                expected = Expected(policy, self._filters, leaf.path if leaf else None)
-                attestation = self._agree(request, policy, forked.pid, ready, expected, begun)
-            except BaseException:
-                await reap(forked.pidfd)
-                self._known.discard(forked.pid)
-                raise
+        owner, mounts = plan_mounts(_grants(request))
+        parked = await self._yard.take(owner)
+        policy = replace(parked.policy, agent=request.agent, entry=request.entry, mounts=mounts)
+        expected = Expected(policy, self._filters, parked.leaf.path if parked.leaf else None)
+        try:
+            _assign(parked, policy, request)
+            ready = await _ready(parked.sock)
+            attestation = self._agree(policy, parked.pid, ready, expected=expected, begun=begun)
             self._record(request, attestation)
-            undo.pop_all()
-        return WorkerSession(self._confined(sock, forked, attestation, expected, host_id, leaf))
+        except BaseException:
+            await self._yard.end(parked)
+            raise
+        return WorkerSession(self._confined(parked, attestation, expected))
 
-    async def _fork(
-        self, request: LaunchRequest, host_id: int, undo: ExitStack
-    ) -> tuple[abi.Policy, socket.socket, Leaf | None, Forked]:
-        roots = [root for root in request.roots if root.held is Held.KERNEL]
-        grants = [Covered(root, control_paths(root) if root.writable else ()) for root in roots]
-        policy = build_policy(
-            request.agent,
-            request.entry,
-            grants=grants,
-            host_id=host_id,
-            layers=self._layers,
-            settings=self._settings,
-        )
-        leaf = self._cgroups.make(request.agent, self._settings.worker) if self._cgroups else None
-        if leaf:
-            undo.callback(leaf.remove)
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        undo.callback(ours.close)
-        ours.setblocking(False)
-        with theirs, _opened(request, policy, leaf) as fds:
-            forked = await (await self._living_zygote()).fork(policy, [theirs.fileno(), self._filter_fd, *fds])
-        self._known.add(forked.pid)
-        return policy, ours, leaf, forked
-
-    def _agree(
-        self, request: LaunchRequest, policy: abi.Policy, pid: int, ready: abi.Ready, expected: Expected, begun: int
-    ) -> Attestation:
+    def _agree(self, policy: abi.Policy, pid: int, ready: abi.Ready, *, expected: Expected, begun: int) -> Attestation:
         """Both halves, layer by layer. Raises ConfinementError when they do not agree."""
         if ready.v != abi.VERSION:
             raise ConfinementError(f"the worker speaks ABI {ready.v}, agentd {abi.VERSION}", "restart agentd")
@@ -171,7 +145,7 @@ class ZygoteLauncher:
         if unseen := sorted(set(policy.layers) - set(outside)):
             raise ConfinementError(f"not confirmed from outside: {', '.join(unseen)}", "run agentd doctor")
         return Attestation(
-            agent=request.agent,
+            agent=AgentId(policy.agent),
             pid=pid,
             host_uid=Uid(policy.host_uid),
             layers=tuple(Layer(layer) for layer in policy.layers),
@@ -198,25 +172,14 @@ class ZygoteLauncher:
             Event(EventKind.AGENT_CONFINED, request.run, request.subtask, request.agent, fields),
         )
 
-    def _confined(
-        self,
-        sock: socket.socket,
-        forked: Forked,
-        attestation: Attestation,
-        expected: Expected,
-        host_id: int,
-        leaf: Leaf | None,
-    ) -> Confined:
+    def _confined(self, parked: Parked, attestation: Attestation, expected: Expected) -> Confined:
         def attest() -> Attestation:
-            return replace(attestation, outside=attest_outside(forked.pid, expected, is_new=False))
+            return replace(attestation, outside=attest_outside(parked.pid, expected, is_new=False))
 
         async def release() -> None:
-            self._known.discard(forked.pid)
-            if leaf:
-                await _remove(leaf)
-            self._ids.release(host_id)
+            await self._yard.release(parked)
 
-        return Confined(sock, forked.pid, forked.pidfd, attestation, attest, release)
+        return Confined(parked.sock, parked.pid, parked.pidfd, attestation, attest, release)
 
     async def _living_zygote(self) -> Zygote:
         while self._zygote is None:
@@ -228,7 +191,7 @@ class ZygoteLauncher:
         await zygote.start()
         self._zygote = zygote
         self._alive.set()
-        self._known.add(zygote.pid)
+        self._yard.known.add(zygote.pid)
         self._audit.record(Event(EventKind.ZYGOTE_STARTED, fields={"pid": zygote.pid}))
 
     def _zygote_lost(self, zygote: Zygote) -> None:
@@ -241,8 +204,9 @@ class ZygoteLauncher:
 
     async def _replace(self, lost: Zygote) -> None:
         await lost.stop()
-        self._known.discard(lost.pid)
-        kill_strays(self._known)
+        self._yard.known.discard(lost.pid)
+        await self._yard.clear()
+        kill_strays(self._yard.known)
         while not self._alive.is_set():
             try:
                 await self._start_zygote()
@@ -250,11 +214,22 @@ class ZygoteLauncher:
                 await asyncio.sleep(RESTART_DELAY_S)
 
 
-async def _remove(leaf: Leaf) -> None:
-    for _ in range(LEAF_REMOVE_TRIES):
-        if leaf.remove():
-            return
-        await asyncio.sleep(0.002)
+def _grants(request: LaunchRequest) -> list[Covered]:
+    roots = [root for root in request.roots if root.held is Held.KERNEL]
+    return [Covered(root, control_paths(root) if root.writable else ()) for root in roots]
+
+
+def _assign(parked: Parked, policy: abi.Policy, request: LaunchRequest) -> None:
+    """Tell a parked worker whose it is; one that has ended left its last words.
+
+    Raises ConfinementError, WorkerLostError.
+    """
+    frame = abi.Assign(abi.policy_to_json(policy), program=request.program is not None)
+    try:
+        with _opened(request, policy, parked.pid) as fds, suppress(BrokenPipeError, ConnectionResetError):
+            transport.send(parked.sock, frame, fds)
+    except abi.FrameError as error:
+        raise ConfinementError(f"the policy cannot be sent: {error}", "grant other roots, or fewer") from error
 
 
 async def _ready(sock: socket.socket) -> abi.Ready:
@@ -267,9 +242,9 @@ async def _ready(sock: socket.socket) -> abi.Ready:
     finally:
         loop.remove_reader(sock)
     try:
-        frame, fds = transport.receive(sock, _FIRST_FRAMES)
+        frame, fds = _first_frame(sock)
     except (transport.ClosedError, abi.FrameError, OSError) as error:
-        raise WorkerLostError("the worker ended before it was confined", "try again; then agentd doctor") from error
+        raise _lost() from error
     for fd in fds:
         os.close(fd)
     if isinstance(frame, abi.Log):
@@ -277,18 +252,40 @@ async def _ready(sock: socket.socket) -> abi.Ready:
     return frame
 
 
+def _first_frame(sock: socket.socket) -> tuple[abi.Ready | abi.Log, list[int]]:
+    """A worker that ended before it read its assignment resets the connection; what it said comes after that."""
+    with suppress(ConnectionResetError):
+        return transport.receive(sock, _FIRST_FRAMES)
+    return transport.receive(sock, _FIRST_FRAMES)
+
+
 @contextmanager
-def _opened(request: LaunchRequest, policy: abi.Policy, leaf: Leaf | None) -> Iterator[list[int]]:
-    """The fds of a spawn request after socket and filter, in the order of the wire format; closed at the end."""
+def _opened(request: LaunchRequest, policy: abi.Policy, pid: int) -> Iterator[list[int]]:
+    """The fds of an assignment, in the order of the wire format; closed at the end."""
     fds: list[int] = []
     by_path = {root.path: root for root in request.roots if root.held is Held.KERNEL}
     try:
-        if leaf:
-            fds.append(leaf.procs_fd())
-        fds.extend(detach_tree(by_path[mount.path].fd, mount) for mount in policy.mounts)
+        with _user_namespace(pid) as userns_fd:
+            fds.extend(detach_tree(by_path[mount.path].fd, mount, userns_fd=userns_fd) for mount in policy.mounts)
         if request.program is not None:
             fds.append(transport.sealed_memfd(request.program))
         yield fds
     finally:
         for fd in fds:
             os.close(fd)
+
+
+@contextmanager
+def _user_namespace(pid: int) -> Iterator[int]:
+    try:
+        fd = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise _lost() from error
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _lost() -> WorkerLostError:
+    return WorkerLostError("the worker ended before it was confined", "try again; then agentd doctor")

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from aaos.core.config import Settings
 from aaos.core.errors import ConfinementError
-from aaos.core.ids import AgentId
 from aaos.core.layers import Layer
 from aaos.core.paths import is_normal
 from aaos.core.ports import Held, Root
@@ -48,27 +47,19 @@ def check_left_out(without: frozenset[Layer]) -> None:
         )
 
 
-def build_policy(
-    agent: AgentId, entry: str, *, grants: Sequence[Covered], host_id: int, layers: frozenset[Layer], settings: Settings
-) -> abi.Policy:
-    """The worker's policy, with a mount for each kernel-held root.
-
-    Raises ConfinementError when they do not share one owner, one of them is id 0, or one cannot be a mount.
-    """
-    kernel_held = [grant for grant in grants if grant.root.held is Held.KERNEL]
-    _check_places(kernel_held)
-    owner = _owner([grant.root for grant in kernel_held])
+def parked_policy(owner: tuple[int, int], *, host_id: int, layers: frozenset[Layer], settings: Settings) -> abi.Policy:
+    """All of a policy that is not one agent's own: what a worker is parked with. `owner` is its uid and gid inside."""
     limits = settings.worker
     return abi.Policy(
-        agent=agent,
+        agent="",
         profile="worker",
-        entry=entry,
+        entry="",
         layers=tuple(sorted(layers)),
         host_uid=host_id,
         host_gid=host_id,
         inside_uid=owner[0],
         inside_gid=owner[1],
-        mounts=tuple(_mount(grant) for grant in sorted(kernel_held, key=lambda grant: grant.root.path)),
+        mounts=(),
         landlock_abi=settings.confinement.landlock_abi,
         nofile=limits.nofile,
         fsize_bytes=limits.fsize_bytes,
@@ -76,6 +67,17 @@ def build_policy(
         pids=limits.pids,
         tmpfs_bytes=limits.tmpfs_bytes,
     )
+
+
+def plan_mounts(grants: Sequence[Covered]) -> tuple[tuple[int, int], tuple[abi.Mount, ...]]:
+    """The owner that a worker with these grants must be, and a mount for each kernel-held root.
+
+    Raises ConfinementError when they do not share one owner, one of them is id 0, or one cannot be a mount.
+    """
+    kernel_held = [grant for grant in grants if grant.root.held is Held.KERNEL]
+    _check_places(kernel_held)
+    owner = _owner([grant.root for grant in kernel_held])
+    return owner, tuple(_mount(grant) for grant in sorted(kernel_held, key=lambda grant: grant.root.path))
 
 
 def policy_digest(policy: abi.Policy) -> str:

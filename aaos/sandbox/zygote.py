@@ -5,14 +5,12 @@ lost; a request is answered with a pidfd or with an error, never left open.
 """
 
 import asyncio
-import json
 import os
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
@@ -42,7 +40,6 @@ class Refused:
 
     message: str
     pidfd: int
-    unmapped: tuple[int, ...]
 
 
 Answer = Forked | Refused
@@ -83,7 +80,7 @@ class Zygote:
             raise
 
     async def fork(self, policy: abi.Policy, fds: Sequence[int]) -> Forked:
-        """A cloned worker with its ids mapped. `fds` are those of abi.Spawn but for the policy's, which is made here.
+        """A cloned worker with its ids mapped, on its way to be parked; `policy` and `fds` are those of abi.Spawn.
 
         Raises ConfinementError, WorkerLostError.
         """
@@ -93,9 +90,7 @@ class Zygote:
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting[self._next_id] = answer
         try:
-            with _sealed(policy) as policy_fd:
-                spawn = _spawn(self._next_id, policy)
-                await self._send(self._control, spawn, [*fds[:2], policy_fd, *fds[2:]])
+            await self._send(self._control, abi.Spawn(self._next_id, abi.policy_to_json(policy)), fds)
         except BaseException:
             self._waiting.pop(self._next_id, None)
             raise
@@ -106,7 +101,7 @@ class Zygote:
             raise
         if isinstance(answered, Refused):
             await _collect(answered)
-            raise _refusal(answered, policy)
+            raise ConfinementError(f"no worker could be made: {answered.message}", "run agentd doctor")
         return answered
 
     async def stop(self) -> None:
@@ -182,7 +177,7 @@ class Zygote:
             case abi.Spawned():
                 waiting.set_result(Forked(frame.pid, pidfd))
             case abi.SpawnFailed():
-                waiting.set_result(Refused(frame.message, pidfd, frame.unmapped))
+                waiting.set_result(Refused(frame.message, pidfd))
             case _ as impossible:
                 assert_never(impossible)
 
@@ -200,38 +195,6 @@ class Zygote:
                 waiting.set_exception(_gone())
                 waiting.exception()  # seen, even if nobody waits any more
         self._waiting.clear()
-
-
-def _spawn(number: int, policy: abi.Policy) -> abi.Spawn:
-    return abi.Spawn(
-        id=number,
-        layers=policy.layers,
-        uid_map=f"{policy.inside_uid} {policy.host_uid} 1",
-        gid_map=f"{policy.inside_gid} {policy.host_gid} 1",
-        mounts=len(policy.mounts),
-        idmapped=tuple(index for index, mount in enumerate(policy.mounts) if mount.idmapped),
-    )
-
-
-@contextmanager
-def _sealed(policy: abi.Policy) -> Iterator[int]:
-    """The policy in a memfd for its worker alone: the zygote's memory is every worker's."""
-    try:
-        fd = transport.sealed_memfd(json.dumps(abi.policy_to_json(policy), ensure_ascii=False).encode())
-    except UnicodeEncodeError as error:
-        raise ConfinementError(f"the policy cannot be sent: {error}", "grant other roots, or fewer") from error
-    try:
-        yield fd
-    finally:
-        os.close(fd)
-
-
-def _refusal(refused: Refused, policy: abi.Policy) -> ConfinementError:
-    if not refused.unmapped:
-        return ConfinementError(f"no worker could be made: {refused.message}", "run agentd doctor")
-    paths = ", ".join(policy.mounts[index].path for index in refused.unmapped)
-    message = f"{paths}: its file system cannot show its owner to a worker ({refused.message})"
-    return ConfinementError(message, "grant a directory on ext4, xfs, btrfs or tmpfs, or its files one by one")
 
 
 async def _collect(answer: Answer) -> None:

@@ -1,5 +1,6 @@
 """What the benchmarks share: a launcher of its own, write-granted roots, medians, and a table."""
 
+import asyncio
 import os
 import platform
 import statistics
@@ -11,7 +12,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from aaos.core.config import Settings
+from aaos.core.config import Settings, WorkerSettings
 from aaos.core.events import Event, EventKind
 from aaos.core.ids import AgentId, Gid, RunId, SubtaskId, Uid
 from aaos.core.layers import Layer
@@ -33,6 +34,11 @@ class Bench:
     root: Root
     scratch: Path
 
+    async def filled(self, parked: int) -> None:
+        """Wait until so many workers are parked."""
+        while self.launcher.parked < parked:  # noqa: ASYNC110  # the launcher tells nobody
+            await asyncio.sleep(0.002)
+
     def request(self, number: int, entry: str = "loop", program: bytes | None = None) -> LaunchRequest:
         """One agent with one write grant."""
         agent = AgentId(f"a-bench-{number}")
@@ -40,24 +46,28 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(without: frozenset[Layer]) -> AsyncIterator[Bench]:
-    """A launcher for the length of a benchmark."""
+async def bench(without: frozenset[Layer], *, parked: int = 0) -> AsyncIterator[Bench]:
+    """A launcher for the length of a benchmark, with up to so many workers parked."""
     with tempfile.TemporaryDirectory(prefix="aaos-bench-") as name:
         scratch = Path(name)
         scratch.chmod(0o755)
         granted = scratch / "granted"
         granted.mkdir()
         os.chown(granted, OWNER, OWNER)
+        settings = Settings(worker=WorkerSettings(parked=parked))
         database = Database.open(scratch / "state")
         audit = Audit(database)
-        launcher = ZygoteLauncher(Settings(), audit, without=without, template_dir=scratch / "template")
+        launcher = ZygoteLauncher(settings, audit, without=without, template_dir=scratch / "template")
         audit.record(Event(EventKind.CONFINEMENT_REDUCED, fields={"missing": " ".join(sorted(without))}))
         await launcher.start()
         fd = os.open(granted, os.O_PATH | os.O_CLOEXEC)
         root = Root(str(granted), fd, True, True, True, Uid(OWNER), Gid(OWNER), Held.KERNEL)
+        supervision = asyncio.create_task(launcher.supervise())
         try:
             yield Bench(launcher, audit, root, scratch)
         finally:
+            supervision.cancel()
+            await asyncio.wait((supervision,))
             await launcher.stop()
             os.close(fd)
             database.close()

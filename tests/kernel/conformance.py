@@ -12,16 +12,15 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aaos.core.config import Settings
-from aaos.core.ids import AgentId
 from aaos.core.layers import ALL_LAYERS
 from aaos.core.ports import Root
 from aaos.sandbox.control import control_paths
-from aaos.sandbox.policy import Covered, build_policy
+from aaos.sandbox.policy import Covered, parked_policy, plan_mounts
 from aaos.sandbox.session import reap
 from aaos.sandbox.trees import detach_tree
 from aaos.sandbox.zygote import Zygote
@@ -65,12 +64,12 @@ async def play(
         fds = [transport.sealed_memfd(program)]
         if "cgroup" in policy.layers:
             fds.append(os.memfd_create("cgroup.procs"))
-        fds += [detach_tree(root.fd, policy.mounts[0]), transport.sealed_memfd(ORDINARY)]
         for fd in fds:
             opened.callback(os.close, fd)
-        forked = await zygote.fork(policy, [theirs.fileno(), *fds])
+        forked = await zygote.fork(abi.without_agent(policy), [theirs.fileno(), *fds])
         theirs.close()
         try:
+            _assign(ours, forked.pid, policy, root)
             ours.settimeout(DEADLINE_S)
             said = await asyncio.to_thread(_converse, ours, forked.pid, Path(root.path), entry)
             ended = await asyncio.to_thread(os.waitid, os.P_PIDFD, forked.pidfd, os.WEXITED | os.WNOWAIT)
@@ -79,15 +78,21 @@ async def play(
             await reap(forked.pidfd)
 
 
+def _assign(sock: socket.socket, pid: int, policy: abi.Policy, root: Root) -> None:
+    userns = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY)
+    fds = [detach_tree(root.fd, policy.mounts[0], userns_fd=userns), transport.sealed_memfd(ORDINARY)]
+    try:
+        with suppress(BrokenPipeError, ConnectionResetError):  # it died of its filter
+            transport.send(sock, abi.Assign(abi.policy_to_json(policy), program=True), fds)
+    finally:
+        for fd in (userns, *fds):
+            os.close(fd)
+
+
 def _policy(root: Root, entry: str) -> abi.Policy:
-    return build_policy(
-        AgentId("a-1"),
-        entry,
-        grants=[Covered(root, control_paths(root))],
-        host_id=HOST_ID,
-        layers=ALL_LAYERS - REDUCED,
-        settings=Settings(),
-    )
+    owner, mounts = plan_mounts([Covered(root, control_paths(root))])
+    parked = parked_policy(owner, host_id=HOST_ID, layers=ALL_LAYERS - REDUCED, settings=Settings())
+    return replace(parked, agent="a-1", entry=entry, mounts=mounts)
 
 
 def _converse(sock: socket.socket, pid: int, directory: Path, entry: str) -> str:

@@ -67,8 +67,8 @@ class Ended:
 
 
 def settings(**worker: int) -> Settings:
-    """Default settings with these numbers in section [worker]."""
-    return Settings(worker=WorkerSettings(**worker))
+    """Default settings with these numbers in section [worker]; nothing is parked unless it is said."""
+    return Settings(worker=WorkerSettings(**{"parked": 0, **worker}))
 
 
 @asynccontextmanager

@@ -52,10 +52,10 @@ def _cgroup_of(pid: int | str) -> str:
 def test_a_worker_lives_in_its_leaf_and_sees_no_more(root: Path) -> None:
     """ISO-2, ISO-7, H-PROC-05: every layer is there and confirmed from both sides."""
     with closing(Stand(NONE)) as stand:
-        session = stand.run(stand.launcher.launch(request(agent="a-leaf")))
-        leaf = root / "workers" / "a-leaf"
+        session = stand.run(stand.launcher.launch(request()))
+        leaf = root / "workers" / f"w-{session.attestation.host_uid}"
         assert (leaf / "cgroup.procs").read_text().split() == [str(session.attestation.pid)]
-        assert _cgroup_of(session.attestation.pid).endswith("/workers/a-leaf")
+        assert _cgroup_of(session.attestation.pid).endswith(f"/workers/{leaf.name}")
         assert set(session.attestation.layers) == set(session.attestation.outside) == ALL_LAYERS
         assert session.attestation.missing == ()
         assert session.attest_again() == session.attestation
@@ -71,7 +71,7 @@ def test_a_worker_moved_to_another_cgroup_has_drifted(root: Path) -> None:
     with closing(Stand(NONE)) as stand:
         session = stand.run(stand.launcher.launch(request()))
         (root / "daemon" / "cgroup.procs").write_text(str(session.attestation.pid))
-        with pytest.raises(ConfinementError, match=r"is in the cgroup .*/daemon, not .*/workers/a-1"):
+        with pytest.raises(ConfinementError, match=r"is in the cgroup .*/daemon, not .*/workers/w-[0-9]+"):
             session.attest_again()
         stand.run(session.close("looked at"))
 
@@ -97,7 +97,7 @@ def test_a_cgroup_that_fails_in_silence_is_seen(root: Path, tmp_path: Path, laye
         with pytest.raises(ConfinementError, match=said):
             stand.run(stand.launcher.launch(request()))
         assert stand.workers() == []
-        assert list((root / "workers").glob("a-*")) == []
+        assert list((root / "workers").glob("w-*")) == []
 
 
 def test_leaves_of_an_earlier_life_are_emptied_and_removed(root: Path) -> None:
@@ -133,12 +133,13 @@ def test_a_leaf_is_frozen_thawed_and_killed(root: Path) -> None:
     assert leaf.remove() is True
 
 
-def test_two_workers_of_one_name_are_refused(root: Path) -> None:
-    """ISO-7: and the first one's leaf stays as it is."""
+def test_a_leaf_that_is_there_already_is_refused(root: Path) -> None:
+    """ISO-7: nobody's leaf is shared; and the other stays as it is."""
     with closing(Stand(NONE)) as stand:
         session = stand.run(stand.launcher.launch(request()))
+        (root / "workers" / f"w-{session.attestation.host_uid + 1}").mkdir()
         with pytest.raises(ConfinementError, match="File exists"):
             stand.run(stand.launcher.launch(request()))
         assert session.attest_again() == session.attestation
         stand.run(session.close("looked at"))
-        assert stand.launcher._ids.leased == 0
+        assert stand.launcher._yard._ids.leased == 0

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -17,8 +17,11 @@ from aaos.core.errors import ConfinementError, WorkerLostError
 from aaos.core.events import EventKind
 from aaos.core.layers import ALL_LAYERS, Layer
 from aaos.core.ports import Root
+from aaos.sandbox import launch
 from aaos.sandbox.policy import STRUCTURAL
+from aaos.sandbox.trees import detach_tree
 from tests.kernel.harness import OWNER, REDUCED, TREE, Stand, boot_script, granted, inside, request, run_on
+from worker import abi
 
 NO_FILTER_OF_THE_ZYGOTE = "sys.argv[2] = '-1'"
 SHM_KEY = 0x61000000 | os.getpid()  # nobody else's
@@ -141,8 +144,8 @@ HOST_NAME_STAYS = (
 )
 SILENT = {
     "seccomp": (SECOND_FILTER.format(ALLOW_ALL), "'seccomp': 'allowed'"),
-    "landlock": ("rules.restrict = lambda *a: None", "'landlock': 'file: allowed'"),
-    "landlock without network and scope": ("rules._restrict_network_and_scope = lambda: None", "'landlock': 'bind: "),
+    "landlock": ("rules.restrict_files = lambda *a: None", "'landlock': 'file: allowed'"),
+    "landlock without network and scope": ("rules.restrict_network_and_scope = lambda: None", "'landlock': 'bind: "),
     "landlock without scope": ("rules.SCOPE_ABSTRACT_UNIX_SOCKET = 0", "'landlock': 'scope: allowed'"),
     "mdwe": ("syscalls.refuse_exec_gain = lambda: None", "'mdwe': 'allowed'"),
     "rlimits": ("confine._rlimits = lambda policy: {}", "'rlimits': 'allowed'"),
@@ -152,7 +155,7 @@ SILENT = {
     "capabilities": ("syscalls.drop_capability_sets = lambda: None", "'capabilities': 'allowed'"),
     "mountns, root writable": (
         "real = syscalls.mount_setattr\n"
-        "syscalls.mount_setattr = lambda fd, path, **set: path == mounts.NEW_ROOT or real(fd, path, **set)",
+        "syscalls.mount_setattr = lambda fd, path, **set: path == '/' or real(fd, path, **set)",
         "'mountns': 'allowed'",
     ),
     "mountns, a directory too many": (
@@ -162,11 +165,15 @@ SILENT = {
     "mountns, none": (NO_NAMESPACE.format("mountns"), "Operation not permitted"),
     "pidns": (NO_NAMESPACE.format("pidns"), "Operation not permitted"),
     "userns": (NO_NAMESPACE.format("userns"), "Operation not permitted"),
-    "no_new_privs": ("confine.prctl.set_no_new_privs = lambda on: None", "Operation not permitted"),
+    "no_new_privs": ("confine.prctl.set_no_new_privs = lambda on: None", "no_new_privs is not set"),
     "canary of seccomp forgotten": ("confine._apply_filter = lambda *a: None", "not confirmed from inside: seccomp"),
     "canary of Landlock forgotten": (
-        "confine._apply_landlock = lambda *a: None",
+        "confine._prepare_landlock = lambda *a: None",
         "not confirmed from inside: landlock",
+    ),
+    "Landlock half forgotten": (
+        "confine._apply_landlock = lambda *a: None",
+        "'landlock': 'files are not restricted'",
     ),
 }
 
@@ -199,7 +206,7 @@ UNSEEN_INSIDE = {
     "groups": ("real = zygote.os.setgroups\nzygote.os.setgroups = lambda groups: real([4])", "has the groups 4"),
     "root writable": (
         "real = syscalls.mount_setattr\n"
-        "syscalls.mount_setattr = lambda fd, path, **set: path == mounts.NEW_ROOT or real(fd, path, **set)",
+        "syscalls.mount_setattr = lambda fd, path, **set: path == '/' or real(fd, path, **set)",
         "/ is mounted",
     ),
     "a mount too many": (
@@ -267,7 +274,6 @@ def test_what_filters_would_hide_is_seen_from_outside(tmp_path: Path, what: str)
 
 
 UNSEEN_OF_A_WORKSPACE = {
-    "owners not mapped": ("mounts.map_owners = lambda tree, userns: None", "shows the wrong owners"),
     "control files not covered": ("mounts._cover = lambda path: None", "has the mounts .*/.git"),
 }
 
@@ -281,6 +287,21 @@ def test_a_workspace_that_is_not_as_granted_is_seen_from_outside(tmp_path: Path,
     before, said = UNSEEN_OF_A_WORKSPACE[what]
     with granted(workspace, writable=True, as_owner=True) as root:
         _is_refused(boot_script(tmp_path, f"{BELIEVE_EVERYTHING}\n{before}"), said, root)
+
+
+def test_a_tree_whose_owner_is_not_mapped_is_seen_from_outside(
+    stand: Stand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ISO-9, H-FS-15"""
+
+    def detach(fd: int, mount: abi.Mount, *, userns_fd: int) -> int:
+        return detach_tree(fd, replace(mount, idmapped=False), userns_fd=userns_fd)
+
+    monkeypatch.setattr(launch, "detach_tree", detach)
+    os.chown(tmp_path, OWNER, OWNER)
+    with granted(tmp_path, writable=True, as_owner=True) as root:
+        with pytest.raises(ConfinementError, match="shows the wrong owners"):
+            stand.run(stand.launcher.launch(request(None, (root,))))
 
 
 def test_a_worker_that_speaks_another_abi_is_refused(tmp_path: Path) -> None:
@@ -341,11 +362,12 @@ for name in ("drop_bounding_set", "drop_capability_sets", "refuse_exec_gain"):
     setattr(syscalls, name, lambda: None)
 confine._rlimits = lambda policy: {}
 confine.prctl.set_no_new_privs = lambda on: None
-rules.restrict = lambda *a: None
+rules.restrict_network_and_scope = rules.restrict_files = rules.prepare_files = lambda *a: True
 syscalls.load_filter = lambda program: None
 confine._limit(policy, canaries)
 confine._drop_capabilities(canaries)
 confine._lock_process(canaries)
+confine._prepare_landlock(policy, canaries)
 confine._apply_landlock(policy, canaries)
 confine._apply_filter(b"", canaries)
 print(json.dumps(canaries.seen))

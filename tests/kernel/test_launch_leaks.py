@@ -46,8 +46,8 @@ def left(stand: Stand) -> dict[str, object]:
         "children": sorted(children()),
         "namespaces": {os.readlink(ns) for pid in processes for ns in Path(f"/proc/{pid}/ns").iterdir()},
         "mounts": [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if template in line],
-        "ids": stand.launcher._ids.leased,
-        "known": set(stand.launcher._known),
+        "ids": stand.launcher._yard._ids.leased,
+        "known": set(stand.launcher._yard.known),
         "template": os.listdir(template),
     }
 

@@ -256,8 +256,8 @@ def test_closing_twice_is_closing_once(stand: Stand) -> None:
         await session.close("again")
 
     stand.run(close_all())
-    assert stand.launcher._ids.leased == 0
-    assert Counter(stand.launcher._ids._free).most_common(1)[0][1] == 1
+    assert stand.launcher._yard._ids.leased == 0
+    assert Counter(stand.launcher._yard._ids._free).most_common(1)[0][1] == 1
 
 
 def test_a_worker_ends_when_agentd_closes_its_socket(stand: Stand) -> None:
@@ -280,7 +280,7 @@ def test_a_close_that_is_cancelled_still_leaves_nothing(stand: Stand) -> None:
         closing.cancel()
         with pytest.raises(asyncio.CancelledError):
             await closing
-        assert stand.launcher._ids.leased == 0
+        assert stand.launcher._yard._ids.leased == 0
         async with asyncio.timeout(DEADLINE_S):
             while stand.workers():  # noqa: ASYNC110  # the kernel's event
                 await asyncio.sleep(0.001)

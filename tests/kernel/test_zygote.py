@@ -58,7 +58,7 @@ def test_a_zygote_killed_with_launches_in_flight_comes_back(stand: Stand) -> Non
     assert set(outcomes) == {"WorkerLostError", "launched"}, outcomes
     assert stand.audit.count(EventKind.ZYGOTE_LOST) == lost + 8
     assert stand.audit.count(EventKind.ZYGOTE_STARTED) == started + 8
-    assert stand.launcher._ids.leased == 0
+    assert stand.launcher._yard._ids.leased == 0
 
 
 def test_workers_outlive_their_zygote(stand: Stand) -> None:
@@ -104,7 +104,7 @@ def test_a_launch_cancelled_while_the_zygote_does_not_answer_ends(
     stand.run(cancelled())
     stand.run(_another(stand, pid))
     assert children() == [stand.zygote()]
-    assert stand.launcher._ids.leased == 0
+    assert stand.launcher._yard._ids.leased == 0
 
 
 def test_a_zygote_that_cannot_be_started_again_leaves_launches_with_an_error(tmp_path: Path) -> None:

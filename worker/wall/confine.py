@@ -1,5 +1,8 @@
 """The fixed order in which a forked process loses everything, and the canaries that prove each loss from inside.
 
+Two halves. `park` does all that needs no agent: ids, namespaces, an own root, limits, locks; none of it can be undone.
+`confine` does the rest once agentd has said whose worker it is: mounts, capabilities, Landlock, the filter.
+
 Invariant: `confine` returns only when every layer of the policy is in force and has refused its canary, or it raises.
 A canary runs right after its own layer and before the layers that would deny the same act, so that it passes because of
 that layer alone. No byte from the agent's side is read before the end.
@@ -14,15 +17,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import landlock
 import prctl
 
-from worker.abi import Policy
+from worker.abi import Policy, without_agent
 from worker.wall import mounts, rules, syscalls
 
 SOCKET_FD = 3
 DENIED = "denied"
 HOST_NAME = "worker"
 _CANARY_SOCKET = "\0aaos-canary"
+_FILES_LEFT = "files are not restricted"
 _NAMESPACES = {"ipcns": "ipc", "utsns": "uts"}
 
 
@@ -32,11 +37,10 @@ class UnconfinedError(Exception):
 
 @dataclass(slots=True)
 class Materials:
-    """What the zygote hands to the child: fds, filter, and the namespace inodes of outside to compare with."""
+    """What comes with a policy: a tree for each of its mounts, and the worker's filter."""
 
     trees: Sequence[int]
     filter_program: bytes
-    outside: Mapping[str, int]
 
 
 @dataclass(slots=True)
@@ -46,6 +50,7 @@ class Canaries:
     policy: Policy
     seen: dict[str, str] = field(default_factory=dict)
     steps: dict[str, int] = field(default_factory=dict)
+    files: landlock.Ruleset | None = None  # prepared while parked, in force at the end
     _since_ns: int = field(default_factory=time.monotonic_ns)
 
     def step(self, name: str) -> None:
@@ -68,25 +73,42 @@ class Canaries:
             self.seen[layer] = DENIED if held else otherwise
 
 
-def confine(policy: Policy, materials: Materials) -> Canaries:
-    """Build the wall around this process; what each canary saw, by layer. Raises OSError or UnconfinedError."""
+def park(policy: Policy, outside: Mapping[str, int]) -> Canaries:
+    """All that can be done for a policy without an agent; `outside` are the inodes of namespaces to have left.
+
+    What is still held afterwards: the capabilities of the own user namespace, to mount what is granted.
+    Raises OSError or UnconfinedError.
+    """
     canaries = Canaries(policy)
     _take_ids(policy, canaries)
-    _check_namespaces(materials.outside, canaries)
-    canaries.step("ids and namespaces")
-    mounts.build_root(policy.mounts, materials.trees, policy.tmpfs_bytes)
+    _check_namespaces(outside, canaries)
+    canaries.step("parking: ids and namespaces")
+    mounts.build_root(policy.tmpfs_bytes)
+    canaries.step("parking: root")
+    _limit(policy, canaries)
+    _lock_process(canaries)
+    canaries.step("parking: limits and locks")
+    _prepare_landlock(policy, canaries)
+    canaries.step("parking: landlock")
+    return canaries
+
+
+def confine(policy: Policy, materials: Materials, canaries: Canaries) -> None:
+    """The rest of the wall, for this agent. Raises OSError or UnconfinedError."""
+    canaries.step("parked")
+    if without_agent(policy) != canaries.policy:
+        raise UnconfinedError("parked with another policy")
+    canaries.policy = policy
+    mounts.furnish_root(policy.mounts, materials.trees)
     _check_root(canaries)
     canaries.step("mounts")
-    _limit(policy, canaries)
     _drop_capabilities(canaries)
-    _lock_process(canaries)
-    canaries.step("limits and capabilities")
+    canaries.step("capabilities")
     _apply_landlock(policy, canaries)
     canaries.step("landlock")
     _apply_filter(materials.filter_program, canaries)
     canaries.step("seccomp")
     _require_all(canaries)
-    return canaries
 
 
 def _take_ids(policy: Policy, canaries: Canaries) -> None:
@@ -147,40 +169,47 @@ def _rlimits(policy: Policy) -> Mapping[int, int]:
 
 
 def _drop_capabilities(canaries: Canaries) -> None:
-    """The bounding set came back full with the user namespace, so it is emptied here. Source: user_namespaces(7)."""
-    syscalls.drop_bounding_set()
     syscalls.drop_capability_sets()
     canaries.try_denied("capabilities", lambda: socket.sethostname("canary"), errno=(1,))
 
 
 def _lock_process(canaries: Canaries) -> None:
+    """The bounding set came back full with the user namespace, so it is emptied here. Source: user_namespaces(7)."""
+    syscalls.drop_bounding_set()
     prctl.set_no_new_privs(1)
     canaries.require("no_new_privs", prctl.get_no_new_privs() == 1, "no_new_privs is not set")
     if canaries.has("mdwe"):
         syscalls.refuse_exec_gain()
         canaries.try_denied("mdwe", _writable_code, errno=(13,))
     prctl.set_dumpable(0)
-    prctl.set_pdeathsig(signal.SIGKILL)  # last: a change of ids clears it
+    prctl.set_pdeathsig(signal.SIGKILL)  # after the ids, whose change clears it; losing capabilities does not
 
 
 def _writable_code() -> None:
     mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC).close()
 
 
-def _apply_landlock(policy: Policy, canaries: Canaries) -> None:
+def _prepare_landlock(policy: Policy, canaries: Canaries) -> None:
     if not canaries.has("landlock"):
         return
+    rules.require_abi(policy.landlock_abi)
     with socket.socket(socket.AF_UNIX) as outside, socket.socket(socket.AF_UNIX) as inside:
         outside.bind(_CANARY_SOCKET)
         outside.listen(1)
-        rules.restrict(policy.mounts, policy.landlock_abi)
-        canaries.seen["landlock"] = _first_allowed(
-            {
-                "file": (lambda: os.close(os.open(mounts.CANARY, os.O_RDONLY)), 13),
-                "bind": (_bind_tcp, 13),
-                "scope": (lambda: inside.connect(_CANARY_SOCKET), 1),
-            }
-        )
+        rules.restrict_network_and_scope()
+        acts = {"bind": (_bind_tcp, 13), "scope": (lambda: inside.connect(_CANARY_SOCKET), 1)}
+        outcome = _first_allowed(acts)
+    canaries.seen["landlock"] = _FILES_LEFT if outcome == DENIED else outcome
+    canaries.files = rules.prepare_files()
+
+
+def _apply_landlock(policy: Policy, canaries: Canaries) -> None:
+    if canaries.files is None:
+        return
+    rules.restrict_files(canaries.files, policy.mounts)
+    if canaries.seen["landlock"] == _FILES_LEFT:
+        acts = {"file": (lambda: os.close(os.open(mounts.CANARY, os.O_RDONLY)), 13)}
+        canaries.seen["landlock"] = _first_allowed(acts)
 
 
 def _bind_tcp() -> None:

@@ -8,7 +8,6 @@ and all of it happens before Landlock, which forbids every later mount.
 import os
 import stat
 from collections.abc import Sequence
-from pathlib import PurePosixPath
 
 from worker.abi import Mount
 from worker.wall import syscalls
@@ -38,8 +37,8 @@ def build_template(at: str) -> None:
     _enter(at)
 
 
-def build_root(mounts: Sequence[Mount], trees: Sequence[int], tmpfs_bytes: int) -> None:
-    """Make this worker's root from the detached `trees`, one for each mount, and move into it.
+def build_root(tmpfs_bytes: int) -> None:
+    """Make this worker's own root, still empty and writable, and move into it.
 
     The caller is alone in its user, mount and pid namespaces and has its mapped uid. Raises OSError.
     """
@@ -50,18 +49,14 @@ def build_root(mounts: Sequence[Mount], trees: Sequence[int], tmpfs_bytes: int) 
     _place_canary(NEW_ROOT + CANARY)
     _bind("/dev", f"{NEW_ROOT}/dev")
     syscalls.mount("proc", f"{NEW_ROOT}/proc", "proc", flags=_LOCKED_DOWN, options="hidepid=invisible,subset=pid")
-    for mount, tree in sorted(zip(mounts, trees, strict=True), key=lambda pair: pair[0].path):
-        _attach(mount, tree)
-    syscalls.mount_setattr(syscalls.AT_FDCWD, NEW_ROOT, set_attributes=_READ_ONLY)
     _enter(NEW_ROOT)
 
 
-def map_owners(tree: int, userns_fd: int) -> None:
-    """Show the detached tree's owners through a user namespace.
-
-    Raises OSError; EINVAL where the file system cannot (overlay, network and FUSE file systems).
-    """
-    syscalls.mount_setattr(tree, "", set_attributes=syscalls.MOUNT_ATTR_IDMAP, userns_fd=userns_fd)
+def furnish_root(mounts: Sequence[Mount], trees: Sequence[int]) -> None:
+    """Attach the detached `trees`, one for each mount, and make the root read-only. Raises OSError."""
+    for mount, tree in sorted(zip(mounts, trees, strict=True), key=lambda pair: pair[0].path):
+        _attach(mount, tree)
+    syscalls.mount_setattr(syscalls.AT_FDCWD, "/", set_attributes=_READ_ONLY)
 
 
 def _make_devices(at: str) -> None:
@@ -86,12 +81,11 @@ def _bind(source: str, target: str) -> None:
 
 
 def _attach(mount: Mount, tree: int) -> None:
-    target = NEW_ROOT + mount.path
-    os.makedirs(target, 0o755, exist_ok=True)
-    syscalls.move_mount(tree, target)
+    os.makedirs(mount.path, 0o755, exist_ok=True)
+    syscalls.move_mount(tree, mount.path)
     os.close(tree)
     for covered in mount.covered:
-        _cover(str(PurePosixPath(target, covered)))
+        _cover(f"{mount.path}/{covered}")
 
 
 def _cover(path: str) -> None:

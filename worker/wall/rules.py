@@ -33,16 +33,11 @@ def warm() -> None:
     landlock.plumbing.get_prctl()
 
 
-def restrict(mounts: Sequence[Mount], minimum_abi: int) -> None:
-    """Allow reading below each mount, and writing existing files below the writable ones; deny all else.
-
-    Raises OSError, or RuntimeError when the kernel's ABI is below `minimum_abi`. Source: landlock(7).
-    """
+def require_abi(minimum: int) -> None:
+    """Raises RuntimeError when the kernel's ABI is below `minimum`."""
     abi = landlock_abi()
-    if abi < minimum_abi:
-        raise RuntimeError(f"the kernel's Landlock ABI is {abi}, the policy needs {minimum_abi}")
-    _restrict_network_and_scope()
-    _restrict_files(mounts)
+    if abi < minimum:
+        raise RuntimeError(f"the kernel's Landlock ABI is {abi}, the policy needs {minimum}")
 
 
 def landlock_abi() -> int:
@@ -54,19 +49,30 @@ def landlock_abi() -> int:
         return 0
 
 
-def _restrict_files(mounts: Sequence[Mount]) -> None:
-    syscalls.clear_errno()
-    ruleset = landlock.Ruleset(_ALL)
-    ruleset.allow("/dev", rules=_DEVICE)
-    for mount in mounts:
-        ruleset.allow(mount.path, rules=_READ | _WRITE if mount.writable else _READ)
-    ruleset.apply()
-    os.close(ruleset._fd)  # the package keeps it open and offers no way to close it
-
-
-def _restrict_network_and_scope() -> None:
+def restrict_network_and_scope() -> None:
+    """Deny TCP, and signals and abstract sockets of others; a mount is still possible. Source: landlock(7)."""
     ruleset = syscalls.landlock_create_ruleset(
         access_net=NET_BIND_TCP | NET_CONNECT_TCP, scoped=SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL
     )
     syscalls.landlock_restrict_self(ruleset)
     os.close(ruleset)
+
+
+def prepare_files() -> landlock.Ruleset:
+    """A ruleset that denies every file but the devices, not in force yet."""
+    syscalls.clear_errno()
+    ruleset = landlock.Ruleset(_ALL)
+    ruleset.allow("/dev", rules=_DEVICE)
+    return ruleset
+
+
+def restrict_files(ruleset: landlock.Ruleset, mounts: Sequence[Mount]) -> None:
+    """Allow reading below each mount, and writing existing files below the writable ones; deny all else.
+
+    From here on nothing can be mounted. Raises OSError. Source: landlock(7).
+    """
+    syscalls.clear_errno()
+    for mount in mounts:
+        ruleset.allow(mount.path, rules=_READ | _WRITE if mount.writable else _READ)
+    ruleset.apply()
+    os.close(ruleset._fd)  # the package keeps it open and offers no way to close it

@@ -1,6 +1,7 @@
 """Policies: everything that is allowed is named, id 0 never is, and equal grants make equal policies."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from aaos.core.config import Settings, WorkerSettings
 from aaos.core.errors import ConfinementError
-from aaos.core.ids import AgentId, Gid, Uid
+from aaos.core.ids import Gid, Uid
 from aaos.core.layers import ALL_LAYERS, Layer
 from aaos.core.ports import Held, Root
 from aaos.sandbox.policy import (
@@ -17,9 +18,10 @@ from aaos.sandbox.policy import (
     MAX_MOUNTS,
     STRUCTURAL,
     Covered,
-    build_policy,
     check_left_out,
     may_map,
+    parked_policy,
+    plan_mounts,
     policy_digest,
 )
 from worker import abi
@@ -57,9 +59,9 @@ ROOTS = st.lists(
 
 
 def _policy(*grants: Covered, layers: frozenset[Layer] = ALL_LAYERS) -> abi.Policy:
-    return build_policy(
-        AgentId("a-1"), "loop", grants=grants, host_id=1_900_000_007, layers=layers, settings=Settings()
-    )
+    owner, mounts = plan_mounts(grants)
+    parked = parked_policy(owner, host_id=1_900_000_007, layers=layers, settings=Settings())
+    return replace(parked, agent="a-1", entry="loop", mounts=mounts)
 
 
 def _of(*roots: Root) -> abi.Policy:
@@ -121,17 +123,11 @@ def test_the_digest_tells_policies_apart() -> None:
 def test_the_limits_are_those_of_the_settings() -> None:
     """ISO-6"""
     worker = WorkerSettings(memory_bytes=2**26, pids=3, nofile=99, fsize_bytes=8192, tmpfs_bytes=4096)
-    policy = build_policy(
-        AgentId("a-9"),
-        "program",
-        grants=(),
-        host_id=1_900_000_001,
-        layers=ALL_LAYERS - {Layer.CGROUP},
-        settings=Settings(worker=worker),
-    )
+    layers = ALL_LAYERS - {Layer.CGROUP}
+    policy = parked_policy((7, 8), host_id=1_900_000_001, layers=layers, settings=Settings(worker=worker))
     assert (policy.memory_bytes, policy.pids, policy.nofile) == (2**26, 3, 99)
     assert (policy.fsize_bytes, policy.tmpfs_bytes, policy.landlock_abi) == (8192, 4096, 6)
-    assert (policy.agent, policy.entry, policy.profile) == ("a-9", "program", "worker")
+    assert (policy.agent, policy.entry, policy.profile, policy.mounts) == ("", "", "worker", ())
     assert (policy.host_uid, policy.host_gid) == (1_900_000_001, 1_900_000_001)
     assert policy.layers == tuple(sorted(ALL_LAYERS - {Layer.CGROUP}))
 
