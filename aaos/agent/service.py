@@ -20,7 +20,7 @@ from aaos.agent.context import Context, ConversationStore
 from aaos.agent.order import AbiBrokenError, Order
 from aaos.agent.pace import CHECKPOINTS, LOGS, MAX_BUSY, REQUESTS, Bucket
 from aaos.agent.turns import Turns
-from aaos.core.errors import AaosError, BusyError, DeniedError, LimitError, WorkerLostError
+from aaos.core.errors import AaosError, BusyError, DeniedError, InputError, LimitError, WorkerLostError
 from aaos.core.events import Event, EventKind, Scalar
 from aaos.core.ids import CallId
 from aaos.core.ports import AuditSink, Evidence, Origin, Session, WrittenFile
@@ -178,10 +178,14 @@ class AgentService:
             case AaosError():
                 if isinstance(granted, LimitError):
                     self._turns.stop(granted)
+                if not isinstance(granted, DeniedError | InputError):
+                    self._turns.reached()
                 self._fail(frame.id, granted, call=call)
             case Permit():
+                self._turns.reached()
                 self._permit(frame.id, granted, call=call)
             case BrokerWork():
+                self._turns.reached()
                 self._work(frame.id, granted.run, call=call)
             case _ as impossible:
                 assert_never(impossible)

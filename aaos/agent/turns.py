@@ -24,6 +24,7 @@ from aaos.llm.budget import Account
 from aaos.llm.schedule import Answered
 
 MAX_CALLS_PER_ANSWER = 64
+MAX_VAIN_TURNS = 8
 TOO_MANY = f"This call was not made: one answer may ask for at most {MAX_CALLS_PER_ANSWER} calls."
 
 
@@ -76,6 +77,8 @@ class Turns:
         self._pieces = Pieces(self._says(note))
         self._deadline_s = time.monotonic() + terms.timeout_s
         self._tools_bytes = sum(map(_size_bytes, terms.request.tools))
+        self._vain_turns = 0  # in a row, whose calls were all refused
+        self._is_vain = False
         self.answer: str | None = None
         self.error: AaosError | None = None
 
@@ -87,13 +90,14 @@ class Turns:
     def begin(self) -> llm.ModelRequest:
         """A new turn, committed and ready to be sent.
 
-        Raises DeniedError when the role has no model, LimitError when its turns are used up.
+        Raises DeniedError when the role has no model, LimitError when its turns are used up or in vain.
         """
         if not self._terms.ladder:
             remedy = "a program answers without a model; name a `tiers` ladder in the role to give it one"
             raise DeniedError(f"role {self._terms.request.role} has no model", remedy)
         if self.error is not None:
             raise self.error
+        self._check_vain()
         if self._asked.turn >= self._terms.max_turns:
             remedy = "raise `iterations` of the role, or limits.max_turns, or ask for less in one subtask"
             self._record(EventKind.LIMIT_REACHED, limit="turns", value=self._terms.max_turns)
@@ -104,6 +108,22 @@ class Turns:
         self._record(EventKind.MODEL_REQUESTED, turn=self._asked.turn, messages=len(messages))
         size_bytes = self._context.size_bytes + self._tools_bytes
         return replace(self._terms.request, messages=messages, size_bytes=size_bytes)
+
+    def reached(self) -> None:
+        """A call of the last answer was let through: its turn was not in vain."""
+        self._is_vain = False
+
+    def _check_vain(self) -> None:
+        """Raises LimitError for a model that goes on asking for what it can't have (H-LLM-05)."""
+        self._vain_turns = self._vain_turns + 1 if self._is_vain else 0
+        if self._vain_turns < MAX_VAIN_TURNS:
+            return
+        self._record(EventKind.LIMIT_REACHED, limit="refused_turns", value=MAX_VAIN_TURNS)
+        message = f"{MAX_VAIN_TURNS} turns in a row asked only for what was refused"
+        self.error = LimitError(
+            message, "grant what it asked for (`agentd logs RUN` shows it), or say the goal otherwise"
+        )
+        raise self.error
 
     def stop(self, error: AaosError) -> None:
         """No further turn: a limit was reached beside the model. The first reason stands."""
@@ -166,6 +186,7 @@ class Turns:
         handed, refused = made[:MAX_CALLS_PER_ANSWER], made[MAX_CALLS_PER_ANSWER:]
         self._context.answer(llm.AssistantMessage(answer.text, made), refused={call.id: TOO_MANY for call in refused})
         self._settle(answer)
+        self._is_vain = bool(handed)
         asked = [{"call": call.id, "tool": call.tool, "args": dict(call.args)} for call in handed]
         return {"text": answer.text, "calls": asked, "done": not asked}
 

@@ -1,13 +1,18 @@
 """Limits of a session that no loop's goodwill is asked for: deadlines, rates, repeats."""
 
 import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 
 from aaos.agent import pace
 from aaos.agent.order import AbiBrokenError
+from aaos.agent.turns import MAX_VAIN_TURNS
 from aaos.core.errors import LimitError, ProviderError, WorkerLostError
 from aaos.core.events import EventKind
+from aaos.llm import types as llm
 from tests.unit.agent.sessions import AGENT, ECHO, Bench, calls, run, settled
 from worker import abi
 
@@ -146,3 +151,68 @@ def test_an_unforeseen_error_ends_this_agent_with_a_record(monkeypatch: pytest.M
     bench = run(Bench(), check)
     assert len(bench.audit.of(EventKind.REQUEST_FAILED)) == 1
     assert isinstance(bench.service.error, WorkerLostError)
+
+
+def asks_for(*wanted: tuple[str, Mapping[str, object]]) -> llm.ModelAnswer:
+    asked = tuple(llm.AskedCall("x", tool, args) for tool, args in wanted)
+    return llm.ModelAnswer("", asked, stop=llm.Stop.CALLS)
+
+
+async def turn_with_its_calls(bench: Bench, request: int) -> int:
+    """One turn, and each of its calls carried out as far as it is let; the next free request id."""
+    bench.handle(abi.ModelComplete(request))
+    await settled()
+    for asked in cast("list[dict[str, Any]]", bench.reply()["calls"]):  # Any: the wire's JSON
+        request += 1
+        bench.handle(abi.ToolCall(request, asked["tool"], asked["args"], asked["call"]))
+        if isinstance(bench.sent.last(), abi.Reply):
+            request += 1
+            bench.handle(abi.ToolDone(request, str(bench.reply()["permit"]), True, "done"))
+    return request + 1
+
+
+def test_a_model_that_asks_only_for_what_it_cannot_have_is_ended() -> None:
+    """H-LLM-05: each is denied, recorded and told with the nearest name; after so many turns in a row it ends."""
+    names = ("Echo", "echoo", "file_raed", "shell", "echo.echo", "mcp.x.y", "", "e" * 90)
+    assert len(names) == MAX_VAIN_TURNS
+    bench = Bench(*(asks_for((name, ECHO)) for name in names), llm.ModelAnswer("done"))
+
+    async def check(bench: Bench) -> None:
+        request = 0
+        for _ in names:
+            request = await turn_with_its_calls(bench, request)
+            assert bench.failure().code == "denied"
+        bench.handle(abi.ModelComplete(request))
+        assert bench.failure().code == "limit"
+
+    run(bench, check)
+    assert len(bench.audit.of(EventKind.TOOL_DENIED)) == MAX_VAIN_TURNS
+    assert isinstance(bench.turns.error, LimitError)
+    assert bench.turns.answer is None
+    (event,) = bench.audit.of(EventKind.LIMIT_REACHED)
+    assert event.fields["limit"] == "refused_turns"
+    told = [body for _, role, body in bench.conversations.rows if role == "tool"]
+    assert any(b"did you mean 'echo'" in body for body in told)
+
+
+def test_one_call_that_is_let_through_begins_the_count_anew() -> None:
+    wrong, mixed = asks_for(("shell", ECHO)), asks_for(("shell", ECHO), ("echo", {"text": "now"}))
+    bench = Bench(*[wrong] * 4, mixed, *[wrong] * 2, llm.ModelAnswer("done"))
+
+    async def check(bench: Bench) -> None:
+        request = 0
+        for number in range(7):
+            bench.model.answers[0] = renumbered(bench.model.answers[0], number)
+            request = await turn_with_its_calls(bench, request)
+        bench.handle(abi.ModelComplete(request))
+        await settled()
+        assert bench.reply()["text"] == "done"
+
+    run(bench, check)
+
+
+def renumbered(answer: object, number: int) -> llm.ModelAnswer:
+    """The same answer with other arguments, so that the repeat guard does not speak first."""
+    assert isinstance(answer, llm.ModelAnswer)
+    asked = tuple(replace(call, args={"text": f"{number}"}) for call in answer.calls)
+    return replace(answer, calls=asked)
