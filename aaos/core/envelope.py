@@ -6,7 +6,8 @@ Invariant: an envelope never changes after its run was submitted; `from_json(to_
 import json
 from dataclasses import asdict, dataclass, fields, replace
 
-from aaos.core.capability import Capability, Kind, parse_capabilities
+from aaos.core.capability import Capability, Constraints, Kind, parse_capabilities
+from aaos.core.constraint import NONE
 from aaos.core.errors import InputError, StorageError
 from aaos.core.ids import Gid, Uid
 from aaos.core.text import quoted
@@ -116,7 +117,10 @@ def from_json(text: str) -> Envelope:
 
 
 def _line(capability: Capability) -> str:
-    """For people: reading as the owner is what they expect of their own files, so it takes no URI to say it."""
-    if not capability.as_owner:
-        return capability.text()
-    return f"{replace(capability, as_owner=False).text()} (as its owner)"
+    """For people: reading as the owner, or only to read from the web, is what they expect and takes no URI to say."""
+    if capability.as_owner:
+        return f"{replace(capability, as_owner=False).text()} (as its owner)"
+    methods = capability.constraints.methods
+    if capability.kind is Kind.NETWORK and methods and capability.constraints == Constraints(methods=methods):
+        return f"{replace(capability, constraints=NONE).text()} ({', '.join(sorted(methods)).upper()})"
+    return capability.text()

@@ -19,6 +19,7 @@ from aaos.core.paths import normalise
 from aaos.core.pattern import quote
 from aaos.core.template import ALL_INPUTS, fill, fill_lines, placeholders
 from aaos.core.text import quoted, suggestion
+from aaos.core.url import parse_url
 
 MAX_VALUE_CHARS = 65_536
 MAX_VALUE_ITEMS = 256
@@ -42,14 +43,17 @@ class Tier(StrEnum):
 
 
 class ParameterType(StrEnum):
-    """What a parameter's value may be. A path is absolute and literal; with `/**` at its end it means all below it.
-    Names are those of tools or roles, hosts are network resources."""
+    """What a parameter's value may be. A path is absolute and literal; with `/**` at its end it means all below it. A
+    url is an http or https address: as a network resource all of its host and port. Names are those of tools or roles,
+    hosts are network resources.
+    """
 
     STRING = "string"
     NAMES = "names"
     HOSTS = "hosts"
     PATH = "path"
     PATHS = "paths"
+    URL = "url"
     INTEGER = "integer"
     ENUM = "enum"
 
@@ -147,7 +151,7 @@ def check_params(role: Role, params: Mapping[str, Param]) -> Mapping[str, Param 
 
 
 def check_value(field: str, value: Param, *, parameter: Parameter) -> Param:
-    """`value` when the parameter may have it, a path in its normal form. Raises InputError: it names `field`."""
+    """`value` when the parameter may have it, a path or url in its normal form. Raises InputError: it names `field`."""
     match parameter.type:
         case ParameterType.INTEGER:
             if type(value) is int and abs(value) < 2**53:
@@ -166,6 +170,8 @@ def check_value(field: str, value: Param, *, parameter: Parameter) -> Param:
                 return tuple(_check_host(field, item) for item in items)
         case ParameterType.PATH:
             return _check_path(field, value)
+        case ParameterType.URL:
+            return _check_url(field, value)
         case ParameterType.ENUM:
             if isinstance(value, str) and value in parameter.choices:
                 return value
@@ -243,6 +249,8 @@ def _as_resource(kind: str, name: str, *, value: object, parameter: Parameter) -
         return path_resource(text.removesuffix(_TREE) or "/", is_dir=True) if is_tree else path_resource(text)
     if parameter.type is ParameterType.HOSTS and kind == Kind.NETWORK:
         return text
+    if parameter.type is ParameterType.URL and kind == Kind.NETWORK:
+        return parse_url(text).everything
     if kind in _FILE_KINDS:
         if "/" in text:
             raise InputError(f"{name}: {quoted(text)} contains '/'", f"declare {name} with type: path")
@@ -279,6 +287,15 @@ def _check_path(field: str, value: object) -> str:
     if not value.endswith(_TREE):
         return normalise(value, "/")
     return normalise(value.removesuffix(_TREE) or "/", "/").rstrip("/") + _TREE
+
+
+def _check_url(field: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise InputError(f"{field}: {quoted(value)} is not an address", "write it like https://example.com/page")
+    try:
+        return parse_url(value).text
+    except InputError as error:
+        raise InputError(f"{field}: {error.message}", error.remedy) from error
 
 
 def _as_text(value: Param | None) -> str:

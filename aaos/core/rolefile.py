@@ -225,6 +225,8 @@ def _sample(parameter: Parameter) -> Param:
             return ("example.com",)
         case ParameterType.PATH:
             return "/sample"
+        case ParameterType.URL:
+            return "https://example.com/sample"
         case ParameterType.INTEGER:
             return 1
         case ParameterType.ENUM:

@@ -35,6 +35,23 @@ def test_the_echo_names_every_grant_and_the_limits() -> None:
     assert Envelope(OPERATOR, ()).lines()[0] == "nothing is granted"
 
 
+def test_reading_from_the_web_is_told_in_plain_words() -> None:
+    """CAP-0"""
+    found = parse_capabilities(
+        [
+            {"network": "a.example:80", "action": ["get", "head"]},
+            {"network": "b.example", "action": "get", "max": 3},
+            "network: c.example",
+        ],
+        now_s=0.0,
+    )
+    assert Envelope(OPERATOR, found).lines()[:3] == (
+        "network: a.example:80/** (GET, HEAD)",
+        found[1].text(),
+        "network: c.example:443/**",
+    )
+
+
 def test_capabilities_are_found_by_kind() -> None:
     envelope = Envelope(OPERATOR, CAPABILITIES)
     assert envelope.of_kind(Kind.TOOL) == CAPABILITIES[2:]

@@ -191,6 +191,45 @@ def test_a_text_parameter_cannot_widen_other_kinds(value: str) -> None:
         _expand({"label": value}, role)
 
 
+FETCHING = """
+name: getter
+summary: For tests
+entry: scaffold:echo
+parameters:
+  page: {type: url}
+capabilities:
+  - network: "{page}"
+    action: [GET, HEAD]
+message: "Fetch {page}"
+"""
+
+
+def test_a_url_is_granted_with_its_host_and_port() -> None:
+    """RUN-2: a redirect within the host is within the grant, another host is not."""
+    role = read_role(FETCHING.encode(), "getter.yaml", name="getter")
+    expanded = _expand({"page": "HTTP://Example.com/*/a/../b?q#f"}, role)
+    assert [one.resource for one in expanded.capabilities] == ["example.com:80/**"]
+    assert expanded.capabilities[0].constraints.methods == frozenset({"get", "head"})
+    assert expanded.message == "Fetch http://example.com/*/b?q"
+
+
+@pytest.mark.parametrize(
+    "value", ["http://127.1/", "http://u@a.b/", "example.com", "file:///x", "", 5, ("http://a.b/",)]
+)
+def test_a_url_with_more_than_one_meaning_is_refused(value: Param) -> None:
+    """H-NET-03, H-NET-07"""
+    role = read_role(FETCHING.encode(), "getter.yaml", name="getter")
+    with pytest.raises(InputError, match="role getter: page") as caught:
+        _expand({"page": value}, role)
+    assert caught.value.remedy
+
+
+def test_a_url_is_a_resource_of_the_network_only() -> None:
+    text = FETCHING.replace("network:", "file_read:").replace("action: [GET, HEAD]", "max: 1")
+    with pytest.raises(InputError, match="contains '/'"):
+        read_role(text.encode(), "getter.yaml", name="getter")
+
+
 def test_a_role_and_its_parts_cannot_be_changed() -> None:
     """H-CAP-15"""
     with pytest.raises(dataclasses.FrozenInstanceError):
