@@ -21,9 +21,11 @@ from aaos.llm.rules_file import FileText
 from aaos.llm.rules_found import Found, Wanted, matches, search_document
 from aaos.llm.rules_kind import TextKind, kind_of
 from aaos.llm.rules_markdown import amount, code, document, size
+from aaos.llm.rules_pages import others_of, page_text
 from aaos.llm.rules_records import Format, find_records, parse
 from aaos.llm.rules_report import report
 from aaos.llm.rules_select import Order, Query, select
+from aaos.llm.rules_stories_documents import fronts, stories_comparison, stories_document
 from aaos.llm.rules_summarise import summaries, summary
 from aaos.llm.rules_talk import Trouble, ask, calls_of, read_files, wanted
 from aaos.llm.rules_tasks import Task, TaskName, bare, is_tree, read_task, told
@@ -44,7 +46,8 @@ class Rules:
 
     async def complete(self, request: ModelRequest, *, on_text: OnText | None = None) -> ModelAnswer:  # noqa: ARG002  # an answer by code comes whole
         """The turn's answer; never raises for what the task or the files are like."""
-        if sum(len(one.text) for one in request.messages if isinstance(one, ToolResultMessage)) <= INLINE_CHARS:
+        results = sum(len(one.text) for one in request.messages if isinstance(one, ToolResultMessage))
+        if results + sum(map(len, request.inputs.values())) <= INLINE_CHARS:
             return answer(request)
         return await asyncio.to_thread(answer, request)
 
@@ -69,6 +72,12 @@ def _read(task: Task, paths: Sequence[str]) -> tuple[FileText, ...] | ModelAnswe
     return ask(reading.wanted, task.made) if reading.wanted else reading.files
 
 
+def _texts(task: Task) -> tuple[FileText, ...] | ModelAnswer:
+    """The pages and the files of the task, or the answer that asks for more. Raises ProviderError."""
+    files = _read(task, _files_only(task))
+    return files if isinstance(files, ModelAnswer) else (*(page.text for page in task.pages), *files)
+
+
 def _files_only(task: Task) -> tuple[str, ...]:
     trees = [bare(path) for path in task.paths() if is_tree(path)]
     if trees:
@@ -91,10 +100,10 @@ def _summarise(task: Task) -> ModelAnswer:
     paths = task.paths()
     if len(paths) == 1 and is_tree(paths[0]):
         return _summarise_directory(task, bare(paths[0]))
-    files = _read(task, _files_only(task))
-    if isinstance(files, ModelAnswer):
-        return files
-    return _answer(summary(files[0]) if len(files) == 1 else summaries(f"{len(files)} files", files, ()))
+    texts = _texts(task)
+    if isinstance(texts, ModelAnswer):
+        return texts
+    return _answer(summary(texts[0]) if len(texts) == 1 else summaries(f"{len(texts)} files", texts, ()))
 
 
 def _summarise_directory(task: Task, directory: str) -> ModelAnswer:
@@ -118,12 +127,12 @@ def _summarise_directory(task: Task, directory: str) -> ModelAnswer:
 
 
 def _compare(task: Task) -> ModelAnswer:
-    files = _read(task, _files_only(task))
-    if isinstance(files, ModelAnswer):
-        return files
-    if len(files) < 2:
+    texts = _texts(task)
+    if isinstance(texts, ModelAnswer):
+        return texts
+    if len(texts) < 2:
         raise ProviderError("a comparison needs two files or more", "name another file")
-    return _answer(comparison(files, tuple(task.inputs.values())))
+    return _answer(comparison(texts, others_of(task.inputs)))
 
 
 def _report(task: Task) -> ModelAnswer:
@@ -198,15 +207,39 @@ def _count_of_pattern(task: Task, looked_for: Wanted, found: Sequence[Found]) ->
     return document(title, f"Counted in {where}; a line with several matches counts once.{more}")
 
 
+def _stories(task: Task) -> ModelAnswer:
+    count = _count_of_stories(task)
+    return _answer(stories_document(fronts(task.pages, count), count))
+
+
+def _compare_stories(task: Task) -> ModelAnswer:
+    count = _count_of_stories(task)
+    if len(task.pages) < 2:
+        raise ProviderError("a comparison of stories needs two pages or more", "name another: fetch URL and URL")
+    return _answer(stories_comparison(fronts(task.pages, count), count))
+
+
+def _count_of_stories(task: Task) -> int:
+    if not task.pages:
+        raise ProviderError("there is no page to find stories on", "name one: fetch URL, and list its top stories")
+    return max(1, task.number("count"))
+
+
 def _combine(task: Task) -> ModelAnswer:
     return _answer(_joined(task))
 
 
 def _joined(task: Task) -> str:
-    parts = [text.strip("\n") for text in task.inputs.values() if text.strip()]
+    parts = [part for text in task.inputs.values() if (part := _without_head(text).strip("\n")).strip()]
     if not parts:
         raise ProviderError("there are no results to put together", "submit the goal again")
     return "\n\n---\n\n".join(parts) + "\n" if len(parts) > 1 else f"{parts[0]}\n"
+
+
+def _without_head(text: str) -> str:
+    """A page as it is to be kept: its own text; anything else as it is."""
+    page = page_text(text)
+    return text if page is None else page
 
 
 def _write(task: Task) -> ModelAnswer:
@@ -233,6 +266,8 @@ _WORK: Mapping[TaskName, Callable[[Task], ModelAnswer]] = {
     TaskName.REPORT: _report,
     TaskName.SEARCH: _search,
     TaskName.COUNT: _count,
+    TaskName.STORIES: _stories,
+    TaskName.COMPARE_STORIES: _compare_stories,
     TaskName.COMBINE: _combine,
     TaskName.WRITE: _write,
 }

@@ -12,6 +12,7 @@ from typing import TypeVar
 from aaos.core.errors import ProviderError
 from aaos.core.ids import SubtaskId
 from aaos.core.text import quoted, suggestion
+from aaos.llm.rules_pages import Page, pages_of
 from aaos.llm.rules_talk import Made, Trouble, calls_made
 from aaos.llm.types import ModelRequest, Param
 
@@ -29,6 +30,8 @@ class TaskName(StrEnum):
     REPORT = "report"
     SEARCH = "search"
     COUNT = "count"
+    STORIES = "stories"
+    COMPARE_STORIES = "compare-stories"
     COMBINE = "combine"
     WRITE = "write"
 
@@ -65,12 +68,17 @@ class Task:
         return found
 
     def paths(self) -> tuple[str, ...]:
-        """The paths to read, a directory with `/**` at its end. Raises ProviderError when there are none."""
+        """The paths to read, a directory with `/**` at its end. Raises ProviderError when there is nothing to read."""
         value = self.params.get("paths", ())
         paths = (value,) if isinstance(value, str) else value
-        if isinstance(paths, tuple | list) and paths:
+        if isinstance(paths, tuple | list) and (paths or self.pages):
             return tuple(paths)
         raise _wrong("paths", value, "one or more paths")
+
+    @property
+    def pages(self) -> tuple[Page, ...]:
+        """The web pages among the inputs."""
+        return pages_of(self.inputs)
 
 
 def read_task(request: ModelRequest) -> Task:
