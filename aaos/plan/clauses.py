@@ -31,16 +31,18 @@ class Pattern:
 
 @dataclass(frozen=True, slots=True)
 class Summarise:
-    """A summary of each path."""
+    """A summary of each path and each page; of what was fetched when nothing is named."""
 
     paths: tuple[str, ...]
+    urls: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Compare:
-    """A comparison of two or more paths."""
+    """A comparison of two or more paths or pages; of what was fetched or summarised when nothing is named."""
 
     paths: tuple[str, ...]
+    urls: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,29 @@ class Count:
     words: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """The text of each page. An address is in its normal form."""
+
+    urls: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ListStories:
+    """The `count` top stories of each page; of what was fetched when no page is named."""
+
+    urls: tuple[str, ...]
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class CompareStories:
+    """A comparison of the `count` top stories of two or more pages; of what was fetched when no page is named."""
+
+    urls: tuple[str, ...]
+    count: int
+
+
 class Thing(StrEnum):
     """What a goal says shall be written."""
 
@@ -90,7 +115,7 @@ class Write:
     output: str
 
 
-Work = Summarise | Compare | Report | Search | Count
+Work = Summarise | Compare | Report | Search | Count | Fetch | ListStories | CompareStories
 
 
 @dataclass(frozen=True, slots=True)

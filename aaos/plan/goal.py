@@ -21,10 +21,11 @@ OPEN, CLOSE = "‹", "›"
 
 _QUOTED = r"\"(?P<q1>[^\"\n]+)\"|“(?P<q2>[^”\n]+)”|‘(?P<q3>[^’\n]+)’|«(?P<q4>[^»\n]+)»|`(?P<q5>[^`\n]+)`"
 _SINGLE = r"(?<![^\s(,;:=])'(?P<q6>[^'\n]+)'(?![^\s),.;:!?])"
-_URL = r"(?<![^\s(])(?P<url>[A-Za-z][A-Za-z0-9+.-]*://[^\s\"'<>]+)"
-_PATH = r"(?<![^\s(,;])(?P<path>(?:~|\$\w+|\.{0,2})/[^\s\"'`;]*|~\w*(?=[\s,.;]|$)|[^\s\"'`,;()/]+/[^\s\"'`;]+)"
+_URL = r"(?<![^\s(<\[])(?P<url>[A-Za-z][A-Za-z0-9+.-]*://[^\s\"'<>“”‘’«»]+)"
+_PATH = r"(?<![^\s(,;])(?P<path>(?:~|\$\w+|\.{0,2})/[^\s\"'`;]*|~\w*(?=[\s,.;]|$)|[^\s\"'`,;()/<>]+/[^\s\"'`;]+)"
 _FILE = r"(?<![^\s(,;])(?P<file>[\w@%+=-][\w.@%+=-]*\.[A-Za-z][A-Za-z0-9]{0,7})(?=[\s,.;:!?)]|$)"
 _ATOM = re.compile(f"{_URL}|{_QUOTED}|{_SINGLE}|{_PATH}|{_FILE}")
+_WEB = re.compile(r"https?://\S+", re.I)
 _ECHO = re.compile(r"([,;.!?])(?:[ \t]*[,;.!?])+")
 _NOT_PATHS = frozenset({"and/or", "either/or", "his/her", "he/she", "w/o", "n/a", "e.g", "i.e", "a.m", "p.m", "tl;dr"})
 _ENDINGS = ",;:!?)]}"
@@ -94,14 +95,22 @@ def _pieces(match: re.Match[str]) -> list[Atom | str]:
     """The match as atoms and plain text between them."""
     url, path, file = match["url"], match["path"], match["file"]
     if url is not None:
-        bare = url.rstrip(f"{_ENDINGS}.")
+        bare = _balanced(url)
         return [Atom(bare, AtomKind.URL), url[len(bare) :]]
     if path is not None:
         return _unquoted(path)
     if file is not None:
         return [file] if file.casefold() in _NOT_PATHS else [Atom(file, AtomKind.PATH)]
     quoted = next(text for name, text in match.groupdict().items() if name.startswith("q") and text is not None)
-    return [Atom(quoted, AtomKind.QUOTED)]
+    return [Atom(quoted, AtomKind.URL if _WEB.fullmatch(quoted) else AtomKind.QUOTED)]
+
+
+def _balanced(url: str) -> str:
+    """Where an address ends: brackets that it opens belong to it, those around it do not."""
+    bare = url.rstrip(f"{_ENDINGS}.")
+    while url[len(bare) :].startswith(")") and bare.count("(") > bare.count(")"):
+        bare = url[: len(bare) + 1]
+    return bare
 
 
 def _unquoted(path: str) -> list[Atom | str]:

@@ -13,7 +13,8 @@ import re
 from aaos.core.errors import InputError
 from aaos.core.text import quoted
 from aaos.plan.clauses import Clause, Compare, Parsed, Summarise, Thing, Work, Write
-from aaos.plan.goal import OPEN, GoalText, read_goal
+from aaos.plan.goal import OPEN, AtomKind, GoalText, read_goal
+from aaos.plan.phrase_pages import PAGES, parse_pages, without_fillers
 from aaos.plan.phrase_parts import ATOM, LIST, Words
 from aaos.plan.phrase_records import parse_count, parse_report
 from aaos.plan.phrase_search import parse_search
@@ -22,7 +23,7 @@ MAX_CLAUSES = 24
 
 _KNOWN = (
     "summarise FILE; compare FILE and FILE; report the largest N NOUN from FILE; search for 'TEXT' in FILE; count the"
-    " lines in FILE"
+    " lines in FILE; fetch URL and URL, compare their top three stories, and write the comparison to FILE"
 )
 _EXAMPLE = 'agentd submit "summarise /etc/services and write the summary to ./services.md"'
 
@@ -30,7 +31,7 @@ _WRITE = r"(?:write|save|put|store|output|export|record|place|send)"
 _VERBS = (
     r"(?:summari[sz]e|sum\s+up|outline|condense|recap|digest|compare|contrast|report|list|show|print|display|find|search|grep"
     r"|look\s+for|scan|count|tell|give|how|what|which|where|extract|rank|get|create|make|produce|prepare|generate|draft|do"
-    rf"|{_WRITE[3:-1]})"
+    rf"|fetch|(?:read|open|load|download|visit|retrieve|grab|pull|go\s+to|look\s+at)(?=(?:\s+(?!in\b)[\w-]+){{0,8}}\s+{ATOM})|{_WRITE[3:-1]})"
 )
 _LEADS = r"(?:and\s+|then\s+|also\s+|finally\s+|next\s+|after\s+that,?\s+|afterwards,?\s+|first,?\s+|now\s+|please\s+)*"
 _NAMED = r"(?:the|a|an)\s+(?:comparison|summar(?:y|ies)|reports?|results?|matches|counts?)"
@@ -57,11 +58,12 @@ _PLACE_FIRST = re.compile(rf"^(?:in|from|within|using|for|of)\s+(?P<paths>{LIST}
 _OUT = rf"(?:\s*,)?\s*(?:and\s+)?(?P<by>in\s*to|to|in|as|at|under)\s+(?P<out>{ATOM})"
 _WRITE_END = re.compile(rf"^(?:{_WRITE}\s+(?:down\s+)?|(?={_NAMED}))(?P<what>.+?){_OUT}$", re.I)
 _WRITE_FIRST = re.compile(rf"^{_WRITE}\s+(?:in\s*to|to|in)\s+(?P<out>{ATOM})\s*[,:]?\s*(?P<what>.+)$", re.I)
+_WRITE_ALONE = re.compile(rf"^{_WRITE}\s+(?:in\s*to|to|as)\s+(?P<out>{ATOM})$", re.I)
 _OUT_SUFFIX = re.compile(rf"^(?P<rest>.+?)(?:\s*,)?\s+(?:and\s+)?(?P<by>in\s*to|to|as)\s+(?P<out>{ATOM})$", re.I)
 _THING = re.compile(
     r"^(?:(?:the|a|an|this|that|your|all|all\s+the|its|their|every)\s+)*(?:(?:final|full|whole|short|brief|resulting|combined"
     r"|search|written|complete)\s+)*(?P<thing>comparison|differences?|summar(?:y|ies)|overviews?|outlines?|digests?|reports?|results?"
-    r"|outputs?|answers?|findings?|matches|lines|counts?|lists?|tables?|it|this|that|them|everything|both|numbers?|records?"
+    r"|outputs?|answers?|findings?|matches|lines|counts?|lists?|tables?|pages?|texts?|contents?|it|this|that|them|everything|both|numbers?|records?"
     r"|hits)(?:\s+(?:of|between)\s+(?:them|both|the\s+two|these|it|all))?$",
     re.I,
 )
@@ -80,6 +82,11 @@ _SUMMARISE = re.compile(
     rf"\s+(?:of|for|on|about)\s+){_CONTENT}(?P<paths>{LIST})$",
     re.I,
 )
+_SUMMARISE_THEM = re.compile(
+    rf"^(?:(?:summari[sz]e|sum\s+up|outline|condense|recap|digest)"
+    rf"|{_GIVE}(?:an?\s+|the\s+)?{_ADJECTIVES}(?:summar(?:y|ies)|overviews?|outlines?|digests?)\s+(?:of|for|on|about))\s+{PAGES}$",
+    re.I,
+)
 _ABOUT = re.compile(
     rf"^what(?:'s|\s+is|\s+does|\s+do|\s+are)\s+(?:in\s+)?(?P<paths>{LIST})(?:\s+(?:about|say|contain))?$", re.I
 )
@@ -89,17 +96,23 @@ _COMPARE = re.compile(
     rf"|{_GIVE}(?:an?\s+|the\s+)?{_ADJECTIVES}(?:comparison|diff|differences?)\s+(?:of|between|among)\s+)(?P<paths>{_PAIR})$",
     re.I,
 )
+_COMPARE_THEM = re.compile(
+    rf"^(?:(?:compare|contrast|diff)|{_GIVE}(?:an?\s+|the\s+)?{_ADJECTIVES}(?:comparison|diff|differences?)\s+(?:of|between))"
+    rf"\s+{PAGES}$|^(?:tell\s+me\s+)?how\s+(?:do\s+|does\s+)?they\s+(?:differ|compare)$",
+    re.I,
+)
 _DIFFER = re.compile(rf"^(?:tell\s+me\s+)?how\s+(?:do|does)?\s*(?P<paths>{_PAIR})\s+(?:differ|compare)s?$", re.I)
 _DIFFERS = re.compile(
     rf"^(?:tell\s+me\s+)?how\s+(?P<one>{ATOM})\s+(?:differs?|is\s+different)\s+from\s+(?P<two>{ATOM})$", re.I
 )
+_BRACKETED = re.compile(rf"[(<\[]({ATOM})[)>\]]")
 _AND_CONTRAST = re.compile(r"\bcompare\s+and\s+contrast\b", re.I)
 
 
 def parse_goal(text: str) -> tuple[Parsed, ...]:
     """The clauses of a goal. Raises InputError: not one of the shapes, with those that are and an example."""
     goal = read_goal(text)
-    template = _AND_CONTRAST.sub("compare", _FILLER.sub("", goal.template))
+    template = _AND_CONTRAST.sub("compare", _FILLER.sub("", _pages_bare(goal)))
     template = _THANKS.sub("", _POLITE.sub("", _BARE.sub("", template), count=1))
     clauses: list[Parsed] = []
     place = ""
@@ -114,6 +127,11 @@ def parse_goal(text: str) -> tuple[Parsed, ...]:
         raise not_understood(text)
     _check_all_used(template, goal)
     return tuple(clauses)
+
+
+def _pages_bare(goal: GoalText) -> str:
+    has_pages = any(atom.kind is AtomKind.URL for atom in goal.atoms)
+    return without_fillers(_BRACKETED.sub(r"\1", goal.template)) if has_pages else goal.template
 
 
 def not_understood(text: str, why: str = "") -> InputError:
@@ -146,6 +164,9 @@ def _clause(part: str, goal: GoalText) -> Parsed:
 
 def _written(words: Words) -> Parsed | None:
     """`write the comparison to OUT`, `write a summary of A to OUT`, `save to OUT the differences between A and B`."""
+    alone = _WRITE_ALONE.match(words.text)
+    if alone:
+        return Write(Thing.RESULT, words.path(alone["out"]))
     match = _WRITE_FIRST.match(words.text) or _WRITE_END.match(words.text)
     if not match:
         return None
@@ -153,7 +174,8 @@ def _written(words: Words) -> Parsed | None:
     thing = _THING.match(what)
     if thing:
         return Write(_thing(thing["thing"]), words.path(match["out"]))
-    work = _work(Words(what, words.goal)) if OPEN in what else None
+    asked = Words(what, words.goal)
+    work = parse_pages(Words(f"fetch {what}", words.goal)) or (_work(asked) if OPEN in what else parse_pages(asked))
     return Clause(work, words.path(match["out"])) if work else None
 
 
@@ -168,23 +190,36 @@ def _work(words: Words) -> Work | None:
     moved = _PLACE_FIRST.match(words.text)
     if moved and not re.search(rf"\b(?:in|from|of|within)\s+{ATOM}", moved["rest"], re.I):
         words = Words(f"{moved['rest']} in {moved['paths']}", words.goal)
+    about_pages = parse_pages(words)
+    if about_pages is not None:
+        return about_pages
     return _summarise(words) or _compare(words) or parse_count(words) or parse_search(words) or parse_report(words)
 
 
 def _summarise(words: Words) -> Summarise | None:
     match = _SUMMARISE.match(words.text) or _ABOUT.match(words.text)
-    return Summarise(words.paths(match["paths"])) if match else None
+    if match:
+        sources = words.sources(match["paths"])
+        return Summarise(sources.paths, sources.urls)
+    return Summarise(()) if _SUMMARISE_THEM.match(words.text) else None
 
 
 def _compare(words: Words) -> Compare | None:
     match = _COMPARE.match(words.text) or _DIFFER.match(words.text)
     if match:
-        paths = words.paths(match["paths"])
-        if len(paths) > 2 and re.search(r"\sto\s", match["paths"], re.I):
-            raise _unclear_compare(words.show(), paths[-1])
-        return Compare(paths)
+        last = words.atom(re.findall(ATOM, match["paths"])[-1]).text
+        return _compared(match["paths"], words, unclear=last)
     differs = _DIFFERS.match(words.text)
-    return Compare(words.paths(f"{differs['one']}{differs['two']}")) if differs else None
+    if differs:
+        return _compared(f"{differs['one']}{differs['two']}", words)
+    return Compare(()) if _COMPARE_THEM.match(words.text) else None
+
+
+def _compared(placeholders: str, words: Words, *, unclear: str = "") -> Compare:
+    sources = words.sources(placeholders)
+    if len(sources.paths) + len(sources.urls) > 2 and re.search(r"\sto\s", placeholders, re.I):
+        raise _unclear_compare(words.show(), unclear)
+    return Compare(sources.paths, sources.urls)
 
 
 def _unclear_compare(clause: str, output: str) -> InputError:

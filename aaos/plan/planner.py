@@ -16,7 +16,21 @@ from aaos.core.ids import RoleName, SubtaskId
 from aaos.core.paths import normalise
 from aaos.core.role import Param, Role, expand
 from aaos.core.rolefile import RoleSet
-from aaos.plan.clauses import Clause, Compare, Count, Parsed, Report, Search, Summarise, Work, Write
+from aaos.core.url import parse_url
+from aaos.plan.clauses import (
+    Clause,
+    Compare,
+    CompareStories,
+    Count,
+    Fetch,
+    ListStories,
+    Parsed,
+    Report,
+    Search,
+    Summarise,
+    Work,
+    Write,
+)
 from aaos.plan.goal import AtomKind, read_goal
 from aaos.plan.outputs import written
 from aaos.plan.phrases import parse_goal
@@ -24,30 +38,34 @@ from aaos.plan.phrases import parse_goal
 PROGRAM = RoleName("program")
 READING_TOOLS = ("file_list", "file_read", "glob", "grep")
 WRITING_TOOLS = ("file_write",)
+FETCHING_TOOLS = ("web_fetch",)
 
 
 @dataclass(frozen=True, slots=True)
 class GoalPaths:
-    """What a goal's text names: absolute paths to read and to write, and the tools that its plan needs."""
+    """What a goal's text names: absolute paths to read and to write, addresses of pages in their normal form, and the
+    tools that its plan needs."""
 
     reads: tuple[str, ...]
     writes: tuple[str, ...]
     tools: tuple[str, ...]
+    urls: tuple[str, ...] = ()
 
 
 def goal_paths(goal: str, *, cwd: str) -> GoalPaths:
-    """The paths that the goal names, by code.
+    """The paths and addresses that the goal names, by code.
 
     A goal that no shape fits is read by its words: `outputs` says which of what it names is to be written.
-    Raises InputError for a path that has no one meaning (`~`, `..`, an address).
+    Raises InputError for a path or an address that has no one meaning (`~`, `..`, `http://127.1/`).
     """
     try:
-        reads, writes = _named(parse_goal(goal))
+        reads, writes, urls = _named(parse_goal(goal))
     except InputError:
-        reads, writes = _named_in_words(goal)
+        reads, writes, urls = _named_in_words(goal)
     absolute_reads = tuple(dict.fromkeys(normalise(path, cwd) for path in reads))
     absolute_writes = tuple(dict.fromkeys(normalise(path, cwd) for path in writes))
-    return GoalPaths(absolute_reads, absolute_writes, READING_TOOLS + (WRITING_TOOLS if writes else ()))
+    tools = READING_TOOLS + (WRITING_TOOLS if writes else ()) + (FETCHING_TOOLS if urls else ())
+    return GoalPaths(absolute_reads, absolute_writes, tools, tuple(dict.fromkeys(urls)))
 
 
 def plan_program(*, roles: RoleSet, envelope: Envelope, now_s: float) -> Plan:
@@ -118,19 +136,21 @@ def _as_path(granted: Capability) -> str:
 # --- what the text names ------------------------------------------------------------------------------------------
 
 
-def _named(clauses: tuple[Parsed, ...]) -> tuple[list[str], list[str]]:
+def _named(clauses: tuple[Parsed, ...]) -> tuple[list[str], list[str], list[str]]:
     reads: list[str] = []
     writes: list[str] = []
+    urls: list[str] = []
     for clause in clauses:
         match clause:
             case Clause(work, output):
                 reads += _read_by(work)
+                urls += _fetched_by(work)
                 writes += [output] if output else []
             case Write(_, output):
                 writes.append(output)
             case _:
                 assert_never(clause)
-    return reads, writes
+    return reads, writes, urls
 
 
 def _read_by(work: Work) -> tuple[str, ...]:
@@ -139,13 +159,27 @@ def _read_by(work: Work) -> tuple[str, ...]:
             return (path,)
         case Summarise(paths) | Compare(paths) | Search(paths) | Count(paths):
             return paths
+        case Fetch() | ListStories() | CompareStories():
+            return ()
         case _:
             assert_never(work)
 
 
-def _named_in_words(goal: str) -> tuple[list[str], list[str]]:
-    """The unquoted paths of a goal that no shape fits."""
+def _fetched_by(work: Work) -> tuple[str, ...]:
+    match work:
+        case Fetch() | ListStories() | CompareStories() | Summarise() | Compare():
+            return work.urls
+        case Report() | Search() | Count():
+            return ()
+        case _:
+            assert_never(work)
+
+
+def _named_in_words(goal: str) -> tuple[list[str], list[str], list[str]]:
+    """The unquoted paths and the addresses of a goal that no shape fits."""
     text = read_goal(goal)
     outputs = written(text.template)
     paths = {at: atom.text for at, atom in enumerate(text.atoms) if atom.kind is AtomKind.PATH}
-    return [path for at, path in paths.items() if at not in outputs], [paths[at] for at in sorted(outputs & set(paths))]
+    urls = [parse_url(atom.text).text for atom in text.atoms if atom.kind is AtomKind.URL]
+    reads = [path for at, path in paths.items() if at not in outputs]
+    return reads, [paths[at] for at in sorted(outputs & set(paths))], urls

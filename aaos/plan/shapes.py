@@ -1,7 +1,8 @@
 """Clauses become a plan: which subtasks, with which roles and parameters, and who waits for whom.
 
-Every path that is summarised gets its own analyzer, so that they run side by side; a comparison of what was summarised
-waits for the summaries and reads the files itself; a file that is to be written gets a writer. Loose ends are combined.
+Every page gets its own fetcher, every path or page that is summarised its own analyzer: these run side by side. A
+comparison of what was summarised waits for the summaries and reads the files itself; a file that is to be written gets
+a writer. Loose ends are combined.
 
 Invariant: deterministic; ids name what a subtask does; a file is never both read and written by one goal.
 """
@@ -15,9 +16,25 @@ from aaos.core.errors import InputError
 from aaos.core.graph import Plan, Subtask
 from aaos.core.ids import RoleName, SubtaskId
 from aaos.core.text import quoted
-from aaos.plan.clauses import Clause, Compare, Count, Parsed, Pattern, Report, Search, Summarise, Thing, Work, Write
+from aaos.plan.clauses import (
+    Clause,
+    Compare,
+    CompareStories,
+    Count,
+    Fetch,
+    ListStories,
+    Parsed,
+    Pattern,
+    Report,
+    Search,
+    Summarise,
+    Thing,
+    Work,
+    Write,
+)
 
 ANALYZER = RoleName("analyzer")
+FETCHER = RoleName("fetcher")
 WRITER = RoleName("writer")
 MAX_PATHS = 32
 
@@ -42,7 +59,8 @@ class _Draft:
     analyzer: RoleName
     subtasks: list[Subtask] = field(default_factory=list)
     made: Counter[str] = field(default_factory=Counter)
-    summaries: dict[str, SubtaskId] = field(default_factory=dict)  # file or directory -> its summary
+    pages: dict[str, SubtaskId] = field(default_factory=dict)  # address -> what fetches it
+    summaries: dict[str, SubtaskId] = field(default_factory=dict)  # file, directory or address -> its summary
     comparisons: list[SubtaskId] = field(default_factory=list)
     works: list[SubtaskId] = field(default_factory=list)
     written: set[SubtaskId] = field(default_factory=set)
@@ -65,6 +83,15 @@ class _Draft:
         found = tuple(dict.fromkeys(self.places.resolve(path) for path in given))
         self.read_paths.update(found)
         return tuple(f"{path.rstrip('/')}/**" if self.places.is_dir(path) else path for path in found)
+
+    def fetched(self, urls: Sequence[str]) -> dict[str, SubtaskId]:
+        """What fetches the pages, each once; the pages of the whole goal so far when none is named."""
+        if len(urls) > MAX_PATHS:
+            raise InputError(f"{len(urls)} pages are too many for one clause", f"name at most {MAX_PATHS}")
+        for url in urls:
+            if url not in self.pages:
+                self.pages[url] = self.add(FETCHER, "fetch", {"url": url})
+        return {url: self.pages[url] for url in urls or tuple(self.pages)}
 
     def files(self, given: Sequence[str], what: str) -> tuple[str, ...]:
         """As `paths`, and none of them is a directory."""
@@ -98,10 +125,16 @@ def build(clauses: Sequence[Parsed], places: Places, *, analyzer: RoleName = ANA
 
 def _add_work(work: Work, draft: _Draft) -> tuple[SubtaskId, ...]:
     match work:
-        case Summarise(paths):
-            added = tuple(_add_summary(path, draft) for path in draft.paths(paths))
-        case Compare(paths):
-            added = (_add_comparison(draft.files(paths, "a comparison"), draft),)
+        case Fetch(urls):
+            added = tuple(draft.fetched(urls).values())
+        case Summarise():
+            added = _add_summaries(work, draft)
+        case Compare():
+            added = (_add_comparison_of(work, draft),)
+        case ListStories(urls, count):
+            added = (_add_stories("stories", count, _known(draft.fetched(urls)), draft),)
+        case CompareStories(urls, count):
+            added = (_add_story_comparison(count, _known(draft.fetched(urls)), draft),)
         case Report():
             added = (_add_report(work, draft),)
         case Search(paths, pattern):
@@ -114,19 +147,57 @@ def _add_work(work: Work, draft: _Draft) -> tuple[SubtaskId, ...]:
     return added
 
 
-def _add_summary(path: str, draft: _Draft) -> SubtaskId:
-    if path not in draft.summaries:
-        draft.summaries[path] = draft.add(draft.analyzer, "summarise", {"paths": (path,)})
-    return draft.summaries[path]
+def _add_summaries(work: Summarise, draft: _Draft) -> tuple[SubtaskId, ...]:
+    for path in draft.paths(work.paths):
+        if path not in draft.summaries:
+            draft.summaries[path] = draft.add(draft.analyzer, "summarise", {"paths": (path,)})
+    named = draft.paths(work.paths)
+    pages = draft.fetched(work.urls) if work.urls or not work.paths else {}
+    if not named:
+        _known(pages)
+    for url, page in pages.items():
+        if url not in draft.summaries:
+            draft.summaries[url] = draft.add(draft.analyzer, "summarise", {}, (page,))
+    return tuple(draft.summaries[one] for one in (*named, *pages))
 
 
-def _add_comparison(paths: tuple[str, ...], draft: _Draft) -> SubtaskId:
-    if len(paths) < 2:
+def _add_comparison_of(work: Compare, draft: _Draft) -> SubtaskId:
+    """The comparison of what the clause names; `compare them` means the pages, or else what was summarised."""
+    if work.paths or work.urls or draft.pages:
+        return _add_comparison(draft.files(work.paths, "a comparison"), work.urls, draft)
+    return _add_comparison(_summarised_files(draft), (), draft)
+
+
+def _add_comparison(paths: tuple[str, ...], urls: tuple[str, ...], draft: _Draft) -> SubtaskId:
+    pages = draft.fetched(urls) if urls or not paths else {}
+    if len(paths) + len(pages) < 2:
         raise InputError("a comparison needs two different files", "name another: compare FILE and FILE")
-    inputs = [draft.summaries[path] for path in paths if path in draft.summaries]
-    comparison = draft.add(draft.analyzer, "compare", {"paths": paths}, inputs)
+    inputs = [*pages.values(), *(draft.summaries[one] for one in (*pages, *paths) if one in draft.summaries)]
+    comparison = draft.add(draft.analyzer, "compare", {"paths": paths} if paths else {}, inputs)
     draft.comparisons.append(comparison)
     return comparison
+
+
+def _add_stories(task: str, count: int, pages: dict[str, SubtaskId], draft: _Draft) -> SubtaskId:
+    return draft.add(draft.analyzer, task, {"count": count}, tuple(pages.values()))
+
+
+def _add_story_comparison(count: int, pages: dict[str, SubtaskId], draft: _Draft) -> SubtaskId:
+    if len(pages) < 2:
+        raise InputError("a comparison of stories needs two different pages", "name another: fetch URL and URL")
+    comparison = _add_stories("compare-stories", count, pages, draft)
+    draft.comparisons.append(comparison)
+    return comparison
+
+
+def _known(pages: dict[str, SubtaskId]) -> dict[str, SubtaskId]:
+    if not pages:
+        raise InputError("the goal speaks of pages before it names one", "say first: fetch URL and URL")
+    return pages
+
+
+def _summarised_files(draft: _Draft) -> tuple[str, ...]:
+    return tuple(one for one in draft.summaries if not one.endswith("/**") and one not in draft.pages)
 
 
 def _add_report(work: Report, draft: _Draft) -> SubtaskId:
@@ -181,16 +252,16 @@ def _sources(what: Thing, draft: _Draft) -> tuple[SubtaskId, ...]:
         case Thing.COMPARISON:
             if draft.comparisons:
                 return (draft.comparisons[-1],)
-            paths = tuple(path for path in draft.summaries if not path.endswith("/**"))
-            if len(paths) < 2:
+            paths, urls = _summarised_files(draft), tuple(draft.pages)
+            if len(paths) + len(urls) < 2:
                 raise InputError(
                     "there is no comparison to write: it needs two files", "name both: compare FILE and FILE"
                 )
-            return (_add_comparison(paths, draft),)
+            return (_add_comparison(paths, urls, draft),)
         case Thing.SUMMARY:
             found = _not_written(list(draft.summaries.values()), draft)
         case Thing.RESULT:
-            found = _not_written(draft.works, draft)
+            found = _not_written([one for one in draft.works if not _is_material(one, draft)], draft)
         case _:
             assert_never(what)
     if not found:
@@ -203,6 +274,11 @@ def _sources(what: Thing, draft: _Draft) -> tuple[SubtaskId, ...]:
 def _not_written(works: Sequence[SubtaskId], draft: _Draft) -> tuple[SubtaskId, ...]:
     fresh = tuple(subtask for subtask in works if subtask not in draft.written)
     return fresh or tuple(works)
+
+
+def _is_material(work: SubtaskId, draft: _Draft) -> bool:
+    """Whether it is a page that something was made of: then that is the result, and not the page."""
+    return work in draft.pages.values() and any(work in subtask.inputs for subtask in draft.subtasks)
 
 
 def _check_apart(draft: _Draft) -> None:

@@ -29,6 +29,14 @@ def texts(goal: str) -> list[str]:
         ("keep /data/.. as it is", ["/data/.."]),
         ("a file named /tmp/what?.txt", ["/tmp/what?.txt"]),
         ("fetch https://example.com/x.html, please", ["https://example.com/x.html"]),
+        (
+            "fetch https://example.com/a_(b), (https://example.com/c).",
+            ["https://example.com/a_(b)", "https://example.com/c"],
+        ),
+        (
+            "compare “https://example.com/a”’s with 'https://example.com/b c'",
+            ["https://example.com/a", "https://example.com/b c"],
+        ),
         ("this and/or that, e.g. nothing, i.e. none", []),
         ("don't touch the operators' files", []),
         ("version 3.5 of it", []),

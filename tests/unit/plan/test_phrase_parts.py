@@ -4,7 +4,7 @@ import pytest
 
 from aaos.core.errors import InputError
 from aaos.plan.goal import read_goal
-from aaos.plan.phrase_parts import Words, to_number
+from aaos.plan.phrase_parts import Sources, Words, to_number
 
 
 def words(goal: str) -> Words:
@@ -41,9 +41,22 @@ def test_an_address_is_no_path() -> None:
     assert "save the page" in caught.value.remedy
 
 
+def test_a_list_may_name_files_and_addresses() -> None:
+    """An address is taken in its normal form, each thing once; one with several meanings is refused."""
+    found = words("x /a, HTTP://B.example:80/x/../y#z, /c, http://b.example/y and /a").sources(
+        "‹0›, ‹1›, ‹2›, ‹3› and ‹4›"
+    )
+    assert found == Sources(("/a", "/c"), ("http://b.example/y",))
+    with pytest.raises(InputError, match="odd form"):
+        words("x http://127.1/").urls("‹0›")
+    with pytest.raises(InputError, match="no address") as caught:
+        words("x https://a.example/ ./b").urls("‹0› and ‹1›")
+    assert "https://" in caught.value.remedy
+
+
 @pytest.mark.parametrize(
     ("goal", "hint"),
-    [("read /my file.txt", "quotes"), ("read it", "names no file"), ("read https://a/", "network"), ("read /a", "")],
+    [("read /my file.txt", "quotes"), ("read it", "names no file"), ("juggle https://a/", "fetched"), ("read /a", "")],
 )
 def test_hints_say_what_may_be_wrong(goal: str, hint: str) -> None:
     said = words(goal).hint()

@@ -122,7 +122,7 @@ def test_other_wordings(goal: str, expected: tuple[object, ...]) -> None:
 @pytest.mark.parametrize(
     "goal",
     [
-        "write me a poem", "summarise the news", "rm -rf /", "fetch https://example.com/ and summarise it", "count /a",
+        "write me a poem", "summarise the news", "rm -rf /", "fetch https://example.com/ and juggle it", "count /a",
         "summarise /tmp/my file.txt", "compare", "and", "...", "hello", "to /x write nothing", "in /a", "/a",
         "‘ ’ /a /b /c",
         "summarise /a and do a dance with /b", "delete /a", "summarise /a then email it to bob@example.com",
@@ -148,6 +148,7 @@ def test_the_example_of_the_refusal_is_understood() -> None:
         "report the largest 3 rows from /f",
         "search for 'x' in /f",
         "count the lines in /f",
+        "fetch https://a.b/ and https://c.d/, compare their top three stories, and write the comparison to /f",
     ):
         assert parse_goal(known)
 
@@ -158,9 +159,10 @@ def test_a_file_that_may_be_meant_to_be_compared_is_not_overwritten(goal: str) -
         parse_goal(goal)
 
 
-def test_an_address_is_refused_with_what_can_be_done() -> None:
-    with pytest.raises(InputError, match="is an address"):
-        parse_goal("summarise https://example.com/")
+def test_an_address_is_refused_where_only_files_are_read() -> None:
+    with pytest.raises(InputError, match="is an address") as caught:
+        parse_goal("count the words in https://example.com/")
+    assert 'agentd submit "fetch https://example.com/ to ./page.md"' in caught.value.remedy
 
 
 @settings(max_examples=400, deadline=None)

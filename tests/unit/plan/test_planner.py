@@ -53,10 +53,13 @@ def test_the_goal_names_what_is_read_and_written(goal: str, reads: tuple[str, ..
 
 def test_a_goal_that_no_shape_fits_is_read_by_its_words() -> None:
     found = goal_paths("translate /a and ./b into French and put that into /out.md; mind https://x.y/z", cwd="/cwd")
-    assert found == GoalPaths(("/a", "/cwd/b"), ("/out.md",), (*READING_TOOLS, "file_write"))
+    tools = (*READING_TOOLS, "file_write", "web_fetch")
+    assert found == GoalPaths(("/a", "/cwd/b"), ("/out.md",), tools, ("https://x.y/z",))
 
 
-@pytest.mark.parametrize("goal", ["summarise ~/x", "summarise ../x", "dance with $HOME/x"])
+@pytest.mark.parametrize(
+    "goal", ["summarise ~/x", "summarise ../x", "dance with $HOME/x", "dance at http://127.1/", "fetch http://u@a.b/"]
+)
 def test_a_path_without_one_meaning_is_refused(goal: str) -> None:
     with pytest.raises(InputError) as caught:
         goal_paths(goal, cwd="/cwd")
@@ -91,6 +94,26 @@ def test_what_the_goal_names_is_all_that_its_plan_needs(goal: str) -> None:
         assert resource.removesuffix("/**") in caught.value.remedy
         assert {"file_read": "--read", "file_write": "--write", "tool": "--tool"}[flag] in caught.value.remedy
         assert "subtask" in caught.value.message
+
+
+def test_a_goal_about_pages_needs_their_hosts_and_no_others() -> None:
+    """CAP-0, CAP-4, H-NET-07"""
+    goal = "fetch http://a.example/x and https://b.example:8443/, compare their top 3 stories, and write it to /c"
+    named = goal_paths(goal, cwd="/cwd")
+    assert named.urls == ("http://a.example/x", "https://b.example:8443/")
+    hosts = tuple(f"capability://network/{host}/**?action=GET,HEAD" for host in ("a.example:80", "b.example:8443"))
+    grants = (*hosts, "file_write: /c", *(f"tool: {tool}" for tool in named.tools))
+    assert "tool: web_fetch" in grants
+    made = check_within(plan_of(goal), roles=ROLES, envelope=envelope(*grants), now_s=0.0)
+    assert made.shape == "fetch + compare-stories + write"
+    for missing in (*hosts, "tool: web_fetch"):
+        rest = tuple(grant for grant in grants if grant != missing)
+        with pytest.raises(DeniedError, match="role fetcher"):
+            check_within(made, roles=ROLES, envelope=envelope(*rest), now_s=0.0)
+    for other in ("a.example:443/**", "a.example.evil:80/**", "a.example:80/x", "b.example:80/**"):
+        beside = envelope(f"network: {other}", *grants[1:])
+        with pytest.raises(DeniedError):
+            check_within(made, roles=ROLES, envelope=beside, now_s=0.0)
 
 
 @pytest.mark.parametrize("path", ["/data-evil/x", "/database", "/etc/passwd"])

@@ -24,6 +24,68 @@ def by_id(made: Plan) -> dict[str, Subtask]:
     return {one.id: one for one in made.subtasks}
 
 
+A, B = "https://a.example/", "http://b.example/x"
+
+
+def test_the_canonical_goal_fetches_side_by_side_compares_and_writes() -> None:
+    """RUN-1: the fetchers wait for nobody, the comparison for both, the writer for the comparison."""
+    made = plan_of(f"fetch {A} and {B}, compare their top three stories, and write the comparison to c.md")
+    assert [(one.id, one.role, one.inputs) for one in made.subtasks] == [
+        ("fetch-1", "fetcher", ()),
+        ("fetch-2", "fetcher", ()),
+        ("compare-stories-1", "analyzer", ("fetch-1", "fetch-2")),
+        ("write-1", "writer", ("compare-stories-1",)),
+    ]
+    found = by_id(made)
+    assert [found[name].params["url"] for name in ("fetch-1", "fetch-2")] == [A, B]
+    assert found["compare-stories-1"].params == {"task": "compare-stories", "count": 3}
+    assert (made.final, made.shape) == ("write-1", "fetch + compare-stories + write")
+
+
+@pytest.mark.parametrize(
+    ("goal", "edges"),
+    [
+        (f"fetch {A}", {"fetch-1": ()}),
+        (f"fetch {A} and {B}", {"fetch-1": (), "fetch-2": (), "combine-1": ("fetch-1", "fetch-2")}),
+        (f"fetch {A} to /x", {"fetch-1": (), "write-1": ("fetch-1",)}),
+        (f"fetch {A}, fetch {A} again" .replace(" again", ""), {"fetch-1": ()}),
+        (f"fetch {A}, list the top 3 stories and write it to /x",
+         {"fetch-1": (), "stories-1": ("fetch-1",), "write-1": ("stories-1",)}),
+        (f"fetch {A} and {B}, compare them, and write the result to /x",
+         {"fetch-1": (), "fetch-2": (), "compare-1": ("fetch-1", "fetch-2"), "write-1": ("compare-1",)}),
+        (f"fetch {A} and {B} and write the comparison to /x",
+         {"fetch-1": (), "fetch-2": (), "compare-1": ("fetch-1", "fetch-2"), "write-1": ("compare-1",)}),
+        (f"fetch {A}, summarise it, and write the pages to /x",
+         {"fetch-1": (), "summarise-1": ("fetch-1",), "write-1": ("summarise-1",)}),
+        (f"summarise {A} and {B}, and write the comparison to /x",
+         {"fetch-1": (), "fetch-2": (), "summarise-1": ("fetch-1",), "summarise-2": ("fetch-2",),
+          "compare-1": ("fetch-1", "fetch-2", "summarise-1", "summarise-2"), "write-1": ("compare-1",)}),
+        (f"compare {A} with /old", {"fetch-1": (), "compare-1": ("fetch-1",)}),
+        ("summarise /a, summarise /b, and compare them",
+         {"summarise-1": (), "summarise-2": (), "compare-1": ("summarise-1", "summarise-2")}),
+    ],
+)  # fmt: skip
+def test_what_is_made_of_pages_waits_for_them(goal: str, edges: dict[str, tuple[str, ...]]) -> None:
+    assert {one.id: one.inputs for one in plan_of(goal).subtasks} == edges
+
+
+@pytest.mark.parametrize(
+    ("goal", "said"),
+    [
+        (f"fetch {A} and compare their top 3 stories", "two different pages"),
+        (f"fetch {A}, {A} and compare the top 3 stories", "two different pages"),
+        (f"compare the top 3 stories, then fetch {A} and {B}", "before it names one"),
+        ("summarise it", "before it names one"),
+        (f"fetch {A} and write the comparison to /x", "no comparison to write"),
+        (f"fetch {A} and compare it", "two different"),
+    ],
+)
+def test_pages_that_are_not_named_are_refused(goal: str, said: str) -> None:
+    with pytest.raises(InputError, match=said) as caught:
+        plan_of(goal)
+    assert caught.value.remedy
+
+
 def test_two_summaries_side_by_side_a_comparison_and_a_writer() -> None:
     """RUN-1: the analyzers wait for nobody, the comparison for both, the writer for the comparison."""
     made = plan_of("summarise /a, summarise b.txt, and write the comparison to out/c.md")
