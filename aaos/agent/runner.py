@@ -346,8 +346,14 @@ class _Work:
         text = service.finish.text if service.finish else ""
         text, _ = clip(text, _RESULT_BYTES, hint="write long results to a file")
         if service.finish is None or not service.finish.ok:
-            return text, ToolError(f"the program gave up: {text[:500]}", "see `agentd logs RUN`, then mend the program")
+            return text, self._gave_up(text)
         return text, None
+
+    def _gave_up(self, text: str) -> AaosError:
+        """Why a program did not finish well: a fixed one because of the call that failed, in agentd's own words."""
+        if not self.asks.task.role.entry.startswith("scaffold:"):
+            return ToolError(f"the program gave up: {text[:500]}", "see `agentd logs RUN`, then mend the program")
+        return self.service.last_failure or ToolError(text[:500], "see what it did: agentd logs RUN")
 
 
 def _close_late(pending: "asyncio.Future[tuple[Root, ...]]") -> None:

@@ -88,6 +88,7 @@ class AgentService:
         self.written: list[WrittenFile] = []
         self.ended = asyncio.Event()
         self.error: AaosError | None = None
+        self.last_failure: AaosError | None = None  # of a call
         self.finish: abi.Finish | None = None
 
     def attach(self, session: Session, spawn: Callable[[Coroutine[None, None, None]], asyncio.Task[None]]) -> None:
@@ -326,6 +327,7 @@ class AgentService:
     def _fail(self, request: int, error: AaosError, *, call: CallId | None = None) -> None:
         self._order.settled(request)
         if call is not None:
+            self.last_failure = error
             self._context.result(call, _told(error), is_ok=False)
         self._send_failure(request, error)
 
