@@ -112,7 +112,7 @@ def _run(parser: argparse.ArgumentParser) -> None:
 
 
 def _submit(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("goal", metavar="GOAL", help="what is to be done, in words; paths in it are granted")
+    parser.add_argument("goal", metavar="GOAL", help="what is to be done, in words; paths and pages in it are granted")
     for name, about in (("read", "reading"), ("write", "writing")):
         parser.add_argument(
             f"--{name}",
@@ -121,6 +121,13 @@ def _submit(parser: argparse.ArgumentParser) -> None:
             metavar="PATH",
             help=f"grant {about} PATH; a directory with all in it",
         )
+    parser.add_argument(
+        "--net",
+        action="append",
+        default=[],
+        metavar="HOST[:PORT][/PATH]",
+        help="grant fetching pages from HOST, and not those that the goal names; port 443 and all paths unless given",
+    )
     parser.add_argument("--tool", action="append", default=[], metavar="NAME", help="grant a tool by name")
     parser.add_argument("--program", metavar="FILE", help="run this Python file as the agent, in a worker")
     parser.add_argument("--role", metavar="NAME", help="give the work to agents of this role, in place of analyzer")

@@ -48,6 +48,7 @@ def submission(args: Namespace) -> dict[str, rpc.Json]:
         "cwd": os.getcwd(),
         "read": list(args.read),
         "write": list(args.write),
+        "net": list(args.net),
         "tool": list(args.tool),
     }
     if args.program is not None:

@@ -1,4 +1,4 @@
-"""What the operator named becomes the envelope's capabilities: flags, and the paths in the goal's own words (CAP-0).
+"""What the operator named becomes the envelope's capabilities: flags, paths and pages in the goal's own words (CAP-0).
 
 Invariant: a path means what it leads to for the submitter, found with the submitter's rights and never the daemon's;
 what is granted is exactly what was named. Blocking: file systems may be slow, call it in a thread.
@@ -13,15 +13,18 @@ from dataclasses import dataclass
 
 from aaos.broker.faults import fault
 from aaos.broker.roots import resolve
-from aaos.core.capability import Capability, Kind, path_resource
+from aaos.core.capability import Capability, Kind, parse_capabilities, path_resource
 from aaos.core.envelope import Submitter
 from aaos.core.errors import InputError, ToolError
 from aaos.core.paths import normalise
 from aaos.core.text import quoted, suggestion
+from aaos.core.url import parse_url
 from worker.wall.syscalls import acting_as
 
 _TREE = "/**"
 _WILD = "*?["
+_READING = ["GET", "HEAD"]
+_NET_LIKE = "write it like --net example.com or --net example.com:80/news/**"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,25 @@ def granted(kind: Kind, named: Named) -> Capability:
     """The capability for exactly what was found."""
     resource = path_resource(named.path, is_dir=named.is_dir)
     return Capability(kind, resource, as_owner=named.as_owner and kind is Kind.FILE_READ)
+
+
+def host_capability(flag: str) -> Capability:
+    """The grant of a `--net HOST[:PORT][/PATH]` flag: all of the host and port, or a pattern of paths there.
+
+    Raises InputError: it names the flag's value.
+    """
+    if "://" in flag:
+        raise InputError(f"--net {quoted(flag)} is a page", f"name its host: --net {parse_url(flag).everything}")
+    try:
+        (found,) = parse_capabilities({"network": flag, "action": _READING}, now_s=0.0)
+    except InputError as error:
+        raise InputError(f"--net: {error.message}", _NET_LIKE) from error
+    return found
+
+
+def page_capability(url: str) -> Capability:
+    """The grant of what a page's address names: reading all of its host and port, so that it may redirect there."""
+    return host_capability(parse_url(url).everything)
 
 
 def tool_capabilities(names: Iterable[str], known: Mapping[str, object]) -> tuple[Capability, ...]:

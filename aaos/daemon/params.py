@@ -58,12 +58,13 @@ class NoParams(Params):
 
 
 class SubmitParams(Params):
-    """A goal, with what the operator grants beside the paths that the goal itself names."""
+    """A goal, with what the operator grants in place of the paths and hosts that the goal itself names."""
 
     goal: Annotated[str, Field(min_length=1), AfterValidator(_plain), _at_most(GOAL_BYTES)]
     cwd: Annotated[Text, AfterValidator(_absolute)]
     read: Paths = ()
     write: Paths = ()
+    net: Annotated[tuple[Text, ...], Field(max_length=64)] = ()
     tool: Annotated[tuple[Text, ...], Field(max_length=64)] = ()
     program: Annotated[str, Field(min_length=1), AfterValidator(_plain), _at_most(PROGRAM_BYTES)] | None = None
     role: Prefix | None = None

@@ -21,7 +21,7 @@ from aaos.core.graph import Plan, RunState
 from aaos.core.ids import RoleName, RunId, Uid, new_run_id
 from aaos.core.text import clip
 from aaos.core.token import TokenBox
-from aaos.daemon.grants import Paths, granted, tool_capabilities
+from aaos.daemon.grants import Paths, granted, host_capability, page_capability, tool_capabilities
 from aaos.daemon.params import SubmitParams
 from aaos.daemon.peers import Peer
 from aaos.daemon.runs import LiveRuns
@@ -117,6 +117,7 @@ class Submissions:
         """The flags; where no flag of a kind is given, the goal's own words: a flag narrows and never adds to them."""
         found = [paths.capability(Kind.FILE_READ, flag) for flag in params.read]
         found += [paths.capability(Kind.FILE_WRITE, flag) for flag in params.write]
+        found += map(host_capability, params.net)
         tools: tuple[str, ...] = tuple(self._desk.catalog)
         if not _is_program(params):
             named = goal_paths(params.goal, cwd=params.cwd)
@@ -124,6 +125,7 @@ class Submissions:
             writes = () if params.write else named.writes
             found += [granted(Kind.FILE_READ, paths.existing(path)) for path in reads]
             found += [granted(Kind.FILE_WRITE, paths.find(path)) for path in writes]
+            found += map(page_capability, () if params.net else named.urls)
             tools = free_tools(found) if clauses is None else named.tools
         found += tool_capabilities(params.tool or tools, self._desk.catalog)
         return tuple(dict.fromkeys(found))

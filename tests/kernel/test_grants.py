@@ -11,7 +11,7 @@ from aaos.core.capability import Capability, Kind
 from aaos.core.envelope import Submitter
 from aaos.core.errors import AaosError, InputError
 from aaos.core.ids import Gid, Uid
-from aaos.daemon.grants import Paths, granted, tool_capabilities
+from aaos.daemon.grants import Paths, granted, host_capability, page_capability, tool_capabilities
 from aaos.tools.catalog import CATALOG
 
 SOMEBODY = Submitter(Uid(54321), Gid(54321))
@@ -103,6 +103,44 @@ def test_a_private_directory_of_root_is_not_opened_up_as_a_whole(home: Path) -> 
     (home / "dir").chmod(0o700)
     root = Paths(Submitter(Uid(0), Gid(0)), cwd=str(home))
     assert not root.capability(Kind.FILE_READ, "dir").as_owner
+
+
+@pytest.mark.parametrize(
+    ("flag", "resource"),
+    [
+        ("a.example", "a.example:443/**"),
+        ("A.example:80", "a.example:80/**"),
+        ("a.example:80/news/**", "a.example:80/news/**"),
+        ("*.example", "*.example:443/**"),
+        ("[::1]:8080", "[::1]:8080/**"),
+    ],
+)
+def test_a_host_is_granted_for_reading(flag: str, resource: str) -> None:
+    """CAP-0"""
+    granted = host_capability(flag)
+    assert (granted.kind, granted.resource) == (Kind.NETWORK, resource)
+    assert granted.constraints.methods == frozenset({"get", "head"})
+
+
+@pytest.mark.parametrize(
+    ("flag", "said"),
+    [
+        ("https://a.example/x", "--net a.example:443/**"),
+        ("http://127.1/", "write 127.0.0.1"),
+        ("u@a.example", "--net example.com"),
+        ("a.example:0", "--net example.com"),
+        ("", "--net example.com"),
+    ],
+)
+def test_a_host_that_cannot_be_granted_says_what_can(flag: str, said: str) -> None:
+    """H-NET-07"""
+    with pytest.raises(InputError) as caught:
+        host_capability(flag)
+    assert said in caught.value.remedy
+
+
+def test_a_page_is_granted_with_its_host_and_port() -> None:
+    assert page_capability("http://a.example/news?q").resource == "a.example:80/**"
 
 
 def test_an_unknown_tool_gets_the_nearest_name() -> None:

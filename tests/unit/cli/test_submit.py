@@ -18,6 +18,7 @@ def test_only_what_was_said_is_sent(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         "cwd": str(tmp_path),
         "read": ["x"],
         "write": [],
+        "net": [],
         "tool": [],
     }
 
