@@ -3,6 +3,8 @@
 import ast
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 
 from aaos.cli.parser import COMMANDS, parse
 from aaos.core.errors import InputError
+from aaos.core.events import EventKind, message_id
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = ("README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md", "SPECIFICATION.md")
@@ -189,3 +192,25 @@ def functions_of(path: str) -> frozenset[str]:
 def text_of(path: str) -> str:
     """A file of the tree."""
     return (ROOT / path).read_text(encoding="utf-8")
+
+
+def test_the_journal_explains_every_kind_of_event() -> None:
+    """AUD-2: the catalog is made of docs/events.md, which leaves none out and has none too many."""
+    catalog = _generated("catalog")
+    for kind in EventKind:
+        assert f"-- {message_id(kind)}\nSubject: {kind.value}\n" in catalog
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_knows_every_command(shell: str) -> None:
+    """DEB-2"""
+    script = _generated(shell)
+    assert [name for name in COMMANDS if name not in script] == []
+    assert "--detach" in script or "-l detach" in script
+    if shell == "bash":
+        subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+
+
+def _generated(what: str) -> str:
+    command = [sys.executable, "-I", str(ROOT / "packaging/generate.py"), what]
+    return subprocess.run(command, text=True, capture_output=True, check=True).stdout

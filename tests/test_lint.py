@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-CODE = ("aaos", "worker", "tests", "qa")
+CODE = ("aaos", "worker", "tests", "qa", "packaging")
 DEADLINE_S = 300
 
 

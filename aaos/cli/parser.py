@@ -43,7 +43,7 @@ class _Parser(argparse.ArgumentParser):
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """`command` and what belongs to it. Raises InputError; `--help` prints and leaves."""
     _check_command(arguments)
-    args, unknown = _parser().parse_known_args(arguments)
+    args, unknown = command_parser().parse_known_args(arguments)
     if unknown:
         raise InputError(f"{args.command}: no argument {quoted(unknown[0])}", f"agentd {args.command} --help")
     return args
@@ -67,7 +67,8 @@ def _check_command(arguments: Sequence[str]) -> None:
             return
 
 
-def _parser() -> _Parser:
+def command_parser() -> _Parser:
+    """All commands with their arguments, as the completion of shells is made of them, too."""
     shared = _Parser(add_help=False, allow_abbrev=False)
     _add_shared(shared, socket=argparse.SUPPRESS, is_json=argparse.SUPPRESS)  # absent: what stood before the command
     parser = _Parser(prog="agentd", description="An operating system for AI agents.", epilog=EPILOG, allow_abbrev=False)
