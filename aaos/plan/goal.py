@@ -15,12 +15,16 @@ from enum import StrEnum
 from aaos.core.errors import InputError
 
 MAX_GOAL_CHARS = 4_000
+MAX_FREE_CHARS = 16_384
 MAX_WORDS_CHARS = 1_500  # of a goal without the things it names; the phrases' expressions take at most its square
 MAX_ATOMS = 64
 OPEN, CLOSE = "‹", "›"
 
-_QUOTED = r"\"(?P<q1>[^\"\n]+)\"|“(?P<q2>[^”\n]+)”|‘(?P<q3>[^’\n]+)’|«(?P<q4>[^»\n]+)»|`(?P<q5>[^`\n]+)`"
-_SINGLE = r"(?<![^\s(,;:=])'(?P<q6>[^'\n]+)'(?![^\s),.;:!?])"
+_QUOTED = (  # bounded: an opening mark that is never closed costs no more than this each time it occurs
+    r"\"(?P<q1>[^\"\n]{1,1024})\"|“(?P<q2>[^”\n]{1,1024})”|‘(?P<q3>[^’\n]{1,1024})’|«(?P<q4>[^»\n]{1,1024})»"
+    r"|`(?P<q5>[^`\n]{1,1024})`"
+)
+_SINGLE = r"(?<![^\s(,;:=])'(?P<q6>[^'\n]{1,1024})'(?![^\s),.;:!?])"
 _URL = r"(?<![^\s(<\[])(?P<url>[A-Za-z][A-Za-z0-9+.-]*://[^\s\"'<>“”‘’«»]+)"
 _PATH = r"(?<![^\s(,;])(?P<path>(?:~|\$\w+|\.{0,2})/[^\s\"'`;]*|~\w*(?=[\s,.;]|$)|[^\s\"'`,;()/<>]+/[^\s\"'`;]+)"
 _FILE = r"(?<![^\s(,;])(?P<file>[\w@%+=-][\w.@%+=-]*\.[A-Za-z][A-Za-z0-9]{0,7})(?=[\s,.;:!?)]|$)"
@@ -55,13 +59,17 @@ class GoalText:
     atoms: tuple[Atom, ...]
 
 
-def read_goal(text: str) -> GoalText:
-    """The goal's words and atoms. Raises InputError: empty, too long, or with characters that can't be shown."""
+def read_goal(text: str, *, is_free: bool = False) -> GoalText:
+    """The goal's words and atoms; a free goal, whose words no phrase is tried on, may be longer.
+
+    Raises InputError: empty, too long, or with characters that can't be shown.
+    """
+    max_chars, max_words_chars = (MAX_FREE_CHARS,) * 2 if is_free else (MAX_GOAL_CHARS, MAX_WORDS_CHARS)
     if not text.strip():
         raise InputError("the goal is empty", 'say what to do: agentd submit "summarise /etc/services"')
-    if len(text) > MAX_GOAL_CHARS:
+    if len(text) > max_chars:
         raise InputError(
-            f"a goal of {len(text)} characters is too long", f"say it in {MAX_GOAL_CHARS}, or submit several goals"
+            f"a goal of {len(text)} characters is too long", f"say it in {max_chars}, or submit several goals"
         )
     if any(ord(char) < 32 and char not in "\t\n\r" for char in text) or OPEN in text or CLOSE in text:
         raise InputError(f"the goal contains control characters, {OPEN} or {CLOSE}", "write it without them")
@@ -86,8 +94,8 @@ def read_goal(text: str) -> GoalText:
         )
     lines = _ECHO.sub(r"\1", "".join(parts)).splitlines()
     template = "\n".join(words for line in lines if (words := " ".join(line.split())))
-    if len(template) > MAX_WORDS_CHARS:
-        raise InputError(f"the goal has {len(template)} characters of words", f"say it in {MAX_WORDS_CHARS}")
+    if len(template) > max_words_chars:
+        raise InputError(f"the goal has {len(template)} characters of words", f"say it in {max_words_chars}")
     return GoalText(template, tuple(atoms))
 
 
@@ -117,9 +125,15 @@ def _unquoted(path: str) -> list[Atom | str]:
     """Paths in a run without spaces: a comma before a slash divides two, punctuation at the end is the sentence's."""
     if path.casefold().rstrip(_ENDINGS + ".") in _NOT_PATHS:
         return [path]
-    first, comma, rest = path.partition(",/")
-    if comma:
-        return [*_unquoted(first), ", ", *_unquoted(f"/{rest}")]
+    pieces: list[Atom | str] = []
+    for at, part in enumerate(path.split(",/")):
+        pieces += [", ", *_one_path(f"/{part}")] if at else _one_path(part)
+    return pieces
+
+
+def _one_path(path: str) -> list[Atom | str]:
+    if path.casefold().rstrip(_ENDINGS + ".") in _NOT_PATHS:
+        return [path]
     bare = path.rstrip(_ENDINGS)
     name = bare.rpartition("/")[2]
     if name.strip("."):  # a name of dots alone is a place, and stays for the refusal of `..`

@@ -21,11 +21,10 @@ from aaos.plan.drafting import Terms
 from aaos.plan.growing import PlanningTerms
 from aaos.plan.offer import PLANNER, model_tier, offer_of
 from aaos.plan.phrases import parse_goal
-from aaos.plan.planner import READING_TOOLS, check_within
+from aaos.plan.planner import FETCHING_TOOLS, READING_TOOLS, check_within
 from aaos.plan.planning import direct_plan, first_plan
 
 WRITING_TOOLS = ("file_write", "file_edit")
-FETCHING_TOOLS = ("web_fetch",)
 
 Clauses = tuple[Parsed, ...]
 

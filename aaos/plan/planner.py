@@ -177,7 +177,7 @@ def _fetched_by(work: Work) -> tuple[str, ...]:
 
 def _named_in_words(goal: str) -> tuple[list[str], list[str], list[str]]:
     """The unquoted paths and the addresses of a goal that no shape fits."""
-    text = read_goal(goal)
+    text = read_goal(goal, is_free=True)
     outputs = written(text.template)
     paths = {at: atom.text for at, atom in enumerate(text.atoms) if atom.kind is AtomKind.PATH}
     urls = [parse_url(atom.text).text for atom in text.atoms if atom.kind is AtomKind.URL]

@@ -1,11 +1,13 @@
 """What is taken out of a goal as a path, a quoted text or an address."""
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aaos.core.errors import InputError
-from aaos.plan.goal import MAX_ATOMS, MAX_GOAL_CHARS, Atom, AtomKind, read_goal
+from aaos.plan.goal import MAX_ATOMS, MAX_FREE_CHARS, MAX_GOAL_CHARS, Atom, AtomKind, read_goal
 
 QUOTES = ('""', "''", "``", "“”", "‘’", "«»")
 NAMES = st.text(
@@ -83,3 +85,20 @@ def test_no_text_is_lost(goal: str) -> None:
         filled = filled.replace(f"‹{at}›", atom.text, 1)
     letters = [char for char in goal if char.isalnum()]
     assert [char for char in filled if char.isalnum()] == letters
+
+
+def test_a_free_goal_may_be_longer_and_is_bounded_too() -> None:
+    text = "please " * 1_000 + "/a.txt"
+    with pytest.raises(InputError, match="too long"):
+        read_goal(text)
+    assert read_goal(text, is_free=True).atoms[0].text == "/a.txt"
+    with pytest.raises(InputError, match="too long"):
+        read_goal("x" * (MAX_FREE_CHARS + 1), is_free=True)
+
+
+@pytest.mark.parametrize("piece", ["/a,/", "‘x", "«x", '"', "'a", "a/", "(a", "x.y", "~", "http://", "a,"])
+def test_the_largest_goal_is_read_whatever_it_repeats(piece: str) -> None:
+    """H-API-14: neither the stack nor the time runs out."""
+    text = (piece * MAX_FREE_CHARS)[:MAX_FREE_CHARS]
+    with contextlib.suppress(InputError):
+        assert read_goal(text, is_free=True).template
