@@ -15,7 +15,7 @@ from aaos.core.errors import AaosError, WorkerLostError
 from aaos.core.events import Event, EventKind, Recorded
 from aaos.core.ids import AgentId, CallId, RunId, Uid
 from aaos.core.layers import ALL_LAYERS
-from aaos.core.ports import Attestation, CallOutcome, CallRecord, LaunchRequest, Spend, SpendStore
+from aaos.core.ports import Attestation, CallOutcome, CallRecord, CallRow, LaunchRequest, Spend, SpendStore
 from aaos.core.role import Tier
 from aaos.llm import types as llm
 from aaos.llm.budget import Account, Charge
@@ -70,6 +70,7 @@ class ThreadSession:
         self._sock, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._sock.setblocking(False)
         self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._theirs = theirs
         self._thread = threading.Thread(target=self._run, args=(agent, theirs), daemon=True)
 
     async def serve(self, start: abi.Start, handle: Callable[[abi.FromWorker], None]) -> str:
@@ -97,7 +98,9 @@ class ThreadSession:
         self._end(reason)
         asyncio.get_running_loop().remove_reader(self._sock)
         self._sock.close()
-        if self._thread.ident is not None:
+        if self._thread.ident is None:
+            self._theirs.close()
+        else:
             await asyncio.to_thread(self._thread.join, 2.0)
 
     def _read(self, handle: Callable[[abi.FromWorker], None]) -> None:
@@ -154,22 +157,34 @@ class ThreadLauncher:
 
 
 class MemoryLedger:
-    """Keeps rows of calls and how they ended."""
+    """Keeps rows of calls and how they ended. A higher `epoch` is a new daemon on the same rows."""
 
     def __init__(self) -> None:
         self.opened: dict[CallId, CallRecord] = {}
         self.settled: dict[CallId, CallOutcome] = {}
+        self.epochs: dict[CallId, int] = {}
+        self.epoch = 1
 
     def open_call(self, record: CallRecord) -> None:
-        """As ports.Ledger; an id comes once."""
-        assert record.call not in self.opened
+        """As ports.Ledger; an id comes once, or once more in a later epoch when it had no outcome."""
+        before = self.opened.get(record.call)
+        if before is not None:
+            assert record.call not in self.settled
+            assert self.epochs[record.call] < self.epoch
+            assert before.digest == record.digest
         self.opened[record.call] = record
+        self.epochs[record.call] = self.epoch
 
     def settle_call(self, call: CallId, outcome: CallOutcome) -> None:
         """As ports.Ledger; a call ends once."""
         assert call in self.opened
         assert call not in self.settled
         self.settled[call] = outcome
+
+    def of_agent(self, agent: AgentId) -> tuple[CallRow, ...]:
+        """As store.calls."""
+        found = (record for record in self.opened.values() if record.agent == agent)
+        return tuple(CallRow(one, self.settled.get(one.call), self.epochs[one.call]) for one in found)
 
 
 class MemoryConversations:

@@ -5,7 +5,7 @@ unique in the machine, whatever ids the model's own answer carried. Pure.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from aaos.core.errors import DeniedError
@@ -36,6 +36,17 @@ class AskedCalls:
     def turn(self) -> int:
         """The model turn that calls belong to now; 0 before the first."""
         return self._turn
+
+    @property
+    def index(self) -> int:
+        """The index of the turn's next call."""
+        return self._index
+
+    def go_on(self, turn: int, index: int, calls: Iterable[tuple[str, str, Mapping[str, object]]]) -> None:
+        """Take up a turn of an earlier session at its `index`-th call; `calls` are (id, tool, args) of its answer."""
+        self._turn, self._index = turn, index
+        self._calls = {call: Asked(tool=tool, arguments=canonical(args)) for call, tool, args in calls}
+        self._open = set(self._calls)
 
     def begin_turn(self) -> int:
         """A new turn: calls of the last one can't be used any more."""

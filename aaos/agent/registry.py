@@ -72,6 +72,10 @@ class Registry:
             raise LimitError(f"the run's {max_calls} tool calls are used up", "ask for less in one goal")
         self._calls[run] += 1
 
+    def restore_calls(self, run: RunId, calls: int) -> None:
+        """The run is resumed after so many tool calls."""
+        self._calls[run] = calls
+
     def forget(self, run: RunId) -> None:
         """The run has ended: its count is not needed any more."""
         del self._calls[run]

@@ -18,6 +18,7 @@ from aaos.agent.changes import changed_files, now_ns
 from aaos.agent.context import Context, ConversationStore
 from aaos.agent.order import AbiBrokenError
 from aaos.agent.registry import AgentState, LiveAgent, Registry
+from aaos.agent.replay import NOTHING, Past, Replay
 from aaos.agent.service import AgentService, Doors, Terms
 from aaos.agent.turns import ModelDoor, Turns, TurnTerms
 from aaos.broker.files import FileBroker
@@ -26,7 +27,7 @@ from aaos.core.capability import Capability, Kind
 from aaos.core.envelope import Submitter
 from aaos.core.errors import AaosError, CancelledError, InputError, LimitError, ToolError, WorkerLostError
 from aaos.core.events import Event, EventKind, Scalar
-from aaos.core.ids import AgentId, RunId, new_agent_id
+from aaos.core.ids import AgentId, RunId
 from aaos.core.ports import (
     AgentOutcome,
     AgentTask,
@@ -44,7 +45,9 @@ from aaos.core.text import clip
 from aaos.core.token import Clock, TokenBox
 from aaos.llm import types as llm
 from aaos.llm.budget import Accounts
+from aaos.tools.admit import Charger, budgeted_kinds, call_digest
 from aaos.tools.gate import Caller, Gate
+from aaos.tools.recall import charge_again, repeats
 from aaos.tools.spec import Tool
 from worker import abi
 
@@ -71,18 +74,20 @@ class Parts:
     note: Callable[[Event], None]
     registry: Registry
     files: Callable[[Submitter], FileBroker]
+    past: Callable[[AgentId], Past]
     catalog: Mapping[str, Tool]
     clock: Clock
 
 
 @dataclass(frozen=True, slots=True)
 class _Asks:
-    """What this agent is, before it has a worker."""
+    """What this agent is, before it has a worker; `past` are its earlier sessions."""
 
     agent: AgentId
     task: AgentTask
     expanded: Expanded
     granted: tuple[Capability, ...]
+    past: Past
 
     @property
     def tools(self) -> tuple[str, ...]:
@@ -103,7 +108,7 @@ class AgentRunner:
 
     async def run_agent(self, task: AgentTask) -> AgentOutcome:
         """One attempt at one subtask. Its errors are in the outcome; cancellation alone is raised."""
-        agent = new_agent_id()
+        agent = task.agent
         try:
             return await self._admitted(agent, task)
         except AaosError as error:
@@ -112,7 +117,7 @@ class AgentRunner:
             )
             return AgentOutcome(agent=agent, text="", written=(), error=error)
         except asyncio.CancelledError:
-            self._record(EventKind.AGENT_STOPPED, agent, task, message="the run was stopped")
+            self._record(EventKind.AGENT_STOPPED, agent, task, message="stopped before its end")
             raise
 
     async def _admitted(self, agent: AgentId, task: AgentTask) -> AgentOutcome:
@@ -130,7 +135,8 @@ class AgentRunner:
             expanded = expand(task.role, task.params, inputs=task.inputs, now_s=self._parts.clock.now_s())
             try:
                 granted = self._narrowed(agent, task, expanded)
-                return await self._with_roots(_Asks(agent, task, expanded, granted), entry)
+                past = self._parts.past(agent) if task.is_resumed else NOTHING
+                return await self._with_roots(_Asks(agent, task, expanded, granted, past), entry)
             finally:
                 self._parts.tokens.drop(agent)
 
@@ -174,7 +180,11 @@ class AgentRunner:
             program=task.program,
         )
         session = await self._parts.launcher.launch(request)
-        work = self._work(asks, roots)
+        try:
+            work = self._work(asks, roots)
+        except AaosError:
+            await session.close("the agent could not begin")
+            raise
         try:
             entry.confined(session)
             await self._serve(work, session)
@@ -193,30 +203,47 @@ class AgentRunner:
             submitter=task.envelope.submitter,
             roots=roots,
         )
-        asked = AskedCalls(asks.agent)
-        context = Context(asks.agent, parts.conversations, system=asks.expanded.system, message=asks.expanded.message)
-        turns = Turns(
-            self._turn_terms(asks), context, asked=asked, models=parts.models, audit=parts.audit, note=parts.note
-        )
+        self._recall(asks, caller)
+        asked, context = AskedCalls(asks.agent), self._context(asks)
+        kept = asks.past.checkpoint
+        calls = context.skip(kept.turn)
+        asked.go_on(kept.turn, kept.index, [(call.id, call.tool, call.args) for call in calls])
+        turn_terms = self._turn_terms(asks, context.system)
+        turns = Turns(turn_terms, context, asked=asked, models=parts.models, audit=parts.audit, note=parts.note)
         terms = Terms(
             caller=caller,
             may_code_call=task.role.code_calls,
             credits=abi.MAX_OUTSTANDING,
             call_timeout_s=task.envelope.limits.call_timeout_s,
             charge_call=lambda: parts.registry.charge_call(task.run, task.envelope.limits.max_calls),
+            replay=Replay(asks.past, digest=partial(call_digest, parts.catalog)),
         )
         doors = Doors(parts.gate, parts.audit, parts.conversations, parts.step, parts.durable)
         service = AgentService(terms, turns, context=context, asked=asked, doors=doors)
         return _Work(asks=asks, caller=caller, turns=turns, service=service)
 
-    def _turn_terms(self, asks: _Asks) -> TurnTerms:
+    def _context(self, asks: _Asks) -> Context:
+        words, rows = asks.expanded, self._parts.conversations
+        return Context(asks.agent, rows, system=words.system, message=words.message, past=asks.past)
+
+    def _recall(self, asks: _Asks, caller: Caller) -> None:
+        """What was used up in earlier sessions stays used up."""
+        if not asks.past.calls:
+            return
+        parts, calls = self._parts, asks.past.calls
+        budgeted = budgeted_kinds(parts.tokens, asks.agent)
+        charger = Charger(parts.tokens, asks.agent, caller.roots, parts.files(caller.submitter), budgeted)
+        charge_again(charger, parts.catalog, calls)
+        parts.gate.recall(caller, repeats(parts.catalog, calls))
+
+    def _turn_terms(self, asks: _Asks, system: str) -> TurnTerms:
         task, limits = asks.task, asks.task.envelope.limits
         tools = (self._parts.catalog[name] for name in asks.tools if name in self._parts.catalog)
         request = llm.ModelRequest(
             agent=asks.agent,
             role=task.role.name,
             params=task.params,
-            system=asks.expanded.system,
+            system=system,
             messages=(),
             tools=tuple(llm.ToolSchema(tool.name, tool.summary, tool.schema) for tool in tools),
             inputs=task.inputs,
@@ -331,6 +358,8 @@ class _Work:
             tools=asks.tools,
             grants=tuple(capability.text() for capability in asks.granted),
             credits=abi.MAX_OUTSTANDING,
+            checkpoint=asks.past.checkpoint.data,
+            unresolved=asks.past.unresolved,
         )
 
     def verdict(self) -> tuple[str, AaosError | None]:

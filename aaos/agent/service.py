@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar, assert_never
 
@@ -19,6 +19,7 @@ from aaos.agent.asked import AskedCalls
 from aaos.agent.context import Context, ConversationStore
 from aaos.agent.order import AbiBrokenError, Order
 from aaos.agent.pace import CHECKPOINTS, LOGS, MAX_BUSY, REQUESTS, Bucket
+from aaos.agent.replay import CHECKPOINT, Checkpoint, Replay
 from aaos.agent.turns import Turns
 from aaos.core.errors import AaosError, BusyError, DeniedError, InputError, LimitError, WorkerLostError
 from aaos.core.events import Event, EventKind, Scalar
@@ -45,13 +46,15 @@ class Doors:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What this one agent may do beside its capabilities. `charge_call` counts a call of the run; raises LimitError."""
+    """What this one agent may do beside its capabilities. `charge_call` counts a call of the run; raises LimitError.
+    `replay` has the calls of its earlier sessions."""
 
     caller: Caller
     may_code_call: bool
     credits: int
     call_timeout_s: float
     charge_call: Callable[[], None]
+    replay: Replay = field(default_factory=Replay)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,19 +177,21 @@ class AgentService:
             self._record(EventKind.TOOL_DENIED, tool=frame.tool[:80], decision="provenance", message=error.message)
             self._fail(frame.id, error)
             return
-        granted = self._granted(CallRequest(call, frame.tool, frame.args, origin, self._asked.turn))
+        asked = CallRequest(call, frame.tool, frame.args, origin, self._asked.turn)
+        made = self._terms.replay.result(asked, is_passed=self._context.is_passed(call))
+        granted = made or self._granted(asked)
+        if not isinstance(granted, DeniedError | InputError):
+            self._turns.reached()
         match granted:
+            case ToolResult():
+                self._answer(frame.id, granted, call=call)
             case AaosError():
                 if isinstance(granted, LimitError):
                     self._turns.stop(granted)
-                if not isinstance(granted, DeniedError | InputError):
-                    self._turns.reached()
                 self._fail(frame.id, granted, call=call)
             case Permit():
-                self._turns.reached()
                 self._permit(frame.id, granted, call=call)
             case BrokerWork():
-                self._turns.reached()
                 self._work(frame.id, granted.run, call=call)
             case _ as impossible:
                 assert_never(impossible)
@@ -273,6 +278,11 @@ class AgentService:
 
     def _on_model(self, frame: abi.ModelComplete) -> None:
         self._order.model_call(frame.id)
+        self._terms.replay.pass_turn(self._asked.turn)
+        if (again := self._turns.again()) is not None:
+            self._order.settled(frame.id)
+            self._session.send(abi.Reply(frame.id, again))
+            return
         try:
             request = self._turns.begin()
         except AaosError as error:
@@ -292,16 +302,17 @@ class AgentService:
 
     def _on_checkpoint(self, frame: abi.Checkpoint) -> None:
         self._order.call(frame.id)
-        data = _bounded(frame.data, abi.CHECKPOINT_BYTES, frame.t)
+        _bounded(frame.data, abi.CHECKPOINT_BYTES, frame.t)
         if not self._saves.take(time.monotonic()):
             self._fail(frame.id, BusyError("too many checkpoints", f"at most {CHECKPOINTS.per_s:g} a second"))
             return
         try:
-            self._conversations.append(self._caller.agent, "checkpoint", data)
+            kept = Checkpoint(frame.data, self._asked.turn, self._asked.index).to_bytes()
+            self._conversations.append(self._caller.agent, CHECKPOINT, kept)
         except AaosError as error:
             self._fail(frame.id, error)
             return
-        self._record(EventKind.AGENT_CHECKPOINT, size_bytes=len(data))
+        self._record(EventKind.AGENT_CHECKPOINT, size_bytes=len(kept))
         self._order.settled(frame.id)
         self._session.send(abi.Reply(frame.id, {}))
 
@@ -319,6 +330,7 @@ class AgentService:
 
     def _on_finish(self, frame: abi.Finish) -> None:
         self._order.finish()
+        self._terms.replay.pass_turn(self._asked.turn)
         self.finish = frame
         self.end(None)
 

@@ -87,6 +87,17 @@ class Turns:
         """Turns begun so far."""
         return self._asked.turn
 
+    def again(self) -> Mapping[str, object] | None:
+        """The reply of a turn that an earlier session had got already: the model is not asked twice (BRK-8)."""
+        message = self._context.again()
+        if message is None:
+            return None
+        self._count_vain()
+        self._asked.begin_turn()
+        for call in message.calls:
+            self._asked.add(call.tool, call.args)
+        return self._handed_out(message)
+
     def begin(self) -> llm.ModelRequest:
         """A new turn, committed and ready to be sent.
 
@@ -115,7 +126,7 @@ class Turns:
 
     def _check_vain(self) -> None:
         """Raises LimitError for a model that goes on asking for what it can't have (H-LLM-05)."""
-        self._vain_turns = self._vain_turns + 1 if self._is_vain else 0
+        self._count_vain()
         if self._vain_turns < MAX_VAIN_TURNS:
             return
         self._record(EventKind.LIMIT_REACHED, limit="refused_turns", value=MAX_VAIN_TURNS)
@@ -124,6 +135,9 @@ class Turns:
             message, "grant what it asked for (`agentd logs RUN` shows it), or say the goal otherwise"
         )
         raise self.error
+
+    def _count_vain(self) -> None:
+        self._vain_turns = self._vain_turns + 1 if self._is_vain else 0
 
     def stop(self, error: AaosError) -> None:
         """No further turn: a limit was reached beside the model. The first reason stands."""
@@ -183,12 +197,21 @@ class Turns:
     def _commit(self, answer: llm.ModelAnswer) -> Mapping[str, object]:
         calls = answer.calls if answer.stop is llm.Stop.CALLS else ()
         made = tuple(replace(call, id=self._asked.add(call.tool, call.args)) for call in calls)
-        handed, refused = made[:MAX_CALLS_PER_ANSWER], made[MAX_CALLS_PER_ANSWER:]
-        self._context.answer(llm.AssistantMessage(answer.text, made), refused={call.id: TOO_MANY for call in refused})
-        self._settle(answer)
+        is_usual = answer.stop is (llm.Stop.CALLS if made else llm.Stop.ANSWER)
+        message = llm.AssistantMessage(answer.text, made, None if is_usual else answer.stop, answer.remedy)
+        self._context.answer(message, refused={})
+        return self._handed_out(message)
+
+    def _handed_out(self, message: llm.AssistantMessage) -> Mapping[str, object]:
+        """What the worker gets of a committed answer, and what the answer means for the agent's end."""
+        handed, refused = message.calls[:MAX_CALLS_PER_ANSWER], message.calls[MAX_CALLS_PER_ANSWER:]
+        for call in refused:
+            self._context.result(call.id, TOO_MANY, is_ok=False)
+        stop = message.stop or (llm.Stop.CALLS if message.calls else llm.Stop.ANSWER)
+        self._settle(llm.ModelAnswer(message.text, message.calls, stop=stop, remedy=message.remedy))
         self._is_vain = bool(handed)
         asked = [{"call": call.id, "tool": call.tool, "args": dict(call.args)} for call in handed]
-        return {"text": answer.text, "calls": asked, "done": not asked}
+        return {"text": message.text, "calls": asked, "done": not asked}
 
     def _settle(self, answer: llm.ModelAnswer) -> None:
         match answer.stop:

@@ -169,6 +169,14 @@ def _notice(event: Event) -> list[str]:
     return lines
 
 
+def _resumed(event: Event) -> list[str]:
+    ended, subtasks = number(event.fields, "ended"), int(number(event.fields, "subtasks"))
+    left = duration(number(event.fields, "wall_s") * 1_000)
+    return [
+        f"! agentd was restarted: the run goes on, {ended:.0f} of {_count(subtasks, 'subtask')} had ended, {left} left"
+    ]
+
+
 def _tagged(event: Event, rest: str, *, tag: str) -> str:
     head = tag if tag == "!" else f"[{tag}]"
     return " ".join(part for part in (head, event.subtask, rest) if part)
@@ -210,6 +218,7 @@ SHOWN: dict[str, Callable[[Event], list[str]]] = {
     "file.written": _written,
     "run.planned": _planned,
     "run.replanned": _replanned,
+    "run.resumed": _resumed,
     "run.submitted": _submitted,
     "tool.denied": _tool_denied,
     "tool.done": _tool_done,

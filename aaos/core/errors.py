@@ -93,6 +93,20 @@ class WorkerLostError(AaosError):
     exit_code = ExitCode.RUN_FAILED
 
 
+class ReplayError(AaosError):
+    """A resumed program did not make the calls that it had made before."""
+
+    code = "replay"
+    exit_code = ExitCode.RUN_FAILED
+
+
+class OutcomeUnknownError(AaosError):
+    """An effect was under way when agentd stopped, and nobody can tell whether it happened: it is not repeated."""
+
+    code = "outcome_unknown"
+    exit_code = ExitCode.RUN_FAILED
+
+
 class LimitError(AaosError):
     """A limit of the run was reached: time, iterations, repeats, bytes."""
 

@@ -35,6 +35,7 @@ class EventKind(StrEnum):
     PLAN_REFUSED = "plan.refused"
     RUN_REPLANNED = "run.replanned"
     RUN_STARTED = "run.started"
+    RUN_RESUMED = "run.resumed"
     RUN_COMPLETED = "run.completed"
     RUN_FAILED = "run.failed"
     RUN_CANCELLED = "run.cancelled"

@@ -11,7 +11,7 @@ from typing import Protocol
 from aaos.core.envelope import Envelope
 from aaos.core.errors import AaosError
 from aaos.core.events import Event, Recorded
-from aaos.core.ids import AgentId, CallId, Gid, RunId, SubtaskId, Uid
+from aaos.core.ids import AgentId, CallId, Gid, RunId, SubtaskId, Uid, new_agent_id
 from aaos.core.layers import Layer
 from aaos.core.role import Role
 from worker.abi import FromWorker, Start, ToWorker
@@ -69,7 +69,7 @@ class CallRecord:
 
 @dataclass(frozen=True, slots=True)
 class CallOutcome:
-    """How a call ended; `result` is the text that the agent got."""
+    """How a call ended; `result` is the text that the agent got, `size_bytes` that of the file that was published."""
 
     state: CallState
     result: str
@@ -78,10 +78,22 @@ class CallOutcome:
     duration_ms: float
     post_hash: str | None = None
     error_code: str | None = None
+    remedy: str = ""
+    size_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallRow:
+    """A call with its outcome, None while there is none, and the start of the daemon that opened it."""
+
+    record: CallRecord
+    outcome: CallOutcome | None
+    epoch: int
 
 
 class Ledger(Protocol):
-    """Rows of tool calls; each method commits before it returns."""
+    """Rows of tool calls; each method commits before it returns. A call that an earlier daemon left without an outcome
+    may be opened again, by the same arguments."""
 
     def open_call(self, record: CallRecord) -> None: ...
     def settle_call(self, call: CallId, outcome: CallOutcome) -> None: ...
@@ -195,7 +207,7 @@ Param = str | int | tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class AgentTask:
-    """One attempt at one subtask."""
+    """One attempt at one subtask. A resumed agent has its id, its conversation and its calls from earlier sessions."""
 
     run: RunId
     subtask: SubtaskId
@@ -206,6 +218,8 @@ class AgentTask:
     goal: str
     envelope: Envelope
     program: bytes | None = None
+    agent: AgentId = field(default_factory=new_agent_id)
+    is_resumed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

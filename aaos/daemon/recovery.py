@@ -1,157 +1,130 @@
-"""What an earlier daemon left: its processes, files, leases, calls and runs, found by their rows and put in order.
+"""What an earlier daemon left: its open calls and its unfinished runs, found by their rows and put in order.
 
-Invariant: nothing is killed or removed by name or pattern, only by the identity that was recorded (pid with start
-time, path with inode); a lease is released after its clean-up. It reads rows and nothing else; it must run before the
-socket listens.
+Invariant: it reads rows, and files only to judge a call that was to write one. Each open call is settled, or left for
+its agent to make again; each unfinished run ends here with its reason, or is handed on to be resumed. It must run
+before the socket listens. Nothing of the machine is held over a restart: workers die with the daemon that made them.
 """
 
-import os
-import signal
-from collections import Counter
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+import json
+import time
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from aaos.core.errors import AaosError, WorkerLostError
-from aaos.core.events import Event, EventKind
+from aaos.core.envelope import from_json
+from aaos.core.errors import AaosError, LimitError, WorkerLostError
+from aaos.core.events import Event, EventKind, Scalar
 from aaos.core.graph import RunState, SubtaskState
 from aaos.core.ids import RunId
-from aaos.core.ports import AuditSink, CallOutcome, CallRecord, CallState
-from aaos.store.calls import Calls
-from aaos.store.leases import Detail, Lease, LeaseKind, Leases
-from aaos.store.runs import Runs
-from worker.wall import syscalls
+from aaos.core.ports import AuditSink, CallOutcome, CallRecord, CallState, Evidence
+from aaos.daemon.resume import Rows, order_of
+from aaos.plan.executor import RunOrder
+from aaos.store.runs import RunRow, SubtaskRow
 
-_ENDED = "agentd ended while this run was under way"
-_ORDER = (LeaseKind.PROCESS, LeaseKind.CGROUP, LeaseKind.TEMP_FILE, LeaseKind.HOST_UID)
-_START_TIME_FIELD = 22  # proc(5): /proc/PID/stat, counted from 1
-_RESOLVE = syscalls.RESOLVE_NO_SYMLINKS | syscalls.RESOLVE_NO_MAGICLINKS
+MAX_RESUMES = 3  # in a row without coming any further
+_NOT_DONE = "agentd stopped before the call was carried out; nothing was changed"
+Judge = Callable[[CallRecord], CallOutcome | None]  # None: it was not carried out
 
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """What was put in order, by kind; `kept` are leases whose clean-up failed and is tried again at the next start."""
+    """What was put in order: the runs to be resumed, those that ended here, and how many calls were settled."""
 
-    cleaned: Mapping[str, int]
-    kept: tuple[str, ...]
-    runs: tuple[RunId, ...]
+    resumed: tuple[RunOrder, ...]
+    ended: tuple[RunId, ...]
     calls: int
 
 
 class Recovery:
     """One pass over the rows of earlier starts. `judge` says from the world what became of an open call."""
 
-    def __init__(
-        self, leases: Leases, runs: Runs, *, calls: Calls, audit: AuditSink, judge: Callable[[CallRecord], CallOutcome]
-    ) -> None:
-        self._leases = leases
-        self._runs = runs
-        self._calls = calls
+    def __init__(self, rows: Rows, *, audit: AuditSink, judge: Judge, now_s: Callable[[], float] = time.time) -> None:
+        self._rows = rows
         self._audit = audit
         self._judge = judge
+        self._now_s = now_s
 
     def recover(self) -> Recovered:
-        """Clean, settle, close. Raises StorageError only."""
-        cleaned, kept = self._clean_leases()
-        calls = self._settle_calls()
-        runs = self._end_runs()
-        if cleaned or kept or calls or runs:
-            fields = {**cleaned, "kept": len(kept), "calls": calls, "runs": len(runs)}
-            self._audit.record(Event(EventKind.STALE_CLEANED, fields=fields))
-        return Recovered(cleaned=cleaned, kept=kept, runs=runs, calls=calls)
-
-    def _clean_leases(self) -> tuple[Mapping[str, int], tuple[str, ...]]:
-        cleaned: Counter[str] = Counter()
-        kept: list[str] = []
-        for lease in sorted(self._leases.stale(), key=lambda lease: _ORDER.index(lease.kind)):
+        """Settle, end, hand on. Raises StorageError only."""
+        resumed: list[RunOrder] = []
+        ended: list[RunId] = []
+        for run in self._rows.runs.unfinished():
             try:
-                clean(lease)
-            except OSError as error:
-                kept.append(f"{lease.kind} {lease.key}: {error.strerror}")
+                resumed.append(self._order(run))
+            except AaosError as error:
+                self._end_run(run.id, error)
+                ended.append(run.id)
+        calls = self._settle_calls({order.run for order in resumed})
+        if calls or resumed or ended:
+            fields: dict[str, Scalar] = {"calls": calls, "resumed": len(resumed), "ended": len(ended)}
+            self._audit.record(Event(EventKind.STALE_CLEANED, fields=fields))
+        return Recovered(tuple(resumed), tuple(ended), calls)
+
+    def _order(self, run: RunRow) -> RunOrder:
+        """What is left of a run, committed as one resume more. Raises AaosError when it cannot go on."""
+        subtasks = self._rows.runs.subtasks(run.id)
+        resumes = self._rows.runs.resume(run.id, progress=self._progress(subtasks))
+        if resumes > MAX_RESUMES:
+            message = f"agentd was restarted {resumes} times while this run was under way, and it came no further"
+            raise WorkerLostError(message, f"see what it does: agentd logs {run.id}; then submit the goal again")
+        wall_s = from_json(run.envelope).limits.wall_s
+        left_s = min(wall_s, run.created_s + wall_s - self._now_s())
+        if left_s <= 0:
+            message = f"the {wall_s} s of the run ended while agentd did not run"
+            raise LimitError(message, "submit the goal again, or with a longer --wall")
+        return order_of(run, self._rows, left_s=left_s, resumes=resumes)
+
+    def _progress(self, subtasks: Sequence[SubtaskRow]) -> str:
+        """What changes with each step that will not be done again."""
+        return json.dumps([self._steps(subtask) for subtask in subtasks])
+
+    def _steps(self, subtask: SubtaskRow) -> list[int]:
+        failures = max(0, subtask.attempt - subtask.resumes)
+        if subtask.agent is None or subtask.state.is_final:
+            return [subtask.state.is_final, failures]
+        calls = self._rows.calls.of_agent(subtask.agent)
+        done = sum(row.outcome is not None and row.outcome.state is CallState.DONE for row in calls)
+        return [0, failures, len(self._rows.conversations.roles(subtask.agent)), done]
+
+    def _settle_calls(self, resumed: Collection[RunId]) -> int:
+        settled = 0
+        for row in self._rows.calls.unsettled():
+            outcome = self._judge(row.record)
+            if outcome is None and row.record.run in resumed:
                 continue
-            self._leases.release(lease.kind, lease.key)
-            cleaned[lease.kind] += 1
-        return dict(cleaned), tuple(kept)
+            self._rows.calls.settle_call(row.record.call, outcome or _not_done())
+            self._tell(row.record, outcome)
+            settled += 1
+        return settled
 
-    def _settle_calls(self) -> int:
-        unsettled = self._calls.unsettled()
-        for row in unsettled:
-            record = row.record
-            outcome = self._judge(record)
-            self._calls.settle_call(record.call, outcome)
-            if outcome.state is CallState.OUTCOME_UNKNOWN:
-                fields = {"call": record.call, "tool": record.tool, "message": outcome.result}
-                self._audit.record(Event(EventKind.OUTCOME_UNKNOWN, record.run, record.subtask, record.agent, fields))
-        return len(unsettled)
-
-    def _end_runs(self) -> tuple[RunId, ...]:
-        unfinished = self._runs.unfinished()
-        for run in unfinished:
-            error = WorkerLostError(_ENDED, "submit the goal again; what it wrote before is listed by `agentd logs`")
-            self._end_run(run.id, error)
-        return tuple(run.id for run in unfinished)
+    def _tell(self, record: CallRecord, outcome: CallOutcome | None) -> None:
+        if outcome is None:
+            return
+        fields: dict[str, Scalar] = {"call": record.call, "tool": record.tool, "evidence": Evidence.OBSERVED}
+        kind = EventKind.OUTCOME_UNKNOWN
+        if outcome.state is CallState.DONE:
+            kind, path = EventKind.FILE_WRITTEN, json.loads(record.arguments)["path"]
+            fields |= {"path": path, "sha256": outcome.post_hash, "size_bytes": outcome.size_bytes}
+        else:
+            fields |= {"message": outcome.result, "remedy": outcome.remedy}
+        self._audit.record(Event(kind, record.run, record.subtask, record.agent, fields))
 
     def _end_run(self, run: RunId, error: AaosError) -> None:
-        for subtask in self._runs.subtasks(run):
+        for subtask in self._rows.runs.subtasks(run):
             if not subtask.state.is_final:
                 has_run = subtask.state is not SubtaskState.PENDING
                 state = SubtaskState.FAILED if has_run else SubtaskState.SKIPPED
-                self._runs.set_subtask(run, subtask.id, state, attempt=subtask.attempt, error=error)
-        self._runs.set_state(run, RunState.FAILED, error=error)
-        self._audit.record(Event(EventKind.RUN_FAILED, run, fields={"code": error.code, "message": error.message}))
+                self._rows.runs.set_subtask(run, subtask.id, state, attempt=subtask.attempt, error=error)
+        self._rows.runs.set_state(run, RunState.FAILED, error=error)
+        fields: dict[str, Scalar] = {"code": error.code, "message": error.message, "remedy": error.remedy}
+        self._audit.record(Event(EventKind.RUN_FAILED, run, fields=fields))
 
 
-def clean(lease: Lease) -> None:
-    """Gives back to the machine what the lease names, when it is still the same thing. Raises OSError."""
-    match lease.kind:
-        case LeaseKind.PROCESS:
-            _kill(int(lease.key), lease.detail)
-        case LeaseKind.TEMP_FILE:
-            _unlink(Path(lease.key), lease.detail)
-        case LeaseKind.CGROUP:
-            _remove_cgroup(Path(lease.key))
-        case LeaseKind.HOST_UID:
-            pass  # its processes were killed before: leases are cleaned in that order
-
-
-def start_time(pid: int) -> int:
-    """When the process started, in clock ticks since boot: with the pid its identity. Raises OSError."""
-    text = Path(f"/proc/{pid}/stat").read_text()
-    return int(text.rpartition(")")[2].split()[_START_TIME_FIELD - 3])  # the name before may hold spaces
-
-
-def _kill(pid: int, detail: Detail) -> None:
-    try:
-        pidfd = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    try:
-        if start_time(pid) == detail.get("start_time"):
-            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-    except (ProcessLookupError, FileNotFoundError):
-        return
-    finally:
-        os.close(pidfd)
-
-
-def _unlink(path: Path, detail: Detail) -> None:
-    try:
-        parent = syscalls.openat2(-100, os.fspath(path.parent), flags=os.O_PATH | os.O_DIRECTORY, resolve=_RESOLVE)
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    try:
-        status = os.stat(path.name, dir_fd=parent, follow_symlinks=False)
-        if (status.st_dev, status.st_ino) == (detail.get("device"), detail.get("inode")):
-            os.unlink(path.name, dir_fd=parent)
-    except FileNotFoundError:
-        return
-    finally:
-        os.close(parent)
-
-
-def _remove_cgroup(leaf: Path) -> None:
-    with suppress(FileNotFoundError):
-        (leaf / "cgroup.kill").write_text("1")
-    with suppress(FileNotFoundError):
-        leaf.rmdir()
+def _not_done() -> CallOutcome:
+    return CallOutcome(
+        state=CallState.FAILED,
+        result=_NOT_DONE,
+        truncated=False,
+        evidence=Evidence.OBSERVED,
+        duration_ms=0.0,
+        error_code=WorkerLostError.code,
+    )

@@ -80,6 +80,11 @@ class Submissions:
         self._desk = desk
         self._paces: dict[Uid, Bucket] = {}
 
+    def resume(self, uid: Uid, order: RunOrder, *, calls: int) -> None:
+        """Go on with a run of an earlier daemon, which has made so many tool calls, when runs may start."""
+        self._desk.agents.restore_calls(order.run, calls)
+        self._desk.live.resume(order.run, uid, lambda: self._execute(order))
+
     async def submit(self, peer: Peer, params: SubmitParams) -> Submitted:
         """Raises InputError, DeniedError, BusyError, NotFoundError; the goal is then in the audit as refused."""
         self._check_pace(peer)
@@ -168,6 +173,7 @@ class Submissions:
         """Commits the run with its envelope and plan, then starts it."""
         desk, run = self._desk, new_run_id()
         envelope, plan = understood.envelope, understood.plan
+        program = params.program.encode() if params.program is not None else None
         desk.live.check_room(peer.uid)
         with desk.database.transaction():
             desk.runs.create(
@@ -183,11 +189,12 @@ class Submissions:
                 )
             )
             desk.runs.add_plan(run, plan)
+            if program is not None:
+                desk.runs.keep_program(run, program)
             self._tell(run, EventKind.RUN_SUBMITTED, uid=peer.uid, pid=peer.pid, goal=_shown(params.goal))
             self._tell(run, EventKind.RUN_ENVELOPE, envelope=_shown("\n".join(envelope.lines())))
             if not is_planning(plan.subtasks[0]):  # what a planner makes is told when it is made
                 self._tell(run, EventKind.RUN_PLANNED, shape=plan.shape, subtasks=len(plan.subtasks))
-        program = params.program.encode() if params.program is not None else None
         order = RunOrder(run=run, goal=params.goal, plan=plan, envelope=envelope, program=program)
         desk.live.start(run, peer.uid, lambda: self._execute(order))
         return run

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Protocol
 
 from aaos.agent.registry import Registry
+from aaos.agent.replay import Past, read_past
 from aaos.agent.runner import AgentRunner, Parts
 from aaos.broker.files import FileBroker
 from aaos.core.config import Settings
 from aaos.core.envelope import Submitter, from_json
 from aaos.core.events import Event, EventKind
+from aaos.core.ids import AgentId
 from aaos.core.layers import Layer
 from aaos.core.ports import AuditSink, CallOutcome, CallRecord, Launcher
 from aaos.core.rolefile import RoleSet, load_roles
@@ -28,7 +30,8 @@ from aaos.daemon.doctor import Doctor
 from aaos.daemon.listen import group_id, listen
 from aaos.daemon.operator import Operator, Rooms
 from aaos.daemon.peers import AccessRule, own_uid
-from aaos.daemon.recovery import Recovery
+from aaos.daemon.recovery import Recovered, Recovery
+from aaos.daemon.resume import Rows, settled_calls
 from aaos.daemon.runs import LiveRuns
 from aaos.daemon.server import Server
 from aaos.daemon.submission import Desk, Submissions
@@ -46,7 +49,6 @@ from aaos.store.copies import Copies, Copy
 from aaos.store.database import Database
 from aaos.store.journal import JournalCopy
 from aaos.store.jsonl import JsonlCopy
-from aaos.store.leases import Leases
 from aaos.store.runs import Runs
 from aaos.store.spends import Spends
 from aaos.tools.catalog import CATALOG
@@ -97,6 +99,17 @@ class Daemon:
     launcher: StartedLauncher
 
 
+@dataclass(frozen=True, slots=True)
+class _Base:
+    """What the rooms above the store stand on; `closing` is set when runs are left to the next daemon."""
+
+    database: Database
+    audit: Audit
+    rows: Rows
+    files: Files
+    closing: asyncio.Event
+
+
 @asynccontextmanager
 async def assembled(options: Options) -> AsyncIterator[Daemon]:
     """Open the state, recover, start the launcher, listen; at the end all of it in reverse.
@@ -111,28 +124,29 @@ async def assembled(options: Options) -> AsyncIterator[Daemon]:
         started = audit.record(Event(EventKind.DAEMON_STARTED, fields={"epoch": database.epoch, "uid": own_uid()}))
         _note_reduced(audit, options.without)
         roles = _roles(settings, audit)
-        runs, calls = Runs(database), Calls(database)
-        files = _files()
-        judge = partial(_judged, runs, files)
-        Recovery(Leases(database), runs, calls=calls, audit=audit, judge=judge).recover()
+        runs, files = Runs(database), _files()
+        rows = Rows(runs, Calls(database), Conversations(database))
+        recovered = Recovery(rows, audit=audit, judge=partial(_judged, runs, files)).recover()
+        await database.durable()
         launcher = options.make_launcher(settings, audit, options.without, options.state_dir)
         await launcher.start()
         stack.push_async_callback(launcher.stop)
         agents = Registry(settings.limits.max_agents)
-        models = Models([Rules()])
-        parts = _parts(launcher, audit, models=models, database=database, agents=agents, files=files)
-        live = LiveRuns(runs, audit, max_runs=settings.limits.max_runs)
+        closing, models = asyncio.Event(), Models([Rules()])
+        parts = _parts(_Base(database, audit, rows, files, closing), launcher, models=models, agents=agents)
         terms = PlanningTerms(roles, models.tiers, settings.limits.max_replans)
         executor = Executor(AgentRunner(parts), runs=runs, audit=audit, terms=terms)
+        live = LiveRuns(runs, audit, max_runs=settings.limits.max_runs, suspend=executor.suspend, closing=closing)
         boxes = (parts.tokens, parts.accounts)
         desk = Desk(database, runs, audit, live, agents, *boxes, executor, terms, CATALOG, settings.limits)
+        submissions = _resumed(Submissions(desk), recovered, rows)
         rooms = Rooms(
             runs=runs,
             spends=Spends(database),
             audit=audit,
             live=live,
             agents=agents,
-            submissions=Submissions(desk),
+            submissions=submissions,
             roles=roles,
             doctor=Doctor(
                 settings, roles, state_dir=options.state_dir, probe=lambda: probe(settings), notes=database.findings
@@ -142,6 +156,13 @@ async def assembled(options: Options) -> AsyncIterator[Daemon]:
         )
         server, operator = await _listening(options, rooms, stack)
         yield Daemon(audit=audit, live=live, server=server, operator=operator, launcher=launcher)
+
+
+def _resumed(submissions: Submissions, recovered: Recovered, rows: Rows) -> Submissions:
+    """With the runs of earlier daemons, which go on when runs may start."""
+    for order in recovered.resumed:
+        submissions.resume(order.envelope.submitter.uid, order, calls=settled_calls(order, rows))
+    return submissions
 
 
 def _audit(settings: Settings, database: Database, stack: AsyncExitStack) -> Audit:
@@ -175,30 +196,43 @@ def _files() -> Files:
     return lambda submitter: FileBroker(submitter, publishing_lock=lock)
 
 
-def _judged(runs: Runs, files: Files, record: CallRecord) -> CallOutcome:
+def _judged(runs: Runs, files: Files, record: CallRecord) -> CallOutcome | None:
     """What became of a call of an earlier daemon, found with the rights of its run's submitter."""
     envelope = from_json(runs.get(record.run).envelope)
-    return outcome_after_crash(record, files(envelope.submitter))
+    tool = CATALOG.get(record.tool)
+    return outcome_after_crash(record, files(envelope.submitter), is_effect=tool is None or tool.is_effect)
 
 
-def _parts(
-    launcher: Launcher, audit: Audit, *, models: Models, database: Database, agents: Registry, files: Files
-) -> Parts:
+def _past(rows: Rows, agent: AgentId) -> Past:
+    """What an agent did under earlier daemons."""
+    return read_past(rows.conversations.rows(agent), rows.calls.of_agent(agent))
+
+
+def _parts(base: _Base, launcher: Launcher, *, models: Models, agents: Registry) -> Parts:
     clock = SystemClock()
     tokens = TokenBox(clock)
     return Parts(
         launcher=launcher,
-        gate=Gate(CATALOG, tokens=tokens, ledger=Calls(database), audit=audit, files=files, clock=clock),
+        gate=Gate(
+            CATALOG,
+            tokens=tokens,
+            ledger=base.rows.calls,
+            audit=base.audit,
+            files=base.files,
+            clock=clock,
+            is_suspended=base.closing.is_set,
+        ),
         tokens=tokens,
         models=models,
-        accounts=Accounts(Spends(database)),
-        conversations=Conversations(database),
-        step=database.transaction,
-        durable=database.durable,
-        audit=audit,
-        note=audit.note,
+        accounts=Accounts(Spends(base.database)),
+        conversations=base.rows.conversations,
+        step=base.database.transaction,
+        durable=base.database.durable,
+        audit=base.audit,
+        note=base.audit.note,
         registry=agents,
-        files=files,
+        files=base.files,
+        past=partial(_past, base.rows),
         catalog=CATALOG,
         clock=clock,
     )

@@ -60,10 +60,12 @@ class UserMessage:
 
 @dataclass(frozen=True, slots=True)
 class AssistantMessage:
-    """An earlier answer of the provider."""
+    """An earlier answer of the provider. `stop` and its `remedy` are kept when it was neither an answer nor calls."""
 
     text: str
     calls: tuple[AskedCall, ...] = ()
+    stop: Stop | None = None
+    remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,9 +172,11 @@ def to_bytes(message: Message) -> bytes:
             document = {"role": "system", "text": text}
         case UserMessage(text):
             document = {"role": "user", "text": text}
-        case AssistantMessage(text, calls):
+        case AssistantMessage(text, calls, stop, remedy):
             asked = [{"id": call.id, "tool": call.tool, "args": dict(call.args)} for call in calls]
             document = {"role": "assistant", "text": text, "calls": asked}
+            if stop is not None:
+                document |= {"stop": stop.value, "remedy": remedy}
         case ToolResultMessage(call, text, ok, truncated):
             document = {"role": "tool", "call": call, "text": text, "ok": ok, "truncated": truncated}
         case _:
@@ -198,7 +202,9 @@ def _from_document(document: Json) -> Message:
         case "user":
             return UserMessage(_typed(document["text"], str))
         case "assistant":
-            return AssistantMessage(_typed(document["text"], str), tuple(map(_call, document["calls"])))
+            stop = Stop(document["stop"]) if "stop" in document else None
+            remedy = _typed(document.get("remedy", ""), str)
+            return AssistantMessage(_typed(document["text"], str), tuple(map(_call, document["calls"])), stop, remedy)
         case "tool":
             call, text = _typed(document["call"], str), _typed(document["text"], str)
             return ToolResultMessage(call, text, _typed(document["ok"], bool), _typed(document["truncated"], bool))

@@ -11,7 +11,7 @@ final. It decides nothing about permissions and looks at no result: what counts 
 import asyncio
 import copy
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from aaos.core.envelope import Envelope
@@ -27,13 +27,13 @@ from aaos.core.errors import (
 )
 from aaos.core.events import Event, EventKind, Scalar
 from aaos.core.graph import Plan, RunState, Subtask, SubtaskState, causes, ready
-from aaos.core.ids import RunId, SubtaskId
+from aaos.core.ids import RunId, SubtaskId, new_agent_id
 from aaos.core.ports import AgentOutcome, AgentTask, AuditSink, Spawner
 from aaos.core.role import Role, Tier, expand
 from aaos.core.text import clip
 from aaos.plan.growing import GrowingPlan, PlanningTerms
 from aaos.plan.planning import is_planning, refusal, repaired
-from aaos.plan.ports import RunOutcome, RunStore, SubtaskEnd
+from aaos.plan.ports import RunOutcome, RunStore, SubtaskEnd, Underway
 
 MAX_RESULT_BYTES = 262_144
 MAX_MESSAGE = 500
@@ -44,8 +44,11 @@ _WORTH_RETRY = (WorkerLostError, LimitError, PlanError, ProviderError, ToolError
 
 @dataclass(frozen=True, slots=True)
 class RunOrder:
-    """A run as it is handed over. `ends` are subtasks that were final before, when a run is resumed; `wall_s` is what
-    is left of the run's time, None for all of the envelope's."""
+    """A run as it is handed over. `wall_s` is what is left of its time, None for all of the envelope's.
+
+    When it is resumed, for the `resumes`-th time in a row, `ends` are the subtasks that had ended before and `underway`
+    those that had begun.
+    """
 
     run: RunId
     goal: str
@@ -53,7 +56,9 @@ class RunOrder:
     envelope: Envelope
     program: bytes | None = None
     ends: Mapping[SubtaskId, SubtaskEnd] = field(default_factory=dict)
+    underway: Mapping[SubtaskId, Underway] = field(default_factory=dict)
     wall_s: float | None = None
+    resumes: int = 0
 
 
 class Executor:
@@ -64,11 +69,17 @@ class Executor:
         self._runs = runs
         self._audit = audit
         self._terms = terms
+        self._suspended: set[RunId] = set()
+
+    def suspend(self, run: RunId) -> None:
+        """When the run is cancelled now, its rows stay as they are, for the next daemon to resume it."""
+        self._suspended.add(run)
 
     async def execute(self, order: RunOrder) -> RunOutcome:
         """Run the plan to its end; failures are in the outcome.
 
-        Cancelling it stops every agent and ends the run as cancelled, then raises asyncio.CancelledError.
+        Cancelling it stops every agent and ends the run as cancelled, unless it was suspended before; then it raises
+        asyncio.CancelledError.
 
         Raises:
             StorageError: a state could not be written; nothing further was done.
@@ -78,7 +89,10 @@ class Executor:
             audit=self._audit,
         )  # fmt: skip
         execution = _Execution(order, plan, spawner=self._spawner, runs=self._runs, audit=self._audit)
-        return await execution.run()
+        try:
+            return await execution.run(lambda: order.run in self._suspended)
+        finally:
+            self._suspended.discard(order.run)
 
 
 class _Execution:
@@ -95,17 +109,18 @@ class _Execution:
         self._ends: dict[SubtaskId, SubtaskEnd] = dict(order.ends)
         self._states = {name: end.state for name, end in order.ends.items()}
         self._attempts = {name: end.attempt for name, end in order.ends.items()}
+        self._attempts |= {name: begun.attempt for name, begun in order.underway.items()}
         self._first_error = _failed_before(plan, order.ends)
         self._running = 0
         self._changed = asyncio.Event()
+        self._is_suspended: Callable[[], bool] = lambda: False
 
-    async def run(self) -> RunOutcome:
+    async def run(self, is_suspended: Callable[[], bool]) -> RunOutcome:
+        self._is_suspended = is_suspended
         limits = self._order.envelope.limits
         wall_s = limits.wall_s if self._order.wall_s is None else self._order.wall_s
         self._runs.set_state(self._order.run, self._plan.state)
-        self._record(
-            EventKind.RUN_STARTED, {"subtasks": len(self._plan.now.subtasks), "max_parallel": limits.max_parallel}
-        )
+        self._record_start(limits.max_parallel, wall_s)
         try:
             async with asyncio.timeout(wall_s), asyncio.TaskGroup() as group:
                 await self._schedule(group, limits.max_parallel)
@@ -117,13 +132,23 @@ class _Execution:
             self._record(EventKind.LIMIT_REACHED, {"limit": "wall_s", "value": wall_s})
             return self._failed(late)
         except asyncio.CancelledError:
-            self._cancelled()
+            if not is_suspended():
+                self._cancelled()
             raise
         except BaseExceptionGroup as group:
             raise _first_cause(group) from group
         if self._first_error is None and all(self._is_completed(subtask.id) for subtask in self._plan.current):
             return self._completed()
         return self._failed(self._named_error())
+
+    def _record_start(self, max_parallel: int, wall_s: float) -> None:
+        order = self._order
+        fields: dict[str, Scalar] = {"subtasks": len(self._plan.now.subtasks), "max_parallel": max_parallel}
+        if not order.resumes:
+            self._record(EventKind.RUN_STARTED, fields)
+            return
+        fields |= {"resumes": order.resumes, "ended": len(order.ends), "underway": len(order.underway)}
+        self._record(EventKind.RUN_RESUMED, fields | {"wall_s": round(wall_s, 1)})
 
     async def _schedule(self, group: asyncio.TaskGroup, max_parallel: int) -> None:
         """Start what is ready, as far as there is room, each time that a subtask ended."""
@@ -153,8 +178,9 @@ class _Execution:
         try:
             await self._attempts_of(subtask)
         except asyncio.CancelledError:
-            stopped = CancelledError("the run ended before this subtask did", "submit the goal again")
-            self._end(subtask.id, SubtaskState.CANCELLED, error=stopped)
+            if not self._is_suspended():
+                stopped = CancelledError("the run ended before this subtask did", "submit the goal again")
+                self._end(subtask.id, SubtaskState.CANCELLED, error=stopped)
             raise
         finally:
             self._running -= 1
@@ -164,15 +190,16 @@ class _Execution:
 
     async def _attempts_of(self, subtask: Subtask) -> None:
         """Attempts until one is good, or another would be of no use."""
-        role, asked = self._plan.role(subtask.id), subtask
-        for tried in range(role.retry + 1):
+        role, asked, underway = self._plan.role(subtask.id), subtask, self._order.underway.get(subtask.id)
+        before = underway.failures if underway else 0
+        for tried in range(before, max(before, role.retry) + 1):
             begin_s = time.monotonic()
-            outcome, error = await self._attempt(asked, role)
+            outcome, error = await self._attempt(asked, role, underway if tried == before else None)
             if error is None and outcome is not None:
                 asked, error = self._accepted(asked, outcome, begin_s)
             if error is None:
                 return
-            if tried == role.retry or not _is_worth_retry(error, role):
+            if tried >= role.retry or not _is_worth_retry(error, role):
                 self._first_error = self._first_error or (subtask.id, error)
                 taken_s = time.monotonic() - begin_s
                 self._end(subtask.id, SubtaskState.FAILED, outcome=outcome, error=error, duration_s=taken_s)
@@ -192,9 +219,11 @@ class _Execution:
             self._end(asked.id, SubtaskState.COMPLETED, outcome=outcome, text=text, duration_s=taken_s)
         return asked, None
 
-    async def _attempt(self, subtask: Subtask, role: Role) -> tuple[AgentOutcome | None, AaosError | None]:
+    async def _attempt(
+        self, subtask: Subtask, role: Role, underway: Underway | None
+    ) -> tuple[AgentOutcome | None, AaosError | None]:
         """One attempt, committed before it begins: its outcome, if the agent came to one, and what is wrong with it."""
-        task = self._begun(subtask, role)
+        task = self._begun(subtask, role, underway)
         wall_s = min(role.limits.wall_s, self._order.envelope.limits.subtask_wall_s)
         try:
             async with asyncio.timeout(wall_s):
@@ -206,23 +235,30 @@ class _Execution:
             return None, error
         return outcome, outcome.error or self._broken_contract(task, outcome)
 
-    def _begun(self, subtask: Subtask, role: Role) -> AgentTask:
-        """Commits that the next attempt begins; what it is to do."""
+    def _begun(self, subtask: Subtask, role: Role, underway: Underway | None) -> AgentTask:
+        """Commits that the next attempt begins, and by which agent: the one that was `underway`, or a new one."""
+        order = self._order
+        agent = underway.agent if underway else new_agent_id()
         attempt = self._attempts.get(subtask.id, 0) + 1
         self._attempts[subtask.id] = attempt
         self._states[subtask.id] = SubtaskState.RUNNING
-        self._runs.set_subtask(self._order.run, subtask.id, SubtaskState.RUNNING, attempt=attempt)
-        self._record(EventKind.SUBTASK_STARTED, {"role": subtask.role, "attempt": attempt}, subtask.id)
+        self._runs.set_subtask(
+            order.run, subtask.id, SubtaskState.RUNNING, attempt=attempt, agent=agent, is_resumed=underway is not None
+        )
+        resumed: dict[str, Scalar] = {"resumed": True} if underway else {}
+        self._record(EventKind.SUBTASK_STARTED, {"role": subtask.role, "attempt": attempt, **resumed}, subtask.id)
         return AgentTask(
-            run=self._order.run,
+            run=order.run,
             subtask=subtask.id,
             attempt=attempt,
             role=role,
             params=subtask.params,
             inputs={name: self._ends[name].text for name in subtask.inputs},
-            goal=self._order.goal,
-            envelope=self._order.envelope,
-            program=self._order.program,
+            goal=order.goal,
+            envelope=order.envelope,
+            program=order.program,
+            agent=agent,
+            is_resumed=underway is not None,
         )
 
     def _broken_contract(self, task: AgentTask, outcome: AgentOutcome) -> ContractError | None:

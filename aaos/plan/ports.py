@@ -36,6 +36,7 @@ class RunStore(Protocol):
         result: str | None = None,
         error: AaosError | None = None,
         agent: AgentId | None = None,
+        is_resumed: bool = False,
     ) -> None: ...
 
 
@@ -48,6 +49,15 @@ class SubtaskEnd:
     text: str = ""
     attempt: int = 0
     error: AaosError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Underway:
+    """A subtask that an earlier daemon had begun: its last attempt, that attempt's agent, and how many had failed."""
+
+    agent: AgentId
+    attempt: int
+    failures: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,37 +1,32 @@
 """The ledger of tool calls: a row before a call is acted on, its outcome after.
 
-Invariant: a call has one row and one outcome; a second outcome is refused. Rows are only added, which
-keeps a commit small. The id of a call begins with its agent's id, so an agent's calls need no index of their own.
+Invariant: a call has one row and one outcome; a second outcome is refused. Rows are only added, which keeps a commit
+small; but a call that an earlier daemon left without an outcome is opened again in its own row, by this daemon's epoch.
+The id of a call begins with its agent's id, so an agent's calls need no index of their own.
 """
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from aaos.core.errors import ConflictError, InputError, NotFoundError
-from aaos.core.ids import AgentId, CallId
-from aaos.core.ports import CallOutcome, CallRecord, CallState, Evidence, Origin
+from aaos.core.ids import AgentId, CallId, RunId
+from aaos.core.ports import CallOutcome, CallRecord, CallRow, CallState, Evidence, Origin
 from aaos.store.database import Database, Row
 
 _RECORD = "call, run, subtask, agent, turn, tool, origin, arguments, digest, calls.state, pre_hash"
-_OUTCOME = "outcomes.state, result, truncated, evidence, duration_ms, post_hash, error_code"
+_OUTCOME = "outcomes.state, result, truncated, evidence, duration_ms, post_hash, error_code, remedy, size_bytes"
 _OPEN = """INSERT INTO calls (call, run, subtask, agent, turn, tool, origin, arguments, digest, state, pre_hash, epoch,
     opened_s) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
-_SETTLE = """INSERT INTO outcomes (id, state, result, truncated, evidence, duration_ms, post_hash, error_code)
-    SELECT id, ?, ?, ?, ?, ?, ?, ? FROM calls WHERE call = ?"""
+_REOPEN = """UPDATE calls SET state = ?1, pre_hash = ?2, epoch = ?3, opened_s = ?4
+    WHERE call = ?5 AND digest = ?6 AND epoch < ?3 AND NOT EXISTS (SELECT 1 FROM outcomes WHERE outcomes.id = calls.id)
+"""
+_SETTLE = """INSERT INTO outcomes (id, state, result, truncated, evidence, duration_ms, post_hash, error_code, remedy,
+    size_bytes) SELECT id, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM calls WHERE call = ?"""
 _SELECT = f"SELECT {_RECORD}, epoch, {_OUTCOME} FROM calls LEFT JOIN outcomes USING (id)"  # noqa: S608  # a constant
 _GET = f"{_SELECT} WHERE call = ?"
 _OF_AGENT = f"{_SELECT} WHERE call > ?1 || '-' AND call < ?1 || '.' AND agent = ?1 ORDER BY id"  # '.' follows '-'
 _UNSETTLED = f"""{_SELECT} WHERE id IN (SELECT id FROM calls EXCEPT SELECT id FROM outcomes) ORDER BY id"""  # noqa: S608  # a constant
-
-
-@dataclass(frozen=True, slots=True)
-class CallRow:
-    """A call with its outcome, None while there is none, and the start of the daemon that opened it."""
-
-    record: CallRecord
-    outcome: CallOutcome | None
-    epoch: int
+_OF_RUN = f"{_SELECT} WHERE run = ? ORDER BY id"
 
 
 class Calls:
@@ -42,18 +37,25 @@ class Calls:
         self._now_s = now_s
 
     def open_call(self, record: CallRecord) -> None:
-        """Write a call. Raises ConflictError when its id exists, InputError when the id is not of its agent."""
+        """Write a call, or open it again. Raises InputError when the id is not of its agent.
+
+        Raises ConflictError when the id exists, unless the same call was left without an outcome by an earlier daemon.
+        """
         if not record.call.startswith(f"{record.agent}-"):
             raise InputError(f"call {record.call!r} is not of agent {record.agent!r}", "make its id with call_id()")
+        epoch, now_s = self._database.epoch, self._now_s()
         try:
-            self._database.insert(_OPEN, _values(record, self._database.epoch, self._now_s()))
+            self._database.insert(_OPEN, _values(record, epoch, now_s))
         except ConflictError as error:
-            raise ConflictError(f"call {record.call} exists already", "look at it: agentd logs") from error
+            again = (record.state, record.pre_hash, epoch, now_s, record.call, record.digest)
+            if not self._database.change(_REOPEN, again):
+                raise ConflictError(f"call {record.call} exists already", "look at it: agentd logs") from error
 
     def settle_call(self, call: CallId, outcome: CallOutcome) -> None:
         """Write how a call ended. Raises NotFoundError, and ConflictError when it has an outcome."""
         o = outcome
-        values = (o.state, o.result, o.truncated, o.evidence, o.duration_ms, o.post_hash, o.error_code, call)
+        seen = (o.state, o.result, o.truncated, o.evidence, o.duration_ms)
+        values = (*seen, o.post_hash, o.error_code, o.remedy, o.size_bytes, call)
         try:
             changed = self._database.change(_SETTLE, values)
         except ConflictError as error:
@@ -71,6 +73,10 @@ class Calls:
     def of_agent(self, agent: AgentId) -> tuple[CallRow, ...]:
         """The calls of an agent in the order in which they were opened."""
         return tuple(_call(row) for row in self._database.rows(_OF_AGENT, (agent,)))
+
+    def of_run(self, run: RunId) -> tuple[CallRow, ...]:
+        """The calls of all agents of a run, in order. It reads the whole table: for recovery."""
+        return tuple(_call(row) for row in self._database.rows(_OF_RUN, (run,)))
 
     def unsettled(self) -> tuple[CallRow, ...]:
         """The calls without an outcome, of this daemon and of earlier ones: what recovery has to decide on."""
@@ -115,7 +121,8 @@ def _outcome(
     duration_ms: float,
     post_hash: str | None,
     error_code: str | None,
+    remedy: str,
+    size_bytes: int | None,
 ) -> CallOutcome:
-    return CallOutcome(
-        CallState(state), result, bool(truncated), Evidence(evidence), duration_ms, post_hash, error_code
-    )
+    seen = (CallState(state), result, bool(truncated), Evidence(evidence), duration_ms)
+    return CallOutcome(*seen, post_hash, error_code, remedy, size_bytes)

@@ -21,6 +21,10 @@ class Conversations:
         """Add a message; its position, from 0. `role` says whose words they are. Committed when this returns."""
         return self._database.returning(_APPEND, (agent, role, body))
 
+    def rows(self, agent: AgentId) -> list[tuple[str, bytes]]:
+        """Whose words, and the body, of each message in order."""
+        return self._database.rows("SELECT role, body FROM messages WHERE agent = ? ORDER BY position", (agent,))
+
     def messages(self, agent: AgentId) -> list[bytes]:
         """The bodies in order: join the bytes, do not parse them again."""
         rows = self._database.rows("SELECT body FROM messages WHERE agent = ? ORDER BY position", (agent,))

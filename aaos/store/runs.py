@@ -18,7 +18,7 @@ from aaos.store.plans import plan_from_json, plan_to_json
 
 _ROOT = 0
 _SHOWN = 5
-_COLUMNS = "run, uid, gid, goal, envelope, plan, state, created_s, finished_s, result, error"
+_COLUMNS = "run, uid, gid, goal, envelope, plan, state, created_s, finished_s, result, error, resumes, progress"
 _BEGIN = "INSERT INTO runs (run, uid, gid, goal, envelope, plan, state, created_s) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _GET = f"SELECT {_COLUMNS} FROM runs WHERE run = ?"  # noqa: S608  # a constant
 _FIND = f"""SELECT {_COLUMNS} FROM runs
@@ -27,11 +27,13 @@ _LIST_ALL = f"SELECT {_COLUMNS} FROM runs ORDER BY position DESC LIMIT ?"  # noq
 _LIST_OWN = f"SELECT {_COLUMNS} FROM runs WHERE uid = ? ORDER BY position DESC LIMIT ?"  # noqa: S608  # a constant
 _UNFINISHED = f"SELECT {_COLUMNS} FROM runs WHERE finished_s IS NULL ORDER BY position"  # noqa: S608  # a constant
 _SET = "UPDATE runs SET state = ?, finished_s = ?, result = ?, error = ? WHERE run = ? AND finished_s IS NULL"
-_SUBTASK_COLUMNS = "subtask, state, attempt, agent, result, error"
+_SUBTASK_COLUMNS = "subtask, state, attempt, agent, result, error, resumes"
 _SUBTASKS = f"SELECT {_SUBTASK_COLUMNS} FROM subtasks WHERE run = ? ORDER BY position"  # noqa: S608  # a constant
 _SUBTASK = f"SELECT {_SUBTASK_COLUMNS} FROM subtasks WHERE run = ? AND subtask = ?"  # noqa: S608  # a constant
-_SET_SUBTASK = """UPDATE subtasks SET state = ?, attempt = ?, agent = coalesce(?, agent), result = ?, error = ?
-    WHERE run = ? AND subtask = ?"""
+_ADD_SUBTASK = "INSERT INTO subtasks (run, subtask, position, state, attempt) VALUES (?, ?, ?, ?, 0)"
+_SET_SUBTASK = """UPDATE subtasks SET state = ?, attempt = ?, agent = coalesce(?, agent), result = ?, error = ?,
+    resumes = resumes + ? WHERE run = ? AND subtask = ?"""
+_RESUME = "UPDATE runs SET resumes = iif(progress = ?1, resumes, 0) + 1, progress = ?1 WHERE run = ?2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,10 @@ class StoredError:
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """One run; `envelope` and `plan` are JSON texts, times are UTC in seconds."""
+    """One run; `envelope` and `plan` are JSON texts, times are UTC in seconds.
+
+    `resumes` counts how often it was taken up again since it last came further, as `progress` tells.
+    """
 
     id: RunId
     uid: Uid
@@ -58,11 +63,16 @@ class RunRow:
     finished_s: float | None = None
     result: str | None = None
     error: StoredError | None = None
+    resumes: int = 0
+    progress: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class SubtaskRow:
-    """Where a subtask stands; `attempt` counts from 1 once it was started, `agent` is that of the last attempt."""
+    """Where a subtask stands; `attempt` counts from 1 once it was started, `agent` is that of the last attempt.
+
+    `resumes` of the attempts went on with what the attempt before had begun; the others followed a failure.
+    """
 
     id: SubtaskId
     state: SubtaskState
@@ -70,10 +80,11 @@ class SubtaskRow:
     agent: AgentId | None
     result: str | None
     error: StoredError | None
+    resumes: int = 0
 
 
 class Runs:
-    """The tables `runs` and `subtasks`."""
+    """The tables `runs`, `subtasks` and `programs`."""
 
     def __init__(self, database: Database, *, now_s: Callable[[], float] = time.time) -> None:
         self._database = database
@@ -155,14 +166,25 @@ class Runs:
 
     def _add_subtasks(self, run: RunId, plan: Plan, first: int) -> None:
         for position, subtask in enumerate(plan.subtasks[first:], first):
-            self._database.insert(
-                "INSERT INTO subtasks VALUES (?, ?, ?, ?, 0, NULL, NULL, NULL)",
-                (run, subtask.id, position, SubtaskState.PENDING),
-            )
+            self._database.insert(_ADD_SUBTASK, (run, subtask.id, position, SubtaskState.PENDING))
 
     def step(self) -> AbstractContextManager[None]:
         """What is written in it is committed together, or not at all."""
         return self._database.transaction()
+
+    def keep_program(self, run: RunId, program: bytes) -> None:
+        """Write the program that the run's agents are. Raises ConflictError for a second one."""
+        self._database.insert("INSERT INTO programs (run, body) VALUES (?, ?)", (run, program))
+
+    def program(self, run: RunId) -> bytes | None:
+        """The program of a run, or None."""
+        row = self._database.row("SELECT body FROM programs WHERE run = ?", (run,))
+        return None if row is None else row[0]
+
+    def resume(self, run: RunId, *, progress: str) -> int:
+        """Write that the run is taken up again; how often it was, with this, since `progress` was another."""
+        self._database.change(_RESUME, (progress, run))
+        return self.get(run).resumes
 
     def subtasks(self, run: RunId) -> tuple[SubtaskRow, ...]:
         """The subtasks in the order of the plan; none before there is one."""
@@ -178,6 +200,7 @@ class Runs:
         result: str | None = None,
         error: AaosError | None = None,
         agent: AgentId | None = None,
+        is_resumed: bool = False,
     ) -> None:
         """Move a subtask on; without `agent` the last stays. Raises NotFoundError, ConflictError when it is final."""
         with self._database.transaction():
@@ -189,7 +212,7 @@ class Runs:
                 if before.state is state:
                     return
                 raise ConflictError(f"subtask {subtask} of run {run} is {before.state} already", "leave it as it is")
-            values = (state, attempt, agent, result, _error_to_json(error), run, subtask)
+            values = (state, attempt, agent, result, _error_to_json(error), is_resumed, run, subtask)
             self._database.change(_SET_SUBTASK, values)
 
 
@@ -198,14 +221,14 @@ def _no_run(run: str) -> NotFoundError:
 
 
 def _run(row: Row) -> RunRow:
-    run, uid, gid, goal, envelope, plan, state, created_s, finished_s, result, error = row
-    stored = _error_from_json(error)
-    return RunRow(run, uid, gid, goal, envelope, plan, RunState(state), created_s, finished_s, result, stored)
+    run, uid, gid, goal, envelope, plan, state, created_s, finished_s, result, error, *resumed = row
+    told = _error_from_json(error)
+    return RunRow(run, uid, gid, goal, envelope, plan, RunState(state), created_s, finished_s, result, told, *resumed)
 
 
 def _subtask(row: Row) -> SubtaskRow:
-    subtask, state, attempt, agent, result, error = row
-    return SubtaskRow(subtask, SubtaskState(state), attempt, agent, result, _error_from_json(error))
+    subtask, state, attempt, agent, result, error, resumes = row
+    return SubtaskRow(subtask, SubtaskState(state), attempt, agent, result, _error_from_json(error), resumes)
 
 
 def _error_to_json(error: AaosError | None) -> str | None:

@@ -54,4 +54,16 @@ _SECOND: Final = (
     ) STRICT, WITHOUT ROWID""",
 )
 
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _SECOND)
+_THIRD: Final = (
+    "DROP TABLE leases",
+    "ALTER TABLE runs ADD COLUMN resumes INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE runs ADD COLUMN progress TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE subtasks ADD COLUMN resumes INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE outcomes ADD COLUMN remedy TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE outcomes ADD COLUMN size_bytes INTEGER",
+    """CREATE TABLE programs (
+        run TEXT PRIMARY KEY, body BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID""",
+)
+
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _SECOND, _THIRD)

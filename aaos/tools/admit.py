@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from aaos.broker.files import FileBroker
 from aaos.broker.opening import relative_to
 from aaos.core.capability import Kind
-from aaos.core.errors import DeniedError, InputError, ToolError
+from aaos.core.errors import AaosError, DeniedError, InputError, ToolError
 from aaos.core.ids import AgentId
 from aaos.core.paths import MAX_NAME_BYTES, is_normal, normalise
 from aaos.core.ports import Root
@@ -25,6 +25,7 @@ from aaos.tools.handout import Use, find_root
 from aaos.tools.spec import Access, ResourceArg, Tool
 from worker.abi import Json
 
+NAME_CHARS = 80
 _ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=dict)
 
 
@@ -66,6 +67,15 @@ def canonical(args: Json) -> str:
 def digest(tool: str, arguments: str) -> str:
     """What tells calls apart: SHA-256 of the tool's name and its canonical arguments, hexadecimal."""
     return hashlib.sha256(f"{tool}\0{arguments}".encode()).hexdigest()
+
+
+def call_digest(catalog: Mapping[str, Tool], name: str, args: Mapping[str, Json]) -> str:
+    """The digest that the gate writes down of a call as it is asked for, also of one that it does not understand."""
+    try:
+        arguments = canonical(parse(find_tool(catalog, name), args))
+    except AaosError:
+        arguments = canonical(args)
+    return digest(name[:NAME_CHARS], arguments)
 
 
 def paths_of(tool: Tool, args: Mapping[str, Json]) -> tuple[str, ...]:

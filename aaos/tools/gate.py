@@ -7,9 +7,9 @@ revocation. `request` and `done` never wait: what must wait comes back as work, 
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import assert_never
 
@@ -34,7 +34,7 @@ from aaos.core.token import Clock, TokenBox
 from aaos.tools import admit
 from aaos.tools.handout import hand_out
 from aaos.tools.opencall import OpenCall
-from aaos.tools.records import Draft, Records
+from aaos.tools.records import Draft, Records, published_text
 from aaos.tools.repeat import END_AT, HINT_AT, RepeatGuard, hint, too_often
 from aaos.tools.settle import ABSENT, temporary_name
 from aaos.tools.spec import BrokerTool, Tool, WorkerTool
@@ -42,9 +42,7 @@ from worker import abi
 from worker.abi import Json
 
 MARKER_BYTES = 1_024  # what a result may have over its limit: its last line
-_NAME_CHARS = 80
 _PATH_CHARS = 4_096
-_WRONG_ARGUMENTS_CHARS = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +109,11 @@ class Gate:
         audit: AuditSink,
         files: Callable[[Submitter], FileBroker],
         clock: Clock,
+        is_suspended: Callable[[], bool] = lambda: False,
     ) -> None:
         self._catalog = catalog
         self._tokens = tokens
-        self._records = Records(ledger, audit)
+        self._records = Records(ledger, audit, is_suspended)
         self._files = files
         self._clock = clock
         self._agents: dict[AgentId, _Agent] = {}
@@ -184,6 +183,11 @@ class Gate:
             error = WorkerLostError("the worker ended before the call was done; nothing was changed", "call it again")
             self._failed(opened, error)
 
+    def recall(self, caller: Caller, counted: Iterable[tuple[str, bool]]) -> None:
+        """Counts (digest, is it an effect) of calls that a resumed agent made before."""
+        for digest, is_effect in counted:
+            self._agent(caller.agent).guard.count(digest, is_effect=is_effect)
+
     # --- on the way in ------------------------------------------------------------------------------------------------
 
     def _not_understood(self, caller: Caller, call: CallRequest, error: AaosError) -> None:
@@ -192,11 +196,7 @@ class Gate:
         draft = _draft(
             caller, call, self._catalog.get(call.tool), admit.canonical(call.args),
             path=path[:_PATH_CHARS] if isinstance(path, str) else None,
-        )  # fmt: skip
-        length = len(draft.record.arguments)
-        if length > _WRONG_ARGUMENTS_CHARS:
-            omitted = admit.canonical({"omitted_characters": length})
-            draft = replace(draft, record=replace(draft.record, arguments=omitted))
+        ).shortened()  # fmt: skip
         try:
             self._counted(draft, is_effect=False)
         except LimitError as limit:
@@ -259,9 +259,8 @@ class Gate:
     def _published(self, opened: OpenCall, observed: Observed) -> ToolResult:
         if agent := self._agents.get(opened.draft.record.agent):
             agent.guard.changed()
-        verb = "replaced" if observed.was_there else "created"
-        text = f"{verb} {observed.path}: {observed.size_bytes} bytes, sha256 {observed.sha256}"
         written = WrittenFile(observed.path, observed.sha256, observed.size_bytes)
+        text = published_text(written, was_there=observed.was_there)
         result = ToolResult(text + hint(opened.count), ok=True, written=written)
         self._records.written(opened.draft, written, self._outcome(opened, result, Evidence.OBSERVED))
         return result
@@ -274,9 +273,11 @@ class Gate:
 
     def _outcome(self, opened: OpenCall, result: ToolResult, evidence: Evidence) -> CallOutcome:
         state, code = (CallState.DONE, None) if result.ok else (CallState.FAILED, ToolError.code)
-        post_hash = result.written.sha256 if result.written else None
-        took_ms = self._took_ms(opened)
-        return CallOutcome(state, result.text, result.truncated, evidence, took_ms, post_hash, code)
+        file, took_ms = result.written, self._took_ms(opened)
+        seen = (state, result.text, result.truncated, evidence, took_ms)
+        if file is None:
+            return CallOutcome(*seen, error_code=code)
+        return CallOutcome(*seen, file.sha256, code, size_bytes=file.size_bytes)
 
     def _failed(self, opened: OpenCall, error: AaosError, *, state: CallState = CallState.FAILED) -> None:
         if isinstance(error, ConflictError):
@@ -389,10 +390,10 @@ def _draft(caller: Caller, call: CallRequest, tool: Tool | None, arguments: str,
         subtask=caller.subtask,
         agent=caller.agent,
         turn=call.turn,
-        tool=call.tool[:_NAME_CHARS],
+        tool=call.tool[: admit.NAME_CHARS],
         origin=call.origin,
         arguments=arguments,
-        digest=admit.digest(call.tool[:_NAME_CHARS], arguments),
+        digest=admit.digest(call.tool[: admit.NAME_CHARS], arguments),
         state=CallState.PERMITTED,
     )
     return Draft(record, "broker" if isinstance(tool, BrokerTool) else "worker", path)

@@ -4,6 +4,8 @@ Invariant: a call that was let through has a row before its permit leaves; a cal
 refusal; each row gets one outcome.
 """
 
+import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from aaos.core.errors import AaosError, DeniedError, InputError, LimitError
@@ -11,6 +13,7 @@ from aaos.core.events import Event, EventKind, Scalar
 from aaos.core.ports import AuditSink, CallOutcome, CallRecord, CallState, Evidence, Ledger, WrittenFile
 
 _SHOWN_CHARS = 1_000
+_WRONG_ARGUMENTS_CHARS = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +24,21 @@ class Draft:
     route: str
     path: str | None
 
+    def shortened(self) -> "Draft":
+        """The same without arguments that are too long to be kept; the digest stays theirs."""
+        length = len(self.record.arguments)
+        if length <= _WRONG_ARGUMENTS_CHARS:
+            return self
+        return replace(self, record=replace(self.record, arguments=json.dumps({"omitted_characters": length})))
+
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """Writes rows and events."""
+    """Writes rows and events. What a suspended daemon cuts short is left without an outcome: the next one judges it."""
 
     ledger: Ledger
     audit: AuditSink
+    is_suspended: Callable[[], bool] = lambda: False
 
     def permitted(self, draft: Draft, *, pre_hash: str | None) -> None:
         """Before the permit leaves. Raises StorageError: then there is no permit."""
@@ -40,7 +51,7 @@ class Records:
         is_denied = isinstance(error, DeniedError | LimitError)
         self.ledger.open_call(replace(draft.record, state=CallState.DENIED))
         state = CallState.DENIED if is_denied else CallState.FAILED
-        self.ledger.settle_call(draft.record.call, _outcome(state, error.message, code=error.code))
+        self.ledger.settle_call(draft.record.call, _outcome(state, error))
         decision = "denied" if is_denied else "invalid" if isinstance(error, InputError) else "failed"
         kind = EventKind.TOOL_DENIED if is_denied else EventKind.TOOL_FAILED
         self._event(kind, draft, {"decision": decision, **_of_error(error)})
@@ -62,9 +73,9 @@ class Records:
 
     def failed(self, draft: Draft, error: AaosError, *, duration_ms: float, state: CallState) -> None:
         """A permitted call ended with an error of ours."""
-        self.ledger.settle_call(
-            draft.record.call, _outcome(state, error.message, code=error.code, duration_ms=duration_ms)
-        )
+        if self.is_suspended():
+            return
+        self.ledger.settle_call(draft.record.call, _outcome(state, error, duration_ms=duration_ms))
         fields: dict[str, Scalar] = {"duration_ms": duration_ms, **_of_error(error)}
         kind = EventKind.OUTCOME_UNKNOWN if state is CallState.OUTCOME_UNKNOWN else EventKind.TOOL_FAILED
         self._event(kind, draft, fields)
@@ -88,16 +99,23 @@ class Records:
         self.audit.record(Event(kind, row.run, row.subtask, row.agent, about | fields))
 
 
+def published_text(file: WrittenFile, *, was_there: bool) -> str:
+    """The result of a write."""
+    verb = "replaced" if was_there else "created"
+    return f"{verb} {file.path}: {file.size_bytes} bytes, sha256 {file.sha256}"
+
+
 def _of_error(error: AaosError) -> dict[str, Scalar]:
     return {"code": error.code, "message": error.message[:_SHOWN_CHARS], "remedy": error.remedy[:_SHOWN_CHARS]}
 
 
-def _outcome(state: CallState, text: str, *, code: str, duration_ms: float = 0.0) -> CallOutcome:
+def _outcome(state: CallState, error: AaosError, *, duration_ms: float = 0.0) -> CallOutcome:
     return CallOutcome(
         state=state,
-        result=text,
+        result=error.message,
         truncated=False,
         evidence=Evidence.OBSERVED,
         duration_ms=duration_ms,
-        error_code=code,
+        error_code=error.code,
+        remedy=error.remedy,
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from aaos.agent.registry import Registry
+from aaos.agent.replay import Past, read_past
 from aaos.agent.runner import AgentRunner, Parts
 from aaos.broker.files import FileBroker
 from aaos.core.capability import Capability, Kind
@@ -19,7 +20,7 @@ from aaos.core.constraint import Constraints
 from aaos.core.envelope import Envelope, Submitter
 from aaos.core.errors import AaosError, BusyError, DeniedError, InputError, LimitError, ToolError, WorkerLostError
 from aaos.core.events import EventKind
-from aaos.core.ids import Gid, RoleName, RunId, SubtaskId, Uid
+from aaos.core.ids import AgentId, Gid, RoleName, RunId, SubtaskId, Uid
 from aaos.core.ports import AgentOutcome, AgentTask, LaunchRequest
 from aaos.core.role import Parameter, ParameterType, Role, RoleLimits, Tier
 from aaos.core.token import TokenBox
@@ -75,10 +76,18 @@ Answer = llm.ModelAnswer | AaosError | None
 class Bench:
     """A runner with everything but a wall and a database."""
 
-    def __init__(self, *answers: Answer, agent: Agent | None = None, places: int = 4) -> None:
-        self.audit, self.ledger, self.conversations = MemoryAudit(), MemoryLedger(), MemoryConversations()
+    def __init__(
+        self,
+        *answers: Answer,
+        agent: Agent | None = None,
+        places: int = 4,
+        rows: tuple[MemoryLedger, MemoryConversations] | None = None,
+        model: ScriptedModel | None = None,
+    ) -> None:
+        self.audit = MemoryAudit()
+        self.ledger, self.conversations = rows or (MemoryLedger(), MemoryConversations())
         self.launcher = ThreadLauncher(lambda request: agent or product(request))
-        self.model = ScriptedModel(*answers)
+        self.model = model or ScriptedModel(*answers)
         self.registry = Registry(places)
         self.tokens = TokenBox(SystemClock())
         lock = threading.Lock()
@@ -101,13 +110,19 @@ class Bench:
                 note=self.audit.note,
                 registry=self.registry,
                 files=files,
+                past=self.past,
                 catalog=CATALOG,
                 clock=SystemClock(),
             )
         )
 
-    def run(self, task: AgentTask) -> AgentOutcome:
-        """The outcome, with nothing left behind."""
+    def past(self, agent: AgentId) -> Past:
+        """What the rows have of an agent."""
+        rows = [(role, body) for owner, role, body in self.conversations.rows if owner == agent]
+        return read_past(rows, self.ledger.of_agent(agent))
+
+    def run(self, task: AgentTask, *, is_clean: bool = True) -> AgentOutcome:
+        """The outcome, with nothing left behind; an open call stays open only when the rows were lost."""
         open_before = len(os.listdir("/proc/self/fd"))
 
         async def main() -> AgentOutcome:
@@ -117,7 +132,7 @@ class Bench:
         outcome = asyncio.run(main())
         assert self.tokens.capabilities(outcome.agent) == ()
         assert len(self.registry) == 0
-        assert set(self.ledger.opened) == set(self.ledger.settled)
+        assert not is_clean or set(self.ledger.opened) == set(self.ledger.settled)
         assert len(os.listdir("/proc/self/fd")) <= open_before
         assert all(session.closed for session in self.launcher.sessions)
         return outcome

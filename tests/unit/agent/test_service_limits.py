@@ -9,6 +9,7 @@ import pytest
 
 from aaos.agent import pace
 from aaos.agent.order import AbiBrokenError
+from aaos.agent.replay import Checkpoint
 from aaos.agent.turns import MAX_VAIN_TURNS
 from aaos.core.errors import LimitError, ProviderError, WorkerLostError
 from aaos.core.events import EventKind
@@ -105,7 +106,7 @@ def test_a_checkpoint_is_stored_and_too_many_are_refused() -> None:
         assert bench.failure().code == "busy"
 
     bench = run(Bench(), check)
-    assert (AGENT, "checkpoint", b"step 1") in bench.conversations.rows
+    assert (AGENT, "checkpoint", Checkpoint("step 1").to_bytes()) in bench.conversations.rows
 
 
 def test_a_model_that_fails_is_a_typed_failure() -> None:

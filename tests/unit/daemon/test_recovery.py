@@ -1,134 +1,187 @@
-"""What an earlier daemon left is put in order by its rows: ISO-11, H-DUR-11."""
+"""What an earlier daemon left is put in order by its rows: BRK-8, RUN-8, ISO-11."""
 
-import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from aaos.core.envelope import Envelope, Limits, Submitter
+from aaos.core.errors import ToolError
 from aaos.core.events import EventKind
 from aaos.core.graph import Plan, RunState, Subtask, SubtaskState
 from aaos.core.ids import AgentId, CallId, Gid, RoleName, RunId, SubtaskId, Uid
 from aaos.core.ports import CallOutcome, CallRecord, CallState, Evidence, Origin
-from aaos.daemon.recovery import Recovery, clean, start_time
+from aaos.daemon.recovery import MAX_RESUMES, Recovered, Recovery
+from aaos.daemon.resume import Rows, settled_calls
+from aaos.plan.ports import SubtaskEnd, Underway
 from aaos.store.calls import Calls
+from aaos.store.conversations import Conversations
 from aaos.store.database import Database
-from aaos.store.leases import Lease, LeaseKind, Leases
 from aaos.store.runs import RunRow, Runs
 from tests.fakes import MemoryAudit
 
 RUN = RunId("r-1")
-A, B = SubtaskId("a"), SubtaskId("b")
+A, B, C = SubtaskId("a"), SubtaskId("b"), SubtaskId("c")
+AGENT = AgentId("a-1")
+BEGAN_S, WALL_S = 1000.0, 600
 
 
-def left_behind(state: Path) -> None:
-    """A daemon that died while a run was under way."""
+def rows_of(database: Database) -> Rows:
+    return Rows(Runs(database), Calls(database), Conversations(database))
+
+
+def left_behind(state: Path, envelope: str | None = None) -> None:
+    """A daemon that died while a run was under way: one subtask done, one begun, one waiting."""
     database = Database.open(state)
     runs = Runs(database)
-    runs.create(RunRow(RUN, Uid(1000), Gid(1000), "goal", "{}", None, RunState.PENDING, 1.0))
-    subtasks = (Subtask(A, RoleName("analyzer"), {}), Subtask(B, RoleName("writer"), {}, (A,)))
-    runs.add_plan(RUN, Plan(subtasks, B, "test"))
+    limits = Limits(wall_s=WALL_S)
+    grants = envelope or Envelope(Submitter(Uid(1000), Gid(1000)), (), limits).to_json()
+    runs.create(RunRow(RUN, Uid(1000), Gid(1000), "goal", grants, None, RunState.PENDING, BEGAN_S))
+    subtasks = (
+        Subtask(A, RoleName("analyzer"), {}),
+        Subtask(B, RoleName("analyzer"), {}),
+        Subtask(C, RoleName("writer"), {}, (A, B)),
+    )
+    runs.add_plan(RUN, Plan(subtasks, C, "test"))
+    runs.keep_program(RUN, b"print()\n")
     runs.set_state(RUN, RunState.RUNNING)
-    runs.set_subtask(RUN, A, SubtaskState.RUNNING, attempt=1, agent=AgentId("a-1"))
+    runs.set_subtask(RUN, A, SubtaskState.COMPLETED, attempt=1, result="of a")
+    runs.set_subtask(RUN, B, SubtaskState.RUNNING, attempt=1, agent=AgentId("a-0"))
+    runs.set_subtask(RUN, B, SubtaskState.RUNNING, attempt=2, agent=AGENT)
     for index, tool in enumerate(("file_read", "file_write")):
-        Calls(database).open_call(
-            CallRecord(
-                CallId(f"a-1-1-{index}"), RUN, A, AgentId("a-1"), 1, tool, Origin.MODEL, "{}", "0", CallState.PERMITTED
-            )
-        )
-    Leases(database).record(LeaseKind.HOST_UID, "1900000000")
+        Calls(database).open_call(call(index, tool))
     database.close()
 
 
-def judged(record: CallRecord) -> CallOutcome:
-    state = CallState.OUTCOME_UNKNOWN if record.tool == "file_write" else CallState.FAILED
-    return CallOutcome(state, "agentd stopped", truncated=False, evidence=Evidence.OBSERVED, duration_ms=0.0)
+def call(index: int, tool: str) -> CallRecord:
+    about = (CallId(f"a-1-1-{index}"), RUN, B, AGENT, 1, tool, Origin.MODEL)
+    return CallRecord(*about, '{"path":"/f"}', "0", CallState.PERMITTED, "absent")
 
 
-def recovered(state: Path, audit: MemoryAudit) -> Database:
-    database = Database.open(state)
-    Recovery(
-        Leases(database),
-        Runs(database),
-        calls=Calls(database),
-        audit=audit,
-        judge=judged,
-    ).recover()
-    return database
+def outcome(state: CallState, **evidence: object) -> CallOutcome:
+    made = CallOutcome(state, "agentd stopped", truncated=False, evidence=Evidence.OBSERVED, duration_ms=0.0)
+    return made if not evidence else CallOutcome(CallState.DONE, "created /f", False, Evidence.OBSERVED, 0, "b" * 64)
 
 
-def test_a_run_that_was_under_way_ends_with_a_typed_error(tmp_path: Path) -> None:
-    """H-DUR-01"""
+def unknown(record: CallRecord) -> CallOutcome | None:
+    """A read was not done, and of a write nobody knows."""
+    return outcome(CallState.OUTCOME_UNKNOWN) if record.tool == "file_write" else None
+
+
+class Restarted:
+    """A daemon that found those rows."""
+
+    def __init__(
+        self, state: Path, judge: Callable[[CallRecord], CallOutcome | None] = unknown, now_s: float = BEGAN_S + 10
+    ) -> None:
+        self.audit = MemoryAudit()
+        database = Database.open(state)
+        self.rows = rows_of(database)
+        self.recovered: Recovered = Recovery(self.rows, audit=self.audit, judge=judge, now_s=lambda: now_s).recover()
+        self.run = self.rows.runs.get(RUN)
+        self.states = {subtask.id: subtask.state for subtask in self.rows.runs.subtasks(RUN)}
+        self.calls = self.rows.calls.of_agent(AGENT)
+        self.settled = sum(settled_calls(order, self.rows) for order in self.recovered.resumed)
+        database.close()
+
+
+def test_a_run_that_was_under_way_is_handed_on_from_its_rows(tmp_path: Path) -> None:
+    """BRK-8, RUN-8: what has ended keeps its result, what was begun keeps its agent."""
     left_behind(tmp_path / "s")
-    audit = MemoryAudit()
-    database = recovered(tmp_path / "s", audit)
-    row = Runs(database).get(RUN)
-    assert row.state is RunState.FAILED
-    assert row.error is not None
-    assert "submit the goal again" in row.error.remedy
-    states = {subtask.id: subtask.state for subtask in Runs(database).subtasks(RUN)}
-    assert states == {A: SubtaskState.FAILED, B: SubtaskState.SKIPPED}
-    assert len(audit.of(EventKind.RUN_FAILED)) == 1
-    database.close()
+    restarted = Restarted(tmp_path / "s")
+    (order,) = restarted.recovered.resumed
+    assert order.ends == {A: SubtaskEnd(SubtaskState.COMPLETED, "of a", 1)}
+    assert order.underway == {B: Underway(AGENT, attempt=2, failures=1)}
+    assert (order.run, order.goal, order.program, order.resumes) == (RUN, "goal", b"print()\n", 1)
+    assert [subtask.id for subtask in order.plan.subtasks] == [A, B, C]
+    assert restarted.run.state is RunState.RUNNING
 
 
-def test_a_read_has_failed_and_a_write_has_an_unknown_outcome(tmp_path: Path) -> None:
-    """RUN-8, H-DUR-02"""
+def test_a_resumed_run_has_what_is_left_of_its_time(tmp_path: Path) -> None:
+    """H-DUR-08: by the rows; a clock that went back gives nothing."""
     left_behind(tmp_path / "s")
-    audit = MemoryAudit()
-    database = recovered(tmp_path / "s", audit)
-    states = [row.outcome.state for row in Calls(database).of_agent(AgentId("a-1")) if row.outcome]
-    assert states == [CallState.FAILED, CallState.OUTCOME_UNKNOWN]
-    assert [event.fields["tool"] for event in audit.of(EventKind.OUTCOME_UNKNOWN)] == ["file_write"]
-    database.close()
+    for now_s, left_s in ((BEGAN_S + 10, WALL_S - 10), (BEGAN_S - 99_999, WALL_S)):
+        (order,) = Restarted(tmp_path / "s", now_s=now_s).recovered.resumed
+        assert order.wall_s == left_s
 
 
-def test_leases_are_given_back_once_and_told(tmp_path: Path) -> None:
+def test_a_run_whose_time_is_over_ends_with_that_limit(tmp_path: Path) -> None:
     left_behind(tmp_path / "s")
-    audit = MemoryAudit()
-    database = recovered(tmp_path / "s", audit)
-    assert Leases(database).stale() == ()
-    told = audit.of(EventKind.STALE_CLEANED)[0].fields
-    assert (told["host_uid"], told["kept"], told["calls"], told["runs"]) == (1, 0, 2, 1)
+    restarted = Restarted(tmp_path / "s", now_s=BEGAN_S + WALL_S)
+    assert restarted.recovered.resumed == ()
+    assert restarted.run.error is not None
+    assert (restarted.run.state, restarted.run.error.code) == (RunState.FAILED, "limit")
+    assert restarted.states == {A: SubtaskState.COMPLETED, B: SubtaskState.FAILED, C: SubtaskState.SKIPPED}
+    assert len(restarted.audit.of(EventKind.RUN_FAILED)) == 1
+
+
+def test_a_run_whose_rows_cannot_be_read_ends_with_that(tmp_path: Path) -> None:
+    left_behind(tmp_path / "s", envelope="{}")
+    restarted = Restarted(tmp_path / "s")
+    assert restarted.recovered.ended == (RUN,)
+    assert restarted.run.error is not None
+    assert restarted.run.error.code == "storage"
+
+
+def test_a_read_stays_open_for_its_agent_and_an_unknown_outcome_is_told(tmp_path: Path) -> None:
+    """BRK-8, H-DUR-01, H-DUR-02"""
+    left_behind(tmp_path / "s")
+    restarted = Restarted(tmp_path / "s")
+    assert [row.outcome and row.outcome.state for row in restarted.calls] == [None, CallState.OUTCOME_UNKNOWN]
+    assert [event.fields["tool"] for event in restarted.audit.of(EventKind.OUTCOME_UNKNOWN)] == ["file_write"]
+    assert (restarted.recovered.calls, restarted.settled) == (1, 1)
+
+
+def test_a_write_that_was_done_is_recorded_so(tmp_path: Path) -> None:
+    """BRK-7, BRK-8"""
+    left_behind(tmp_path / "s")
+    done = CallOutcome(CallState.DONE, "created", False, Evidence.OBSERVED, 0.0, "b" * 64, size_bytes=3)
+    restarted = Restarted(tmp_path / "s", lambda record: done if record.tool == "file_write" else None)
+    assert restarted.calls[1].outcome == done
+    (event,) = restarted.audit.of(EventKind.FILE_WRITTEN)
+    assert (event.fields["path"], event.fields["sha256"], event.fields["size_bytes"]) == ("/f", "b" * 64, 3)
+
+
+def test_the_open_calls_of_a_run_that_cannot_go_on_are_settled(tmp_path: Path) -> None:
+    left_behind(tmp_path / "s")
+    restarted = Restarted(tmp_path / "s", lambda _: None, now_s=BEGAN_S + WALL_S)
+    assert [row.outcome and row.outcome.error_code for row in restarted.calls] == ["worker_lost"] * 2
+
+
+def test_a_run_that_comes_no_further_is_not_resumed_for_ever(tmp_path: Path) -> None:
+    """RUN-8: a run that ends the daemon each time must not keep it from working."""
+    left_behind(tmp_path / "s")
+    for count in range(1, MAX_RESUMES + 1):
+        assert [order.resumes for order in Restarted(tmp_path / "s").recovered.resumed] == [count]
+    restarted = Restarted(tmp_path / "s")
+    assert restarted.recovered.ended == (RUN,)
+    assert restarted.run.error is not None
+    assert "came no further" in restarted.run.error.message
+    assert f"agentd logs {RUN}" in restarted.run.error.remedy
+
+
+@pytest.mark.parametrize("step", ["message", "call", "subtask", "failure"])
+def test_a_run_that_comes_further_is_resumed_again(tmp_path: Path, step: str) -> None:
+    left_behind(tmp_path / "s")
+    for _ in range(MAX_RESUMES):
+        Restarted(tmp_path / "s")
+    database = Database.open(tmp_path / "s")
+    rows = rows_of(database)
+    match step:
+        case "message":
+            rows.conversations.append(AGENT, "user", b"{}")
+        case "call":
+            rows.calls.settle_call(CallId("a-1-1-0"), outcome(CallState.DONE))
+        case "subtask":
+            rows.runs.set_subtask(RUN, B, SubtaskState.FAILED, attempt=2, error=ToolError("no", ""))
+        case "failure":
+            rows.runs.set_subtask(RUN, B, SubtaskState.RUNNING, attempt=3, agent=AgentId("a-2"))
     database.close()
-    again = MemoryAudit()
-    recovered(tmp_path / "s", again).close()
-    assert again.events == []
+    assert [order.resumes for order in Restarted(tmp_path / "s").recovered.resumed] == [1]
 
 
-def lease(kind: LeaseKind, key: object, **detail: int) -> Lease:
-    return Lease(kind, str(key), detail, 1)
-
-
-def test_a_temporary_file_is_removed_by_its_inode(tmp_path: Path) -> None:
-    ours, other = tmp_path / "ours", tmp_path / "other"
-    for path in (ours, other):
-        path.write_text("x")
-        status = path.stat()
-        inode = status.st_ino if path == ours else status.st_ino + 1
-        clean(lease(LeaseKind.TEMP_FILE, path, device=status.st_dev, inode=inode))
-    assert not ours.exists()
-    assert other.exists()
-
-
-def test_a_temporary_file_behind_a_link_stays(tmp_path: Path) -> None:
-    """H-FS-17: a link in the path is not followed."""
-    (tmp_path / "real").mkdir()
-    target = tmp_path / "real" / "f"
-    target.write_text("x")
-    (tmp_path / "link").symlink_to(tmp_path / "real")
-    status = target.stat()
-    with pytest.raises(OSError, match="symbolic link"):
-        clean(lease(LeaseKind.TEMP_FILE, tmp_path / "link" / "f", device=status.st_dev, inode=status.st_ino))
-    assert target.exists()
-
-
-def test_what_is_gone_already_is_clean(tmp_path: Path) -> None:
-    clean(lease(LeaseKind.TEMP_FILE, tmp_path / "gone" / "f", device=1, inode=1))
-    clean(lease(LeaseKind.PROCESS, 2**22 - 1, start_time=1))
-    clean(lease(LeaseKind.CGROUP, tmp_path / "gone"))
-    clean(lease(LeaseKind.HOST_UID, 5))
-
-
-def test_a_process_with_another_start_time_is_not_killed() -> None:
-    """H-BRK-07: pids come again; this very process would die otherwise."""
-    clean(lease(LeaseKind.PROCESS, os.getpid(), start_time=start_time(os.getpid()) + 1))
+def test_a_second_start_finds_nothing_to_settle(tmp_path: Path) -> None:
+    left_behind(tmp_path / "s")
+    Restarted(tmp_path / "s", lambda _: None, now_s=BEGAN_S + WALL_S)
+    again = Restarted(tmp_path / "s")
+    assert (again.recovered, again.audit.events) == (Recovered((), (), 0), [])

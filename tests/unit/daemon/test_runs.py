@@ -142,17 +142,57 @@ def test_one_user_cannot_keep_the_others_out() -> None:
     with_runs(check, max_runs=4)
 
 
-def test_after_close_nothing_starts() -> None:
+def test_after_close_nothing_starts_and_what_ran_is_left_to_the_next_daemon() -> None:
+    """BRK-8: a clean end looks to the next start as a kill does."""
+
     async def check(live: LiveRuns, rows: Rows, audit: Audit) -> None:
-        del audit
         live.start(RUN, ALICE, forever)
         await asyncio.sleep(0)
         await live.close()
-        assert rows.state is RunState.CANCELLED
+        assert (RUN in live, rows.state, audit.events) == (False, RunState.RUNNING, [])
         with pytest.raises(ConflictError):
             live.check_room(ALICE)
 
     with_runs(check)
+
+
+def test_a_run_that_was_being_stopped_is_not_left_to_the_next_daemon() -> None:
+    async def slow() -> None:
+        try:
+            await forever()
+        finally:
+            await asyncio.sleep(0.02)
+
+    async def check(live: LiveRuns, rows: Rows, audit: Audit) -> None:
+        del audit
+        live.start(RUN, ALICE, slow)
+        await asyncio.sleep(0)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(live.stop(RUN))
+            await asyncio.sleep(0.01)
+            await live.close()
+        assert rows.state is RunState.CANCELLED
+
+    with_runs(check)
+
+
+def test_a_resumed_run_begins_when_runs_may() -> None:
+    """BRK-8: it had its place under the daemon before, so it is not counted out."""
+    began: list[str] = []
+
+    async def work() -> None:
+        began.append("now")
+
+    async def main() -> None:
+        live = LiveRuns(cast("Runs", Rows()), Audit(), max_runs=0)  # a fake, as above
+        live.resume(RUN, ALICE, work)
+        assert RUN not in live
+        async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+            live.open(group)
+            assert RUN in live
+        assert began == ["now"]
+
+    asyncio.run(main())
 
 
 def test_an_end_that_a_full_disk_refused_is_written_when_there_is_space() -> None:

@@ -29,6 +29,7 @@ class Store:
 
     log: list[tuple[str, str, int]] = field(default_factory=list)
     states: dict[str, SubtaskState] = field(default_factory=dict)
+    agents: list[AgentId | None] = field(default_factory=list)
     run: list[RunState] = field(default_factory=list)
     plans: list[Plan] = field(default_factory=list)
     result: str | None = None
@@ -60,11 +61,13 @@ class Store:
         result: str | None = None,
         error: AaosError | None = None,
         agent: AgentId | None = None,
+        is_resumed: bool = False,
     ) -> None:
         if self.broken:
             raise StorageError("the disk is full", "free some space")
         assert not (subtask in self.states and self.states[subtask].is_final), f"{subtask} was final"
         self.states[subtask] = state
+        self.agents.append(agent)
         self.log.append((subtask, state.value, attempt))
 
 

@@ -27,7 +27,6 @@ from aaos.core.role import OutputContract, Parameter, ParameterType, RoleLimits,
 from aaos.core.rolefile import RoleSet
 from aaos.plan.executor import Executor
 from aaos.plan.growing import PlanningTerms
-from aaos.plan.ports import SubtaskEnd
 from tests.fakes import MemoryAudit
 from tests.unit.plan.pretend import PLAIN, Pretender, Store, execute, order, outcome, plan, subtask
 
@@ -262,25 +261,6 @@ def test_a_store_that_fails_stops_the_run_with_that_error() -> None:
     )
     with pytest.raises(StorageError, match="disk is full"):
         asyncio.run(executor.execute(order(plan(subtask("a"), subtask("b", "a")))))
-
-
-def test_a_resumed_run_does_not_repeat_what_was_completed() -> None:
-    ends = {
-        SubtaskId("a"): SubtaskEnd(SubtaskState.COMPLETED, "kept", 1),
-        SubtaskId("x"): SubtaskEnd(SubtaskState.COMPLETED, "kept x", 2),
-    }
-    ran = execute(order(plan(subtask("a"), subtask("x"), subtask("b", "a", "x")), ends=ends))
-    assert [task.subtask for task in ran.spawner.seen] == ["b"]
-    assert ran.spawner.seen[0].inputs == {"a": "kept", "x": "kept x"}
-    assert ran.outcome.state is RunState.COMPLETED
-
-
-def test_a_resumed_run_whose_subtask_had_failed_fails() -> None:
-    ends = {SubtaskId("a"): SubtaskEnd(SubtaskState.FAILED, "", 1)}
-    ran = execute(order(plan(subtask("a"), subtask("b", "a")), ends=ends))
-    assert ran.store.states == {"b": SubtaskState.SKIPPED}
-    assert ran.outcome.state is RunState.FAILED
-    assert ran.outcome.error is not None
 
 
 def test_a_huge_result_is_kept_cut() -> None:

@@ -13,7 +13,7 @@ from aaos.core.errors import ConflictError, InputError, StorageError
 from aaos.store.checkpoint import HARD_BYTES
 from aaos.store.database import Database
 
-INSERT = "INSERT INTO leases VALUES ('process', ?, '{}', 1)"
+INSERT = "INSERT INTO programs VALUES (?, x'00')"
 
 
 def _put(database: Database, key: str) -> None:
@@ -54,7 +54,7 @@ def _put_and_swallow(database: Database, *keys: str) -> list[type[Exception]]:
 
 
 def _keys(database: Database) -> list[str]:
-    return [key for (key,) in database.rows("SELECT key FROM leases ORDER BY key")]
+    return [key for (key,) in database.rows("SELECT run FROM programs ORDER BY run")]
 
 
 class Disk:
@@ -96,8 +96,8 @@ def test_an_inner_transaction_is_not_committed_without_the_outer(database: Datab
         with database.transaction():
             with database.transaction():
                 _put(database, "1")
-            assert other.execute("SELECT count(*) FROM leases").fetchone() == (0,)
-        assert other.execute("SELECT count(*) FROM leases").fetchone() == (1,)
+            assert other.execute("SELECT count(*) FROM programs").fetchone() == (0,)
+        assert other.execute("SELECT count(*) FROM programs").fetchone() == (1,)
 
 
 def test_an_inner_transaction_that_ended_leaves_nothing_behind(database: Database) -> None:
@@ -235,14 +235,14 @@ def test_a_failed_sync_at_the_start_is_an_error_and_frees_the_place(state_dir: P
 
 
 def test_the_old_daemon_can_write_nothing_after_a_new_one_took_over(database: Database, state_dir: Path) -> None:
-    """H-DUR-12"""
+    """H-DUR-12, H-BRK-07: the epoch fences an old session."""
     _put(database, "1")
     with closing(sqlite3.connect(state_dir / "aaos.db", isolation_level=None)) as newer:
         newer.execute("UPDATE daemon SET epoch = epoch + 1")
         for _ in range(2):
             with pytest.raises(ConflictError, match=r"another agentd took over \(start 2; this one is start 1\)"):
                 _put(database, "2")
-        assert newer.execute("SELECT count(*) FROM leases").fetchone() == (1,)
+        assert newer.execute("SELECT count(*) FROM programs").fetchone() == (1,)
     assert isinstance(database.failure, ConflictError)
 
 
@@ -295,7 +295,7 @@ def test_the_log_stays_bounded_under_a_writer_that_does_not_pause(database: Data
     log = state_dir / "aaos.db-wal"
     largest = 0
     for _ in range(1500):
-        database.change("DELETE FROM leases", ())
+        database.change("DELETE FROM programs", ())
         _put(database, "x" * 60_000)
         largest = max(largest, log.stat().st_size)
     database.close()

@@ -1,10 +1,11 @@
 """What a stopped daemon left open is judged from the file itself (BRK-8)."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
 
-from aaos.core.ports import CallRecord, CallState
+from aaos.core.ports import CallRecord, CallState, Evidence
 from aaos.tools.settle import outcome_after_crash, temporary_name
 from tests.unit.tools.scene import Scene, broker
 from worker.abi import Json
@@ -20,14 +21,16 @@ def record(base: Path, tool: str, **args: Json) -> CallRecord:
     return row
 
 
-def judged(row: CallRecord) -> CallState:
-    return outcome_after_crash(row, broker()).state
+def judged(row: CallRecord, *, is_effect: bool = False) -> CallState | None:
+    """None: it was not carried out."""
+    outcome = outcome_after_crash(row, broker(), is_effect=is_effect)
+    return None if outcome is None else outcome.state
 
 
 def test_a_new_file(tmp_path: Path) -> None:
     path = tmp_path / "f"
     row = record(tmp_path, "file_write", path=str(path), content="new\n")
-    assert judged(row) is CallState.FAILED
+    assert judged(row) is None
     path.write_text("new\n")
     assert judged(row) is CallState.DONE
     path.write_text("else")
@@ -38,7 +41,7 @@ def test_a_replaced_file(tmp_path: Path) -> None:
     path = tmp_path / "f"
     path.write_text("old")
     row = record(tmp_path, "file_write", path=str(path), content="new")
-    assert judged(row) is CallState.FAILED
+    assert judged(row) is None
     path.write_text("new")
     assert judged(row) is CallState.DONE
     path.unlink()
@@ -49,7 +52,7 @@ def test_an_edited_file(tmp_path: Path) -> None:
     path = tmp_path / "f"
     path.write_text("one two three")
     row = record(tmp_path, "file_edit", path=str(path), old="two", new="2")
-    assert judged(row) is CallState.FAILED
+    assert judged(row) is None
     path.write_text("one 2 three")
     assert judged(row) is CallState.DONE
     path.write_text("one 2 three!")
@@ -58,7 +61,9 @@ def test_an_edited_file(tmp_path: Path) -> None:
 
 def test_a_read_was_not_done(tmp_path: Path) -> None:
     (tmp_path / "f").touch()
-    assert judged(record(tmp_path, "file_read", path=f"{tmp_path}/f")) is CallState.FAILED
+    row = record(tmp_path, "file_read", path=f"{tmp_path}/f")
+    assert judged(row) is None
+    assert judged(row, is_effect=True) is CallState.OUTCOME_UNKNOWN
 
 
 @pytest.mark.parametrize("state", ["before", "after"])
@@ -69,7 +74,7 @@ def test_the_temporary_file_of_the_call_is_removed(tmp_path: Path, state: str) -
     row = record(tmp_path, "file_write", path=str(path), content="new")
     (tmp_path / temporary_name(row.call)).write_text("new" if state == "before" else "old")
     path.write_text("old" if state == "before" else "new")
-    assert judged(row) is (CallState.FAILED if state == "before" else CallState.DONE)
+    assert judged(row) is (None if state == "before" else CallState.DONE)
     assert [entry.name for entry in tmp_path.iterdir()] == ["f"]
 
 
@@ -78,3 +83,26 @@ def test_what_cannot_be_looked_at_is_unknown(tmp_path: Path) -> None:
     row = record(tmp_path, "file_write", path=f"{tmp_path}/d/f", content="new")
     (tmp_path / "d").rmdir()
     assert judged(row) is CallState.OUTCOME_UNKNOWN
+
+
+def test_a_write_that_was_done_comes_back_with_its_evidence(tmp_path: Path) -> None:
+    """BRK-8, RUN-3: as if agentd had been there to say so."""
+    row = record(tmp_path, "file_write", path=f"{tmp_path}/f", content="new\n")
+    (tmp_path / "f").write_text("new\n")
+    outcome = outcome_after_crash(row, broker(), is_effect=True)
+    assert outcome is not None
+    digest = hashlib.sha256(b"new\n").hexdigest()
+    assert (outcome.post_hash, outcome.size_bytes, outcome.evidence) == (digest, 4, Evidence.OBSERVED)
+    assert outcome.result == f"created {tmp_path}/f: 4 bytes, sha256 {digest}"
+
+
+def test_what_somebody_else_wrote_at_the_same_moment_is_kept(tmp_path: Path) -> None:
+    """H-FS-09: killed after the exchange brought out another file than the pre-image, and before it was undone."""
+    path = tmp_path / "f"
+    path.write_text("old")
+    row = record(tmp_path, "file_write", path=str(path), content="new")
+    theirs = tmp_path / temporary_name(row.call)
+    theirs.write_text("theirs")
+    path.write_text("new")
+    assert judged(row) is CallState.OUTCOME_UNKNOWN
+    assert theirs.read_text() == "theirs"
