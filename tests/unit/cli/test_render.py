@@ -130,6 +130,6 @@ def test_a_models_plan_is_shown_line_by_line_and_a_new_one_says_why() -> None:
 
 def test_a_resumed_run_says_what_it_keeps_and_what_time_is_left() -> None:
     """BRK-8"""
-    resumed = {"subtasks": 3, "ended": 1, "underway": 2, "wall_s": 90.0, "resumes": 1}
-    lines = render.stream_lines(event("run.resumed", **resumed))
+    resumed: Document = {"subtasks": 3, "ended": 1, "underway": 2, "wall_s": 90.0, "resumes": 1}
+    lines = render.stream_lines(event("run.resumed", resumed))
     assert lines == ["! agentd was restarted: the run goes on, 1 of 3 subtasks had ended, 90.0 s left"]
