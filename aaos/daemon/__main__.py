@@ -97,6 +97,7 @@ def _options(args: argparse.Namespace, settings: Settings) -> Options:
         socket=args.socket or settings.daemon.socket,
         is_private=args.socket is not None,
         without=frozenset(_layer(name) for name in args.without),
+        passed=systemd.passed_sockets(),
     )
 
 

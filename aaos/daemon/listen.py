@@ -1,4 +1,5 @@
-"""The operator's socket in the file system: made with the right mode and owner from its first moment, never stolen.
+"""The operator's socket in the file system: made with the right mode and owner from its first moment, never stolen, or
+taken over from the service manager, which made it so.
 
 Invariant: the name appears at its place only when the socket behind it listens with its final mode and group; a live
 socket is never unlinked; a path that is not our own stale socket is refused, not replaced (H-API-02, H-API-03).
@@ -9,6 +10,7 @@ import os
 import secrets
 import socket
 import stat
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,17 +25,17 @@ _SUN_PATH_BYTES = 108  # sys/un.h, with the terminating NUL
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A listening socket and the inode by which its name is known again."""
+    """A listening socket and the inode by which its name is known again; None when the name is somebody else's."""
 
     sock: socket.socket
     path: Path
-    inode: int
+    inode: int | None
 
     def close(self) -> None:
         """Stop listening and remove the name, when it is still ours."""
         self.sock.close()
         with suppress(OSError):
-            if os.lstat(self.path).st_ino == self.inode:
+            if self.inode is not None and os.lstat(self.path).st_ino == self.inode:
                 self.path.unlink()
 
 
@@ -62,6 +64,26 @@ def listen(path: Path, *, group: Gid | None) -> Listener:
         with suppress(OSError):
             (private / "s").unlink()
         private.rmdir()
+
+
+def adopt(fds: Sequence[int], path: Path) -> Listener | None:
+    """The socket that the service manager passed, if it passed one. Raises SettingsError: it is not the one to serve.
+
+    Its name, its owner and its mode are the manager's (agentd.socket). Source: sd_listen_fds(3).
+    """
+    if not fds:
+        return None
+    sock = socket.socket(fileno=fds[0])
+    listens = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) == 1
+    if len(fds) > 1 or sock.family != socket.AF_UNIX or not listens or sock.getsockname() != os.fspath(path):
+        name = sock.getsockname()
+        sock.detach()
+        remedy = "let ListenStream= of agentd.socket be the one path of daemon.socket"
+        raise SettingsError(
+            f"daemon.socket: {len(fds)} sockets were passed ({name}), and {path} is to be served", remedy
+        )
+    sock.setblocking(False)
+    return Listener(sock=sock, path=path, inode=None)
 
 
 def _bind_and_place(private: Path, path: Path, *, group: Gid | None) -> Listener:

@@ -6,8 +6,11 @@ does, accepting goes on.
 
 import asyncio
 import logging
+import sys
 import time
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 from aaos.core import rpc
 from aaos.core.errors import AaosError, BusyError, DeniedError
@@ -22,6 +25,10 @@ MAX_CONNECTIONS = 512
 MAX_PER_UID = 64
 _GRACE_S = 1.0
 _REFUSALS_PER_S = 5
+# From Python 3.13 on asyncio removes the name of a closed socket by itself; here that is the listener's business.
+_NAME_STAYS: Mapping[str, Any] = (  # Any: the types of older versions do not know this argument
+    {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
+)
 _log = logging.getLogger("agentd")
 
 
@@ -49,7 +56,7 @@ class Server:
 
     async def start(self) -> None:
         """Clients are answered from now on."""
-        self._server = await asyncio.start_unix_server(self._accepted, sock=self._listener.sock)
+        self._server = await asyncio.start_unix_server(self._accepted, sock=self._listener.sock, **_NAME_STAYS)
 
     async def close(self) -> None:
         """No new clients, the name is gone, open connections end; idempotent."""

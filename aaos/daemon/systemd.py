@@ -1,6 +1,7 @@
-"""What the service manager hears: ready, alive, stopping. Says nothing when nobody asked (no NOTIFY_SOCKET).
+"""What the service manager gives, and what it hears: ready, alive, stopping. Nothing when there is none.
 
-Invariant: a failing notification never stops the daemon. Source: sd_notify(3).
+Invariant: a failing notification never stops the daemon; what was given is given once, and no child inherits it.
+Source: sd_listen_fds(3), sd_notify(3).
 """
 
 import asyncio
@@ -10,6 +11,11 @@ from systemd import daemon
 
 WATCHDOG_S = 5.0  # WatchdogSec= of the unit is at least twice this
 _log = logging.getLogger("agentd")
+
+
+def passed_sockets() -> tuple[int, ...]:
+    """The fds of the sockets that the manager passed to this process; the second time there are none."""
+    return tuple(daemon.listen_fds(True))
 
 
 def ready(status: str) -> None:

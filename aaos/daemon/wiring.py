@@ -27,7 +27,7 @@ from aaos.core.token import TokenBox
 from aaos.daemon.clock import SystemClock
 from aaos.daemon.connection import Bounds
 from aaos.daemon.doctor import Doctor
-from aaos.daemon.listen import group_id, listen
+from aaos.daemon.listen import adopt, group_id, listen
 from aaos.daemon.operator import Operator, Rooms
 from aaos.daemon.peers import AccessRule, own_uid
 from aaos.daemon.recovery import Recovered, Recovery
@@ -86,6 +86,7 @@ class Options:
     without: frozenset[Layer] = frozenset()
     make_launcher: MakeLauncher = zygote_launcher
     bounds: Bounds | None = None
+    passed: tuple[int, ...] = ()  # sockets of the service manager
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +242,7 @@ def _parts(base: _Base, launcher: Launcher, *, models: Models, agents: Registry)
 async def _listening(options: Options, rooms: Rooms, stack: AsyncExitStack) -> tuple[Server, Operator]:
     group = group_id(options.settings.daemon.socket_group)
     rule = AccessRule(group=group, own_uid=own_uid() if options.is_private else None)
-    listener = listen(options.socket, group=group)
+    listener = adopt(options.passed, options.socket) or listen(options.socket, group=group)
     stack.callback(listener.close)
     operator = Operator(rooms, rule=rule)
     server = Server(listener, rule=rule, dispatch=operator, audit=rooms.audit, bounds=options.bounds)

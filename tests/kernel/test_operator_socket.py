@@ -4,17 +4,22 @@ import asyncio
 import contextlib
 import json
 import os
+import socket
 import stat
 import threading
 from pathlib import Path
 
 import pytest
 
-from aaos.core.errors import ConflictError
+from aaos.core import rpc
+from aaos.core.errors import ConflictError, SettingsError
 from aaos.core.ids import Gid, Uid
-from aaos.daemon.listen import listen
-from aaos.daemon.peers import Access, AccessRule, Peer
+from aaos.daemon.connection import Send
+from aaos.daemon.listen import Listener, adopt, listen
+from aaos.daemon.peers import Access, AccessRule, Peer, own_uid
+from aaos.daemon.server import Server
 from aaos.daemon.wiring import Daemon
+from tests.fakes import MemoryAudit
 from tests.kernel.operators import STRANGER, Client, place, speak_as, with_daemon
 
 __all__ = ["place"]  # the fixture
@@ -62,6 +67,50 @@ def test_a_live_socket_is_never_taken_and_a_stale_one_is_replaced(place: Path) -
     assert second.inode == path.lstat().st_ino
     second.close()
     assert not path.exists()
+
+
+def test_a_socket_of_the_service_manager_is_served_and_its_name_stays(place: Path) -> None:
+    """OPS-2"""
+    path = place / "s"
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(str(path))
+        made.listen()
+        listener = adopt((os.dup(made.fileno()),), path)
+        assert listener is not None
+        asyncio.run(_served(listener))
+    assert path.is_socket()
+    assert adopt((), path) is None
+
+
+class _NoMethods:
+    """Implements connection.Dispatch."""
+
+    def is_stream(self, method: str) -> bool:
+        return False
+
+    async def call(self, peer: Peer, request: rpc.Request, send: Send) -> rpc.Json:
+        raise AssertionError(request.method)
+
+
+async def _served(listener: Listener) -> None:
+    rule = AccessRule(group=None, own_uid=own_uid())
+    server = Server(listener, rule=rule, dispatch=_NoMethods(), audit=MemoryAudit())
+    await server.start()
+    await server.close()
+
+
+def test_another_socket_than_that_of_the_settings_is_refused(place: Path) -> None:
+    """OPS-2: the one path, listening, a Unix socket, and one of them."""
+    path = place / "s"
+    with socket.socket(socket.AF_UNIX) as quiet, socket.socket(socket.AF_UNIX) as other, socket.socket() as web:
+        quiet.bind(str(path))
+        other.bind(f"{path}2")
+        for sock in (other, web):
+            sock.listen()
+        for fds in ((quiet,), (other,), (web,), (other, other)):
+            with pytest.raises(SettingsError, match="is to be served") as caught:
+                adopt(tuple(sock.fileno() for sock in fds), path)
+            assert "ListenStream=" in caught.value.remedy
 
 
 def test_a_name_that_became_somebody_elses_is_left_alone(place: Path) -> None:

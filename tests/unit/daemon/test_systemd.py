@@ -35,6 +35,11 @@ def test_ready_and_stopping_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert manager.heard[1].splitlines()[0] == "STOPPING=1"
 
 
+def test_sockets_are_passed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("systemd.daemon.listen_fds", {True: [3]}.__getitem__)
+    assert systemd.passed_sockets() == (3,)
+
+
 def test_the_watchdog_is_fed_until_it_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
     manager = hear(monkeypatch)
     monkeypatch.setattr(systemd, "WATCHDOG_S", 0.001)
