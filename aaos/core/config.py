@@ -1,9 +1,11 @@
 """The settings of agentd: `/etc/aaos/agentd.toml`, then `agentd.toml.d/*.toml` in the order of their names.
 
 Invariant: a `Settings` is complete, typed and checked; an unknown key, a wrong type or a number out of range is an
-error that names file and key. Nothing in the environment is a setting.
+error that names file and key. Nothing in the environment is a setting; where systemd has put the credentials of the
+service is the one thing that is read there.
 """
 
+import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,6 +38,7 @@ AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 Small = Annotated[int, Field(ge=1, le=65_536)]
 Seconds = Annotated[int, Field(ge=1, le=30 * 86_400)]
 Bytes = Annotated[int, Field(ge=4096, le=2**40)]
+_Name = Annotated[str, Field(min_length=1, max_length=64)]
 
 
 class _Section(BaseModel):
@@ -116,6 +119,16 @@ class RolesSettings(_Section):
     )
 
 
+class ModelSettings(_Section):
+    """`[models]`: the table of models, and which of them answers for each tier; a tier without a name is not set up."""
+
+    table: AbsolutePath = Path("/etc/aaos/models.yaml")
+    keys_dir: AbsolutePath = Path("/etc/aaos/keys")
+    T1: _Name | None = None
+    T2: _Name | None = None
+    T3: _Name | None = None
+
+
 class Settings(_Section):
     """All settings; each section may be left out."""
 
@@ -125,6 +138,7 @@ class Settings(_Section):
     limits: LimitSettings = LimitSettings()
     audit: AuditSettings = AuditSettings()
     roles: RolesSettings = RolesSettings()
+    models: ModelSettings = ModelSettings()
 
 
 def load_settings(path: Path | None = None) -> Settings:
@@ -143,6 +157,12 @@ def load_settings(path: Path | None = None) -> Settings:
         read_model(Settings, document, source=str(file))  # so that an error names its own file
         merged = _merge(merged, document)
     return read_model(Settings, merged, source=str(main))
+
+
+def credentials_dir() -> Path | None:
+    """Where systemd has put the credentials of this service, if it did. Source: systemd.exec(5), LoadCredential=."""
+    text = os.environ.get("CREDENTIALS_DIRECTORY", "")
+    return Path(text) if text.startswith("/") else None
 
 
 def _drop_ins(main: Path) -> list[Path]:

@@ -37,11 +37,15 @@ class Stop(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AskedCall:
-    """A tool call that an answer asks for. `id` is unique within the conversation."""
+    """A tool call that an answer asks for. `id` is unique within the conversation.
+
+    With an `error` it is not made: the model gave no arguments that could be read, and is told so in its result.
+    """
 
     id: str
     tool: str
     args: Mapping[str, Json]
+    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +64,14 @@ class UserMessage:
 
 @dataclass(frozen=True, slots=True)
 class AssistantMessage:
-    """An earlier answer of the provider. `stop` and its `remedy` are kept when it was neither an answer nor calls."""
+    """An earlier answer of the provider. `stop` and its `remedy` are kept when it was neither an answer nor calls;
+    `carried` is what its provider wants back with it unchanged, such as signed reasoning: shown to nobody."""
 
     text: str
     calls: tuple[AskedCall, ...] = ()
     stop: Stop | None = None
     remedy: str = ""
+    carried: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,13 +141,15 @@ class ModelTerms:
 
 @dataclass(frozen=True, slots=True)
 class ModelAnswer:
-    """A finished answer. `calls` is empty unless `stop` is CALLS; `remedy` goes with REFUSED."""
+    """A finished answer. `calls` is empty unless `stop` is CALLS; `remedy` goes with REFUSED; `carried` as in
+    AssistantMessage."""
 
     text: str
     calls: tuple[AskedCall, ...] = ()
     usage: Usage = Usage()
     stop: Stop = Stop.ANSWER
     remedy: str = ""
+    carried: str = ""
 
 
 OnText = Callable[[str], None]
@@ -172,16 +180,21 @@ def to_bytes(message: Message) -> bytes:
             document = {"role": "system", "text": text}
         case UserMessage(text):
             document = {"role": "user", "text": text}
-        case AssistantMessage(text, calls, stop, remedy):
-            asked = [{"id": call.id, "tool": call.tool, "args": dict(call.args)} for call in calls]
-            document = {"role": "assistant", "text": text, "calls": asked}
+        case AssistantMessage(text, calls, stop, remedy, carried):
+            document = {"role": "assistant", "text": text, "calls": [_call_document(call) for call in calls]}
             if stop is not None:
                 document |= {"stop": stop.value, "remedy": remedy}
+            document |= {"carried": carried} if carried else {}
         case ToolResultMessage(call, text, ok, truncated):
             document = {"role": "tool", "call": call, "text": text, "ok": ok, "truncated": truncated}
         case _:
             assert_never(message)
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
+
+
+def _call_document(call: AskedCall) -> dict[str, Json]:
+    document: dict[str, Json] = {"id": call.id, "tool": call.tool, "args": dict(call.args)}
+    return document | {"error": call.error} if call.error else document
 
 
 def from_bytes(data: bytes) -> Message:
@@ -203,8 +216,9 @@ def _from_document(document: Json) -> Message:
             return UserMessage(_typed(document["text"], str))
         case "assistant":
             stop = Stop(document["stop"]) if "stop" in document else None
-            remedy = _typed(document.get("remedy", ""), str)
-            return AssistantMessage(_typed(document["text"], str), tuple(map(_call, document["calls"])), stop, remedy)
+            text, remedy = _typed(document["text"], str), _typed(document.get("remedy", ""), str)
+            carried = _typed(document.get("carried", ""), str)
+            return AssistantMessage(text, tuple(map(_call, document["calls"])), stop, remedy, carried)
         case "tool":
             call, text = _typed(document["call"], str), _typed(document["text"], str)
             return ToolResultMessage(call, text, _typed(document["ok"], bool), _typed(document["truncated"], bool))
@@ -214,7 +228,8 @@ def _from_document(document: Json) -> Message:
 
 def _call(document: Json) -> AskedCall:
     args: Mapping[str, Json] = _typed(document["args"], dict)
-    return AskedCall(_typed(document["id"], str), _typed(document["tool"], str), args)
+    tool, error = _typed(document["tool"], str), _typed(document.get("error", ""), str)
+    return AskedCall(_typed(document["id"], str), tool, args, error)
 
 
 T = TypeVar("T")

@@ -27,6 +27,7 @@ SEEN_BY_ONE_COMMAND = {"aaos.cli.devprovider": {"aaos.devprovider"}}
 THIRD_PARTY = {
     "core": {"idna", "pydantic", "yaml"},
     "devprovider": {"pydantic", "yaml"},
+    "llm": {"certifi", "httpx", "pydantic"},
     "store": {"systemd"},
     "sandbox": {"landlock", "pyseccomp"},
     "tools": {"pydantic"},

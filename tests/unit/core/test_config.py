@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from aaos.core.config import Settings, load_settings
+from aaos.core.config import Settings, credentials_dir, load_settings
 from aaos.core.errors import SettingsError
 from aaos.core.layers import ALL_LAYERS
 
@@ -144,3 +144,22 @@ def test_the_environment_is_no_setting(tmp_path: Path, monkeypatch: pytest.Monke
     for name in ("LIMITS__MAX_RUNS", "MAX_RUNS", "AAOS_LIMITS_MAX_RUNS", "AGENTD_SOCKET"):
         monkeypatch.setenv(name, "7")
     assert load_settings(_write(tmp_path, "")) == Settings()
+
+
+def test_no_tier_has_a_model_unless_it_is_named(tmp_path: Path) -> None:
+    """LLM-2"""
+    models = load_settings(_write(tmp_path, "")).models
+    assert (models.T1, models.T2, models.T3) == (None, None, None)
+    assert (models.table, models.keys_dir) == (Path("/etc/aaos/models.yaml"), Path("/etc/aaos/keys"))
+    (tmp_path / "agentd.toml").write_text('[models]\ntable = "/x/models.yaml"\nT1 = "small"\nkeys_dir = "/x/keys"\n')
+    models = load_settings(tmp_path / "agentd.toml").models
+    assert (models.table, models.T1, models.keys_dir) == (Path("/x/models.yaml"), "small", Path("/x/keys"))
+
+
+@pytest.mark.parametrize(("value", "path"), [("/run/credentials/x", "/run/credentials/x"), ("", None), ("rel", None)])
+def test_where_systemd_put_the_credentials_is_the_only_thing_read_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch, value: str, path: str | None
+) -> None:
+    """LLM-6"""
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", value)
+    assert credentials_dir() == (Path(path) if path else None)

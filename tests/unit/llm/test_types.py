@@ -9,6 +9,7 @@ from aaos.llm.types import (
     AskedCall,
     AssistantMessage,
     Message,
+    Stop,
     SystemMessage,
     ToolResultMessage,
     UserMessage,
@@ -18,11 +19,12 @@ from aaos.llm.types import (
 
 TEXT = st.text(st.characters(blacklist_categories=["Cs"]), max_size=40)
 ARGS = st.dictionaries(TEXT, st.one_of(TEXT, st.integers(-(2**53), 2**53), st.booleans(), st.none()), max_size=3)
-CALLS = st.lists(st.builds(AskedCall, TEXT, TEXT, ARGS), max_size=3).map(tuple)
+CALLS = st.lists(st.builds(AskedCall, TEXT, TEXT, ARGS, TEXT), max_size=3).map(tuple)
 MESSAGES = st.one_of(
     st.builds(SystemMessage, TEXT),
     st.builds(UserMessage, TEXT),
-    st.builds(AssistantMessage, TEXT, CALLS),
+    st.builds(AssistantMessage, TEXT, CALLS, carried=TEXT),
+    st.builds(AssistantMessage, TEXT, CALLS, st.sampled_from(Stop), TEXT, TEXT),
     st.builds(ToolResultMessage, TEXT, TEXT, st.booleans(), st.booleans()),
 )
 
@@ -33,6 +35,12 @@ def test_a_message_comes_back_from_its_bytes(message: Message) -> None:
     assert from_bytes(data) == message
     assert to_bytes(from_bytes(data)) == data
     assert b"\n" not in data
+
+
+def test_a_message_of_an_earlier_version_is_read() -> None:
+    data = b'{"role":"assistant","text":"t","calls":[{"id":"a","tool":"b","args":{}}]}'
+    assert from_bytes(data) == AssistantMessage("t", (AskedCall("a", "b", {}),))
+    assert to_bytes(AssistantMessage("t", (AskedCall("a", "b", {}),))) == data
 
 
 @given(st.binary(max_size=80))
