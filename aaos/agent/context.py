@@ -102,6 +102,9 @@ class Context:
     def _await(self, answer: llm.AssistantMessage) -> None:
         self._pending = tuple(call.id for call in answer.calls)
         self._results = {call: self._recorded[call] for call in self._pending if call in self._recorded}
+        for call in answer.calls:
+            if call.error:
+                self.result(call.id, call.error, is_ok=False)
 
     def _append(self, role: str, message: llm.Message, *, is_sent: bool = True) -> None:
         body = llm.to_bytes(message)

@@ -207,7 +207,7 @@ class AgentRunner:
         asked, context = AskedCalls(asks.agent), self._context(asks)
         kept = asks.past.checkpoint
         calls = context.skip(kept.turn)
-        asked.go_on(kept.turn, kept.index, [(call.id, call.tool, call.args) for call in calls])
+        asked.go_on(kept.turn, kept.index, [(call.id, call.tool, call.args) for call in calls if not call.error])
         turn_terms = self._turn_terms(asks, context.system)
         turns = Turns(turn_terms, context, asked=asked, models=parts.models, audit=parts.audit, note=parts.note)
         terms = Terms(

@@ -95,7 +95,7 @@ class Turns:
         self._count_vain()
         self._asked.begin_turn()
         for call in message.calls:
-            self._asked.add(call.tool, call.args)
+            self._named(call)
         return self._handed_out(message)
 
     def begin(self) -> llm.ModelRequest:
@@ -196,22 +196,33 @@ class Turns:
 
     def _commit(self, answer: llm.ModelAnswer) -> Mapping[str, object]:
         calls = answer.calls if answer.stop is llm.Stop.CALLS else ()
-        made = tuple(replace(call, id=self._asked.add(call.tool, call.args)) for call in calls)
+        made = tuple(map(self._named, self._bounded(calls)))
+        for call in made:
+            if call.error:
+                self._record(EventKind.TOOL_DENIED, tool=call.tool, decision="answer", message=call.error)
         is_usual = answer.stop is (llm.Stop.CALLS if made else llm.Stop.ANSWER)
-        message = llm.AssistantMessage(answer.text, made, None if is_usual else answer.stop, answer.remedy)
+        stop = None if is_usual else answer.stop
+        message = llm.AssistantMessage(answer.text, made, stop, answer.remedy, answer.carried)
         self._context.answer(message, refused={})
         return self._handed_out(message)
 
+    def _bounded(self, calls: tuple[llm.AskedCall, ...]) -> tuple[llm.AskedCall, ...]:
+        """Those beyond the bound are not made; the model is told so."""
+        over = (replace(call, error=call.error or TOO_MANY) for call in calls[MAX_CALLS_PER_ANSWER:])
+        return (*calls[:MAX_CALLS_PER_ANSWER], *over)
+
+    def _named(self, call: llm.AskedCall) -> llm.AskedCall:
+        """The call under its durable id. One with an error is not opened, so that no worker can make it."""
+        return replace(call, id=self._asked.code_call() if call.error else self._asked.add(call.tool, call.args))
+
     def _handed_out(self, message: llm.AssistantMessage) -> Mapping[str, object]:
         """What the worker gets of a committed answer, and what the answer means for the agent's end."""
-        handed, refused = message.calls[:MAX_CALLS_PER_ANSWER], message.calls[MAX_CALLS_PER_ANSWER:]
-        for call in refused:
-            self._context.result(call.id, TOO_MANY, is_ok=False)
         stop = message.stop or (llm.Stop.CALLS if message.calls else llm.Stop.ANSWER)
         self._settle(llm.ModelAnswer(message.text, message.calls, stop=stop, remedy=message.remedy))
-        self._is_vain = bool(handed)
+        self._is_vain = bool(message.calls)
+        handed = (call for call in message.calls if not call.error)
         asked = [{"call": call.id, "tool": call.tool, "args": dict(call.args)} for call in handed]
-        return {"text": message.text, "calls": asked, "done": not asked}
+        return {"text": message.text, "calls": asked, "done": not message.calls}
 
     def _settle(self, answer: llm.ModelAnswer) -> None:
         match answer.stop:

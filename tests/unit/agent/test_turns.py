@@ -7,7 +7,7 @@ import pytest
 
 from aaos.agent.asked import AskedCalls
 from aaos.agent.context import Context
-from aaos.agent.turns import MAX_CALLS_PER_ANSWER, TOO_MANY, Turns, TurnTerms
+from aaos.agent.turns import MAX_CALLS_PER_ANSWER, MAX_VAIN_TURNS, TOO_MANY, Turns, TurnTerms
 from aaos.core.errors import AaosError, DeniedError, LimitError, ProviderError
 from aaos.core.events import EventKind
 from aaos.core.ids import AgentId, RoleName, RunId, SubtaskId
@@ -227,3 +227,48 @@ def test_an_answer_is_told_to_who_watches_as_it_comes_and_not_recorded() -> None
         (EventKind.MODEL_TEXT, AGENT, {"text": "the summary"})
     ]
     assert EventKind.MODEL_TEXT not in audit.kinds()
+
+
+def test_a_call_whose_arguments_could_not_be_read_is_told_and_nobody_can_make_it() -> None:
+    """H-LLM-04: the model hears why; a worker that guesses the id is refused."""
+    bad = llm.AskedCall(id="x", tool="echo", args={}, error="This call was not made: not JSON")
+    answer = llm.ModelAnswer("", (bad, *calls(1).calls), stop=llm.Stop.CALLS, carried="kept")
+    turns, model, audit, _ = turns_of(answer, llm.ModelAnswer("done"))
+    reply = turn(turns)
+    assert reply["calls"] == [{"call": "a-one-1-1", "tool": "echo", "args": {"text": "0"}}]
+    with pytest.raises(DeniedError, match="not one that the model asked for"):
+        turns._asked.use("a-one-1-0", tool="echo", args={})
+    (denied,) = audit.of(EventKind.TOOL_DENIED)
+    assert denied.fields["message"] == bad.error
+    turn(turns)
+    _, asked, refused, _ = model.seen[1].messages
+    assert isinstance(asked, llm.AssistantMessage)
+    assert asked.carried == "kept"
+    assert isinstance(refused, llm.ToolResultMessage)
+    assert (refused.call, refused.text, refused.ok) == ("a-one-1-0", bad.error, False)
+
+
+def test_an_answer_of_unreadable_calls_alone_goes_on_to_another_turn() -> None:
+    """H-LLM-04"""
+    bad = llm.AskedCall(id="x", tool="echo", args={}, error="not made")
+    turns, *_ = turns_of(llm.ModelAnswer("", (bad,), stop=llm.Stop.CALLS))
+    assert turn(turns) == {"text": "", "calls": [], "done": False}
+    assert turns.error is None
+
+
+def test_calls_beyond_the_bound_cannot_be_made_by_a_worker_that_knows_their_ids() -> None:
+    """H-LLM-06, BRK-4"""
+    turns, *_ = turns_of(calls(MAX_CALLS_PER_ANSWER + 1))
+    turn(turns)
+    with pytest.raises(DeniedError):
+        turns._asked.use(f"a-one-1-{MAX_CALLS_PER_ANSWER}", tool="echo", args={"text": str(MAX_CALLS_PER_ANSWER)})
+
+
+def test_a_model_that_never_writes_readable_arguments_is_ended() -> None:
+    """H-LLM-04, H-LLM-07"""
+    bad = llm.ModelAnswer("", (llm.AskedCall(id="x", tool="echo", args={}, error="not made"),), stop=llm.Stop.CALLS)
+    turns, *_ = turns_of(*[bad] * MAX_VAIN_TURNS, max_turns=99)
+    for _ in range(MAX_VAIN_TURNS):
+        turn(turns)
+    with pytest.raises(LimitError, match="asked only for what was refused"):
+        turns.begin()
