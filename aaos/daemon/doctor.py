@@ -9,10 +9,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from aaos.core.config import Settings
+from aaos.core.config import ModelSettings, Settings, credentials_dir
+from aaos.core.errors import AaosError
+from aaos.core.role import Tier
 from aaos.core.rolefile import RoleSet
 from aaos.core.rpc import Json
 from aaos.daemon.listen import group_id
+from aaos.llm.keys import KeyPlaces
+from aaos.llm.providers import chosen
+from aaos.llm.table import ModelEntry
 from aaos.sandbox.probe import Finding as ProbeFinding
 
 MIN_FREE_BYTES = 64 * 2**20
@@ -57,6 +62,7 @@ class Doctor:
             disk(self._state_dir, shutil.disk_usage(self._state_dir).free),
             self._group(),
             *self._role_findings(),
+            *tier_findings(self._settings.models, KeyPlaces(self._settings.models.keys_dir, credentials_dir())),
             *(Finding("state", False, note, f"look at {self._state_dir}") for note in self._notes),
         )
 
@@ -74,6 +80,31 @@ class Doctor:
             )
         known = Finding("roles", True, f"{len(self._roles.roles)} roles: {', '.join(self._roles.roles)}")
         return (known, *(Finding("roles", False, error.message, error.remedy) for error in self._roles.refused))
+
+
+def tier_findings(settings: ModelSettings, places: KeyPlaces) -> tuple[Finding, ...]:
+    """One finding for each tier: which model answers, and whether its key is there; no key is read."""
+    known = Finding("tier T0", True, "known shapes of goals are planned and executed by code")
+    try:
+        entries = {entry.tier: entry for entry in chosen(settings)}
+    except AaosError as error:
+        return (known, Finding("tiers", False, error.message, error.remedy))
+    return (known, *(_tier_finding(tier, entries.get(tier), places) for tier in Tier if tier is not Tier.T0))
+
+
+def _tier_finding(tier: Tier, entry: ModelEntry | None, places: KeyPlaces) -> Finding:
+    name = f"tier {tier}"
+    if entry is None:
+        return Finding(name, True, f"not set up; to choose a model: models.{tier} in agentd.toml")
+    provider, terms = entry.provider, entry.terms
+    price = "" if terms.input_usd or terms.output_usd else ", without a price: only its tokens are counted"
+    detail = f"{entry.name}: {entry.model} at {provider.url}{price}"
+    if provider.key is None:
+        return Finding(name, True, f"{detail}, no key needed")
+    try:
+        return Finding(name, True, f"{detail}, key {provider.key} in {places.check(provider.key)}")
+    except AaosError as error:
+        return Finding(name, False, f"{detail}: {error.message}", error.remedy)
 
 
 def disk(path: Path, free_bytes: int) -> Finding:

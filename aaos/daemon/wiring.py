@@ -4,8 +4,9 @@ Invariant: each object is made once, here, and handed to whoever needs it; what 
 """
 
 import asyncio
+import logging
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -16,10 +17,10 @@ from aaos.agent.registry import Registry
 from aaos.agent.replay import Past, read_past
 from aaos.agent.runner import AgentRunner, Parts
 from aaos.broker.files import FileBroker
-from aaos.core.config import Settings
+from aaos.core.config import Settings, credentials_dir
 from aaos.core.envelope import Submitter, from_json
-from aaos.core.events import Event, EventKind
-from aaos.core.ids import AgentId
+from aaos.core.events import Event, EventKind, Scalar
+from aaos.core.ids import AgentId, Uid
 from aaos.core.layers import Layer
 from aaos.core.ports import AuditSink, CallOutcome, CallRecord, Launcher
 from aaos.core.rolefile import RoleSet, load_roles
@@ -36,8 +37,12 @@ from aaos.daemon.runs import LiveRuns
 from aaos.daemon.server import Server
 from aaos.daemon.submission import Desk, Submissions
 from aaos.llm.budget import Accounts
+from aaos.llm.keys import KeyPlaces, load_keys
+from aaos.llm.providers import OnWait, Waiting, chosen, providers_from
 from aaos.llm.rules import Rules
 from aaos.llm.schedule import Models
+from aaos.llm.table import ModelEntry
+from aaos.llm.types import ModelRequest, Provider
 from aaos.plan.executor import Executor
 from aaos.plan.growing import PlanningTerms
 from aaos.sandbox.launch import ZygoteLauncher
@@ -54,6 +59,8 @@ from aaos.store.spends import Spends
 from aaos.tools.catalog import CATALOG
 from aaos.tools.gate import Gate
 from aaos.tools.settle import outcome_after_crash
+
+_log = logging.getLogger("agentd")
 
 
 class StartedLauncher(Launcher, Protocol):
@@ -118,6 +125,7 @@ async def assembled(options: Options) -> AsyncIterator[Daemon]:
     Raises ConflictError for a second daemon, StorageError, SettingsError, ConfinementError.
     """
     settings = options.settings
+    entries = chosen(settings.models)
     async with AsyncExitStack() as stack:
         database = Database.open(options.state_dir)
         stack.callback(database.close)
@@ -133,7 +141,8 @@ async def assembled(options: Options) -> AsyncIterator[Daemon]:
         await launcher.start()
         stack.push_async_callback(launcher.stop)
         agents = Registry(settings.limits.max_agents)
-        closing, models = asyncio.Event(), Models([Rules()])
+        providers = _providers(entries, settings, audit, agents=agents, stack=stack)
+        closing, models = asyncio.Event(), Models([Rules(), *providers])
         parts = _parts(_Base(database, audit, rows, files, closing), launcher, models=models, agents=agents)
         terms = PlanningTerms(roles, models.tiers, settings.limits.max_replans)
         executor = Executor(AgentRunner(parts), runs=runs, audit=audit, terms=terms)
@@ -207,6 +216,32 @@ def _judged(runs: Runs, files: Files, record: CallRecord) -> CallOutcome | None:
 def _past(rows: Rows, agent: AgentId) -> Past:
     """What an agent did under earlier daemons."""
     return read_past(rows.conversations.rows(agent), rows.calls.of_agent(agent))
+
+
+def _providers(
+    entries: tuple[ModelEntry, ...], settings: Settings, audit: Audit, *, agents: Registry, stack: AsyncExitStack
+) -> Sequence[Provider]:
+    """Keys are read here: call it when every process that must not know them was started."""
+    places = KeyPlaces(settings.models.keys_dir, credentials_dir())
+    keys = load_keys((entry.provider.key for entry in entries if entry.provider.key), places)
+    for error in keys.errors.values():
+        _log.warning("%s; %s", error.message, error.remedy)
+    providers = providers_from(entries, keys, places=places, on_wait=_told(audit, agents))
+    for provider in providers:
+        stack.push_async_callback(provider.close)
+    return providers
+
+
+def _told(audit: Audit, agents: Registry) -> OnWait:
+    """A turn that waits for its provider is seen in the run's events."""
+
+    def tell(request: ModelRequest, waiting: Waiting) -> None:
+        agent = agents.find(request.agent, uid=Uid(0))
+        fields: dict[str, Scalar] = {"provider": waiting.provider, "message": waiting.reason}
+        fields["wait_s"], fields["attempt"] = waiting.wait_s, waiting.attempt
+        audit.record(Event(EventKind.MODEL_WAITING, agent.run, agent.subtask, agent.agent, fields))
+
+    return tell
 
 
 def _parts(base: _Base, launcher: Launcher, *, models: Models, agents: Registry) -> Parts:

@@ -1,13 +1,17 @@
 """The daemon as a whole: one on each state, nothing of it for others."""
 
+import asyncio
 import json
 import os
 import shutil
 import stat
+from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
+from aaos.core.config import ModelSettings
 from aaos.core.errors import ConflictError
 from aaos.core.events import EventKind
 from aaos.core.graph import RunState
@@ -15,7 +19,8 @@ from aaos.core.ids import Gid, RunId, Uid
 from aaos.daemon.wiring import Daemon, assembled
 from aaos.store.database import Database
 from aaos.store.runs import RunRow, Runs
-from tests.kernel.operators import ROLES, Client, options, place, with_daemon
+from tests.fakes import ThreadLauncher
+from tests.kernel.operators import ROLES, Client, options, place, with_daemon, worker
 
 __all__ = ["place"]  # the fixture
 
@@ -105,3 +110,43 @@ def test_after_an_unclean_end_the_next_daemon_ends_what_was_left(place: Path) ->
         assert EventKind.STALE_CLEANED in [recorded.event.kind for recorded in daemon.audit.query()]
 
     with_daemon(place, check)
+
+
+KEYED = """
+providers: {cloud: {kind: openai, url: "http://127.0.0.1:1/v1", key: cloud}}
+models: {big: {provider: cloud, model: m, tier: T2}}
+"""
+
+
+class WritesTheKey(ThreadLauncher):
+    """Puts the key in its place only while it starts: who can read it afterwards has waited for the start."""
+
+    key: ClassVar[Path]
+
+    async def start(self) -> None:
+        self.key.parent.mkdir(mode=0o700)
+        self.key.write_text("sk-0123456789abcdef")
+        self.key.chmod(0o600)
+
+
+@pytest.mark.parametrize("is_written", [True, False])
+def test_keys_are_read_after_the_processes_that_must_not_know_them_were_started(
+    place: Path, caplog: pytest.LogCaptureFixture, is_written: bool
+) -> None:
+    """LLM-6, H-SEC-01"""
+    table = place / "models.yaml"
+    table.write_text(KEYED)
+    models = ModelSettings(table=table, keys_dir=place / "keys", T2="big")
+    WritesTheKey.key = place / "keys" / ("cloud" if is_written else "other")
+
+    async def check() -> None:
+        chosen = options(place)
+        settings = chosen.settings.model_copy(update={"models": models})
+        launcher = WritesTheKey(worker)
+        async with assembled(replace(chosen, settings=settings, make_launcher=lambda *_: launcher)):
+            pass
+
+    asyncio.run(check())
+    warned = [record.getMessage() for record in caplog.records if "key" in record.getMessage()]
+    assert bool(warned) != is_written
+    assert all(f"install -D -m 600 /dev/stdin {place / 'keys' / 'cloud'}" in text for text in warned)

@@ -1,12 +1,14 @@
 """Findings of the doctor."""
 
+import os
 from pathlib import Path
 
-from aaos.core.config import Settings
+from aaos.core.config import ModelSettings, Settings
 from aaos.core.errors import SettingsError
 from aaos.core.layers import Layer
 from aaos.core.rolefile import RoleSet
-from aaos.daemon.doctor import MIN_FREE_BYTES, Doctor, disk
+from aaos.daemon.doctor import MIN_FREE_BYTES, Doctor, disk, tier_findings
+from aaos.llm.keys import KeyPlaces
 from aaos.sandbox.probe import Finding
 
 
@@ -31,3 +33,45 @@ def test_roles_that_were_refused_are_told(tmp_path: Path) -> None:
     roles = RoleSet({}, (SettingsError("x.yaml: bad", "correct x.yaml"),))
     findings = Doctor(Settings(), roles, state_dir=tmp_path, probe=tuple).examine()
     assert [finding.name for finding in findings if not finding.is_ok] == ["roles"]
+
+
+PLACES = KeyPlaces(Path("/nowhere"), owner=os.geteuid())
+TABLE = """
+providers: {local: {kind: ollama}, cloud: {kind: openai, key: cloud}}
+models:
+  small: {provider: local, model: s, tier: T1, price_usd: {input: 0, output: 0}}
+  big: {provider: cloud, model: b, tier: T2, price_usd: {input: 1, output: 2}}
+"""
+
+
+def test_a_tier_without_a_model_is_no_fault() -> None:
+    findings = tier_findings(ModelSettings(), PLACES)
+    assert [finding.name for finding in findings] == ["tier T0", "tier T1", "tier T2", "tier T3"]
+    assert all(finding.is_ok for finding in findings)
+    assert "models.T1 in agentd.toml" in findings[1].detail
+
+
+def test_tiers_say_their_model_and_whether_its_key_is_there(tmp_path: Path) -> None:
+    """LLM-6, OPS-4: never the key itself."""
+    table = tmp_path / "models.yaml"
+    table.write_text(TABLE)
+    settings = ModelSettings(table=table, T1="small", T2="big")
+    places = KeyPlaces(tmp_path, owner=os.geteuid())
+    _, small, big, _ = tier_findings(settings, places)
+    assert (small.is_ok, big.is_ok) == (True, False)
+    assert "small: s at http://127.0.0.1:11434/v1" in small.detail
+    assert f"install -D -m 600 /dev/stdin {tmp_path / 'cloud'}" in big.remedy
+    (tmp_path / "cloud").write_text("sk-0123456789")
+    (tmp_path / "cloud").chmod(0o644)
+    assert tier_findings(settings, places)[2].remedy == f"chmod 600 {tmp_path / 'cloud'}"
+    (tmp_path / "cloud").chmod(0o600)
+    big = tier_findings(settings, places)[2]
+    assert (big.is_ok, f"key cloud in {tmp_path / 'cloud'}" in big.detail) == (True, True)
+    assert "sk-0123456789" not in repr(big)
+
+
+def test_a_wrong_table_is_told(tmp_path: Path) -> None:
+    table = tmp_path / "models.yaml"
+    table.write_text("modles: {}")
+    bad = tier_findings(ModelSettings(table=table, T1="small"), PLACES)[1]
+    assert (bad.is_ok, bad.remedy) == (False, "did you mean 'models'?")
