@@ -9,13 +9,24 @@ import contextlib
 import os
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
-from aaos.core.errors import AaosError, WorkerLostError
+from aaos.core.errors import AaosError, ToolError, WorkerLostError
 from aaos.core.events import Event, EventKind, Recorded
 from aaos.core.ids import AgentId, CallId, RunId, Uid
 from aaos.core.layers import ALL_LAYERS
-from aaos.core.ports import Attestation, CallOutcome, CallRecord, CallRow, LaunchRequest, Spend, SpendStore
+from aaos.core.ports import (
+    Attestation,
+    CallOutcome,
+    CallRecord,
+    CallRow,
+    LaunchRequest,
+    Page,
+    PageRequest,
+    Spend,
+    SpendStore,
+)
 from aaos.core.role import Tier
 from aaos.llm import types as llm
 from aaos.llm.budget import Account, Charge
@@ -164,6 +175,7 @@ class MemoryLedger:
         self.settled: dict[CallId, CallOutcome] = {}
         self.epochs: dict[CallId, int] = {}
         self.epoch = 1
+        self.lowered: set[RunId] = set()
 
     def open_call(self, record: CallRecord) -> None:
         """As ports.Ledger; an id comes once, or once more in a later epoch when it had no outcome."""
@@ -175,6 +187,12 @@ class MemoryLedger:
         self.opened[record.call] = record
         self.epochs[record.call] = self.epoch
 
+    def lower_trust(self, run: RunId) -> bool:
+        """As ports.Ledger."""
+        is_first = run not in self.lowered
+        self.lowered.add(run)
+        return is_first
+
     def settle_call(self, call: CallId, outcome: CallOutcome) -> None:
         """As ports.Ledger; a call ends once."""
         assert call in self.opened
@@ -185,6 +203,37 @@ class MemoryLedger:
         """As store.calls."""
         found = (record for record in self.opened.values() if record.agent == agent)
         return tuple(CallRow(one, self.settled.get(one.call), self.epochs[one.call]) for one in found)
+
+
+class ScriptedWeb:
+    """The door to the web, with prepared pages by address; an error stands for a page that cannot be had."""
+
+    def __init__(self, pages: Mapping[str, Page | AaosError] | None = None) -> None:
+        self.pages = dict(pages or {})
+        self.asked: list[PageRequest] = []
+
+    async def fetch(self, asked: PageRequest) -> Page:
+        """As broker.egress.Egress."""
+        self.asked.append(asked)
+        page = self.pages.get(asked.url.text) or ToolError(f"{asked.url.host}: its name cannot be resolved", "")
+        if isinstance(page, AaosError):
+            raise page
+        part = page.text[asked.offset : asked.offset + asked.max_bytes]
+        return replace(page, text=part, text_bytes=len(page.text))
+
+    async def start(self) -> None:
+        """As the real one."""
+
+    async def supervise(self) -> None:
+        """Nothing of it can die."""
+
+    async def stop(self) -> None:
+        """As the real one."""
+
+
+def page(text: str, *, status: int = 200, location: str = "", media_type: str = "text/html") -> Page:
+    """A page of the open internet."""
+    return Page(status, location, "93.184.216.34", media_type, text.encode(), len(text.encode()), len(text), "")
 
 
 class MemoryConversations:

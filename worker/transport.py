@@ -9,7 +9,7 @@ import array
 import fcntl
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from worker import abi
@@ -28,11 +28,11 @@ def send(sock: socket.socket, frame: abi.Frame, fds: Sequence[int] = ()) -> None
     """Send one frame; the fds are duplicated by the kernel, the caller keeps its own. Raises OSError, FrameError."""
     data = abi.encode(frame)
     if len(data) <= abi.INLINE_BYTES:
-        _send(sock, data, fds)
+        send_message(sock, data, fds)
         return
     memfd = sealed_memfd(data)
     try:
-        _send(sock, abi.encode(abi.Large(size=len(data))), [memfd, *fds])
+        send_message(sock, abi.encode(abi.Large(size=len(data))), [memfd, *fds])
     finally:
         os.close(memfd)
 
@@ -42,6 +42,15 @@ def receive(sock: socket.socket, allowed: tuple[type[F], ...]) -> tuple[F, list[
 
     Raises ClosedError at the end, FrameError for whatever breaks the wire format (its fds are closed), OSError.
     """
+    return _received(sock, lambda data, fds: _decode(data, fds, allowed))
+
+
+def receive_message(sock: socket.socket) -> tuple[bytes, list[int]]:
+    """The next message of another channel than the ABI, undecoded, under the same bounds. Raises as `receive`."""
+    return _received(sock, lambda data, _: data)
+
+
+def _received(sock: socket.socket, decode: Callable[[bytes, list[int]], F]) -> tuple[F, list[int]]:
     data, ancillary, flags, _ = sock.recvmsg(abi.INLINE_BYTES + 1, _ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC)
     fds = _fds(ancillary)
     try:
@@ -49,7 +58,7 @@ def receive(sock: socket.socket, allowed: tuple[type[F], ...]) -> tuple[F, list[
             raise ClosedError
         if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC) or len(data) > abi.INLINE_BYTES:
             raise abi.FrameError(f"a message of more than {abi.INLINE_BYTES} bytes or {abi.FRAME_FDS} fds")
-        frame = _decode(data, fds, allowed)
+        frame = decode(data, fds)
         if len(fds) > abi.FRAME_FDS:
             raise abi.FrameError(f"{len(fds)} fds are more than {abi.FRAME_FDS}")
         return frame, fds
@@ -110,7 +119,8 @@ def _large(data: bytes) -> abi.Large | None:
         return None  # another frame that has the word; or it is refused as the frame that it is not
 
 
-def _send(sock: socket.socket, data: bytes, fds: Sequence[int]) -> None:
+def send_message(sock: socket.socket, data: bytes, fds: Sequence[int] = ()) -> None:
+    """Send one message of at most INLINE_BYTES; the caller keeps its fds. Raises OSError."""
     if fds:
         sock.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))])
     else:

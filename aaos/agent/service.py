@@ -25,7 +25,8 @@ from aaos.core.errors import AaosError, BusyError, DeniedError, InputError, Limi
 from aaos.core.events import Event, EventKind, Scalar
 from aaos.core.ids import CallId
 from aaos.core.ports import AuditSink, Evidence, Origin, Session, WrittenFile
-from aaos.tools.gate import BrokerWork, Caller, CallRequest, Gate, Permit, Publish, ToolResult
+from aaos.tools.brokered import BrokerWork, ToolResult
+from aaos.tools.gate import Caller, CallRequest, Gate, Permit, Publish
 from worker import abi
 
 _log = logging.getLogger("agentd")

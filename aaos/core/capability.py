@@ -38,6 +38,7 @@ MAX_TEXT = 16_384
 _SCHEME = "capability://"
 _TOOL = re.compile(r"[a-z][a-z0-9_-]{0,63}(\.[a-z0-9_-]{1,64}){0,3}", re.ASCII)
 _HOST = re.compile(r"(\*\.)?[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*", re.ASCII)
+_ADDRESS = re.compile(r"((25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(\.(?!$)|$)){4}", re.ASCII)
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 _PORT = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
 _WITH_PORT = re.compile(r".*:[0-9]+", re.ASCII)
@@ -73,7 +74,7 @@ _LIKE = {
     Kind.TOOL: "tool: file_read",
     Kind.SPAWN: "spawn: writer",
 }
-_FLAGS = {Kind.FILE_READ: "--read", Kind.FILE_WRITE: "--write", Kind.TOOL: "--tool"}
+_FLAGS = {Kind.FILE_READ: "--read", Kind.FILE_WRITE: "--write", Kind.TOOL: "--tool", Kind.NETWORK: "--net"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,7 +352,9 @@ def _is_host(name: str) -> bool:
             return f"[{ipaddress.IPv6Address(name[1:-1])}]" == name
         except ValueError:
             return False
-    return len(name) <= 253 and bool(_HOST.fullmatch(name))
+    if len(name) > 253 or not _HOST.fullmatch(name):
+        return False
+    return not name.rpartition(".")[2].isdecimal() or bool(_ADDRESS.fullmatch(name))  # else inet_aton(3) would read it
 
 
 def _resource_within(child: Capability, parent: Capability) -> bool:

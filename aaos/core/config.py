@@ -103,6 +103,16 @@ class LimitSettings(_Section):
     run_usd: Annotated[float, Field(gt=0, le=1_000_000)] = 100.0  # the most that --max-usd may ask for
 
 
+class EgressSettings(_Section):
+    """`[egress]`: the process that fetches pages. Without `user` it has the last id of the workers' range."""
+
+    user: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")] | None = None
+    max_parallel: Annotated[int, Field(ge=1, le=64)] = 32
+    timeout_s: Annotated[int, Field(ge=1, le=600)] = 45
+    max_body_bytes: Bytes = 4 * MIB
+    authorities: AbsolutePath = Path("/etc/ssl/certs/ca-certificates.crt")
+
+
 class AuditSettings(_Section):
     """`[audit]`: the copies of the audit; the database is always written."""
 
@@ -136,6 +146,7 @@ class Settings(_Section):
     confinement: ConfinementSettings = ConfinementSettings()
     worker: WorkerSettings = WorkerSettings()
     limits: LimitSettings = LimitSettings()
+    egress: EgressSettings = EgressSettings()
     audit: AuditSettings = AuditSettings()
     roles: RolesSettings = RolesSettings()
     models: ModelSettings = ModelSettings()

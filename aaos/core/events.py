@@ -23,6 +23,9 @@ class EventKind(StrEnum):
     STALE_CLEANED = "stale.cleaned"
     ZYGOTE_STARTED = "zygote.started"
     ZYGOTE_LOST = "zygote.lost"
+    EGRESS_STARTED = "egress.started"
+    EGRESS_LOST = "egress.lost"
+    EGRESS_REFUSED = "egress.refused"
     AUDIT_DROPPED = "audit.dropped"
     AUDIT_SUPPRESSED = "audit.suppressed"
     CLIENT_REFUSED = "client.refused"
@@ -71,6 +74,8 @@ class EventKind(StrEnum):
     FILE_CONFLICT = "file.conflict"
     FILE_UNREPORTED = "file.unreported"
     OUTCOME_UNKNOWN = "outcome.unknown"
+    NETWORK_FETCHED = "network.fetched"
+    RUN_TRUST_LOWERED = "run.trust_lowered"
     TOKEN_GRANTED = "token.granted"  # noqa: S105  # the name of an event
     LIMIT_REACHED = "limit.reached"
     ATTESTED = "attested"

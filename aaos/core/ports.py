@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from aaos.core.capability import Kind
 from aaos.core.envelope import Envelope
 from aaos.core.errors import AaosError
-from aaos.core.events import Event, Recorded
+from aaos.core.events import Event, EventKind, Recorded, Scalar
 from aaos.core.ids import AgentId, CallId, Gid, RunId, SubtaskId, Uid, new_agent_id
 from aaos.core.layers import Layer
 from aaos.core.role import Role
+from aaos.core.url import Url
 from worker.abi import FromWorker, Start, ToWorker
 
 
@@ -50,6 +52,13 @@ class Evidence(StrEnum):
     REPORTED = "reported"
 
 
+class Label(StrEnum):
+    """Where the content of a result comes from, when that matters later."""
+
+    NONE = ""
+    OUTSIDE = "outside"
+
+
 @dataclass(frozen=True, slots=True)
 class CallRecord:
     """A tool call as it is written before it is acted on; `arguments` is canonical JSON, `digest` its sha256."""
@@ -80,6 +89,7 @@ class CallOutcome:
     error_code: str | None = None
     remedy: str = ""
     size_bytes: int | None = None
+    label: Label = Label.NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +107,78 @@ class Ledger(Protocol):
 
     def open_call(self, record: CallRecord) -> None: ...
     def settle_call(self, call: CallId, outcome: CallOutcome) -> None: ...
+
+    def lower_trust(self, run: RunId) -> bool:
+        """Write down that a run has seen content from outside; whether it had not before."""
+
+
+# --- tools that agentd carries out itself -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerCall:
+    """What a tool of agentd's own knows of the call that it carries out.
+
+    `charge(kind, resource, action)` counts one more use, before it happens; raises DeniedError, LimitError. `note` puts
+    an event on record. `limit_bytes` is the most that one use of the network may move, None without a byte budget. A
+    call that is stopped is cancelled as a task.
+    """
+
+    run: RunId
+    agent: AgentId
+    charge: Callable[[Kind, str, str], None]
+    note: Callable[[EventKind, Mapping[str, Scalar]], None]
+    limit_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerResult:
+    """What the agent gets; content from outside lowers the run's trust."""
+
+    text: str
+    is_truncated: bool = False
+    label: Label = Label.NONE
+
+
+@dataclass(frozen=True, slots=True)
+class PageRequest:
+    """One request to one address. `permitted` are networks (CIDR) beyond the open internet that may be reached.
+
+    `max_bytes` of the text are wanted from byte `offset` on; `wire_bytes` bounds what is read, None without a bound of
+    the caller's own.
+    """
+
+    url: Url
+    method: str
+    permitted: tuple[str, ...]
+    is_readable: bool
+    offset: int
+    max_bytes: int
+    wire_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A server's answer, all of it foreign. With a `location` it is a redirect. `text` is UTF-8, the part asked for.
+
+    `address` is the one that was connected to, `text_bytes` the length of the whole text, `partial` why it is cut.
+    """
+
+    status: int
+    location: str
+    address: str
+    media_type: str
+    text: bytes
+    text_bytes: int
+    received_bytes: int
+    partial: str
+
+
+class Fetcher(Protocol):
+    """The door to the web."""
+
+    async def fetch(self, asked: PageRequest) -> Page:
+        """Raises AaosError."""
 
 
 # --- what models cost ---------------------------------------------------------------------------------------------

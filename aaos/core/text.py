@@ -31,6 +31,13 @@ def escape_for_terminal(text: str, *, keep_newlines: bool = False) -> str:
     return _UNSAFE.sub(_keep_lines if keep_newlines else _shown, text)
 
 
+def neutral(text: str) -> str:
+    """`text` without control, bidi and invisible characters, line feeds and tabs excepted: for foreign text."""
+    if text.isascii() and text.isprintable():
+        return text
+    return _UNSAFE.sub(_lines_alone, text.replace("\r\n", "\n").replace("\r", "\n"))
+
+
 def clip(text: str, max_bytes: int, *, max_lines: int | None = None, hint: str = "") -> tuple[str, bool]:
     """`text` cut to `max_bytes` of UTF-8 and `max_lines`, and whether anything was cut.
 
@@ -85,6 +92,10 @@ def _bounded_repr(value: object) -> str:
 
 def _keep_lines(match: re.Match[str]) -> str:
     return match[0] if match[0] in _LINE_KEEPERS else _shown(match)
+
+
+def _lines_alone(match: re.Match[str]) -> str:
+    return match[0] if match[0] in _LINE_KEEPERS else ""
 
 
 def _shown(match: re.Match[str]) -> str:

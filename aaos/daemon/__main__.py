@@ -64,7 +64,7 @@ async def _until(stop: asyncio.Event, daemon: Daemon) -> None:
     """Serve until `stop`, then end every run."""
     async with asyncio.TaskGroup() as group:
         daemon.live.open(group)
-        lasting = (_tick(daemon), systemd.watchdog(), daemon.launcher.supervise())
+        lasting = (_tick(daemon), systemd.watchdog(), daemon.launcher.supervise(), daemon.egress.supervise())
         ticking = [group.create_task(task) for task in lasting]
         systemd.ready("serving")
         await stop.wait()

@@ -41,7 +41,7 @@ from aaos.store.plans import plan_from_json
 from aaos.store.runs import RunRow, Runs
 from aaos.store.spends import Spends
 from aaos.store.subscription import Subscription
-from aaos.tools.catalog import CATALOG
+from aaos.tools.spec import Tool
 from worker import abi
 
 _ENDS = frozenset({EventKind.RUN_COMPLETED, EventKind.RUN_FAILED, EventKind.RUN_CANCELLED})
@@ -72,6 +72,7 @@ class Rooms:
     agents: Registry
     submissions: Submissions
     roles: RoleSet
+    catalog: Mapping[str, Tool]
     doctor: Doctor
     missing_layers: frozenset[Layer]
     started_seq: int  # of this daemon's first event
@@ -201,7 +202,7 @@ class Operator:
         }
 
     async def _tools(self, peer: Peer, params: NoParams, send: Send) -> rpc.Json:  # noqa: ARG002  # a row's shape
-        return {"tools": [views.tool_view(tool) for tool in CATALOG.values()]}
+        return {"tools": [views.tool_view(tool) for tool in self._rooms.catalog.values()]}
 
     async def _attest(self, peer: Peer, params: AttestParams, send: Send) -> rpc.Json:  # noqa: ARG002  # a row's shape
         return {"attestations": [self._attest_one(agent) for agent in self._agents(peer, params)]}

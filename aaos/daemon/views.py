@@ -40,6 +40,7 @@ def run_view(row: RunRow, *, is_whole: bool = True) -> View:
         "uid": row.uid,
         "goal": row.goal if is_whole else fit(row.goal, GOAL_BYTES),
         "state": row.state.value,
+        "trust": row.trust.value,
         "created_s": row.created_s,
         "finished_s": row.finished_s,
         "result": fit(row.result, RESULT_BYTES) if row.result is not None and is_whole else None,

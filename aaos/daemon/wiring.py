@@ -6,7 +6,7 @@ Invariant: each object is made once, here, and handed to whoever needs it; what 
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -16,13 +16,15 @@ from typing import Protocol
 from aaos.agent.registry import Registry
 from aaos.agent.replay import Past, read_past
 from aaos.agent.runner import AgentRunner, Parts
+from aaos.broker.egress import Egress
 from aaos.broker.files import FileBroker
+from aaos.broker.nameservice import NameService
 from aaos.core.config import Settings, credentials_dir
 from aaos.core.envelope import Submitter, from_json
 from aaos.core.events import Event, EventKind, Scalar
 from aaos.core.ids import AgentId, Uid
 from aaos.core.layers import Layer
-from aaos.core.ports import AuditSink, CallOutcome, CallRecord, Launcher
+from aaos.core.ports import AuditSink, CallOutcome, CallRecord, Fetcher, Launcher
 from aaos.core.rolefile import RoleSet, load_roles
 from aaos.core.token import TokenBox
 from aaos.daemon.clock import SystemClock
@@ -45,6 +47,7 @@ from aaos.llm.table import ModelEntry
 from aaos.llm.types import ModelRequest, Provider
 from aaos.plan.executor import Executor
 from aaos.plan.growing import PlanningTerms
+from aaos.sandbox.egress import egress_ids, launch_egress
 from aaos.sandbox.launch import ZygoteLauncher
 from aaos.sandbox.probe import probe
 from aaos.store.audit import Audit
@@ -59,6 +62,8 @@ from aaos.store.spends import Spends
 from aaos.tools.catalog import CATALOG
 from aaos.tools.gate import Gate
 from aaos.tools.settle import outcome_after_crash
+from aaos.tools.spec import Tool
+from aaos.tools.web import web_fetch
 
 _log = logging.getLogger("agentd")
 
@@ -71,8 +76,17 @@ class StartedLauncher(Launcher, Protocol):
     async def stop(self) -> None: ...
 
 
+class StartedFetcher(Fetcher, Protocol):
+    """A door to the web with a life of its own."""
+
+    async def start(self) -> None: ...
+    async def supervise(self) -> None: ...
+    async def stop(self) -> None: ...
+
+
 Files = Callable[[Submitter], FileBroker]
 MakeLauncher = Callable[[Settings, AuditSink, frozenset[Layer], Path], StartedLauncher]
+MakeEgress = Callable[[Settings, AuditSink, Path], StartedFetcher]
 
 
 def zygote_launcher(
@@ -80,6 +94,14 @@ def zygote_launcher(
 ) -> StartedLauncher:
     """The launcher of the product."""
     return ZygoteLauncher(settings, audit, without=without, template_dir=state_dir / "template")
+
+
+def confined_egress(settings: Settings, audit: AuditSink, state_dir: Path) -> StartedFetcher:
+    """The egress of the product."""
+    owner = partial(egress_ids, settings)
+    files = NameService(state_dir / "egress" / "etc", settings.egress.authorities, owner=owner)
+    launch = partial(launch_egress, settings, state_dir / "egress" / "template", files.directory)
+    return Egress(settings.egress, audit, files=files, launch=launch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +114,7 @@ class Options:
     is_private: bool  # the socket's path was named: its daemon serves its own uid too
     without: frozenset[Layer] = frozenset()
     make_launcher: MakeLauncher = zygote_launcher
+    make_egress: MakeEgress = confined_egress
     bounds: Bounds | None = None
     passed: tuple[int, ...] = ()  # sockets of the service manager
 
@@ -105,6 +128,7 @@ class Daemon:
     server: Server
     operator: Operator
     launcher: StartedLauncher
+    egress: StartedFetcher
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,20 +159,24 @@ async def assembled(options: Options) -> AsyncIterator[Daemon]:
         roles = _roles(settings, audit)
         runs, files = Runs(database), _files()
         rows = Rows(runs, Calls(database), Conversations(database))
-        recovered = Recovery(rows, audit=audit, judge=partial(_judged, runs, files)).recover()
+        egress = options.make_egress(settings, audit, options.state_dir)
+        catalog = {**CATALOG, "web_fetch": web_fetch(egress)}
+        recovered = Recovery(rows, audit=audit, judge=partial(_judged, runs, files, catalog)).recover()
         await database.durable()
         launcher = options.make_launcher(settings, audit, options.without, options.state_dir)
         await launcher.start()
         stack.push_async_callback(launcher.stop)
+        await egress.start()  # before anything that it must not see is loaded
+        stack.push_async_callback(egress.stop)
         agents = Registry(settings.limits.max_agents)
         providers = _providers(entries, settings, audit, agents=agents, stack=stack)
         closing, models = asyncio.Event(), Models([Rules(), *providers])
-        parts = _parts(_Base(database, audit, rows, files, closing), launcher, models=models, agents=agents)
+        parts = _parts(_Base(database, audit, rows, files, closing), launcher, catalog, models=models, agents=agents)
         terms = PlanningTerms(roles, models.tiers, settings.limits.max_replans)
         executor = Executor(AgentRunner(parts), runs=runs, audit=audit, terms=terms)
         live = LiveRuns(runs, audit, max_runs=settings.limits.max_runs, suspend=executor.suspend, closing=closing)
         boxes = (parts.tokens, parts.accounts)
-        desk = Desk(database, runs, audit, live, agents, *boxes, executor, terms, CATALOG, settings.limits)
+        desk = Desk(database, runs, audit, live, agents, *boxes, executor, terms, catalog, settings.limits)
         submissions = _resumed(Submissions(desk), recovered, rows)
         rooms = Rooms(
             runs=runs,
@@ -158,6 +186,7 @@ async def assembled(options: Options) -> AsyncIterator[Daemon]:
             agents=agents,
             submissions=submissions,
             roles=roles,
+            catalog=catalog,
             doctor=Doctor(
                 settings, roles, state_dir=options.state_dir, probe=lambda: probe(settings), notes=database.findings
             ),
@@ -165,7 +194,7 @@ async def assembled(options: Options) -> AsyncIterator[Daemon]:
             started_seq=started.seq,
         )
         server, operator = await _listening(options, rooms, stack)
-        yield Daemon(audit=audit, live=live, server=server, operator=operator, launcher=launcher)
+        yield Daemon(audit=audit, live=live, server=server, operator=operator, launcher=launcher, egress=egress)
 
 
 def _resumed(submissions: Submissions, recovered: Recovered, rows: Rows) -> Submissions:
@@ -206,10 +235,10 @@ def _files() -> Files:
     return lambda submitter: FileBroker(submitter, publishing_lock=lock)
 
 
-def _judged(runs: Runs, files: Files, record: CallRecord) -> CallOutcome | None:
+def _judged(runs: Runs, files: Files, catalog: Mapping[str, Tool], record: CallRecord) -> CallOutcome | None:
     """What became of a call of an earlier daemon, found with the rights of its run's submitter."""
     envelope = from_json(runs.get(record.run).envelope)
-    tool = CATALOG.get(record.tool)
+    tool = catalog.get(record.tool)
     return outcome_after_crash(record, files(envelope.submitter), is_effect=tool is None or tool.is_effect)
 
 
@@ -244,13 +273,13 @@ def _told(audit: Audit, agents: Registry) -> OnWait:
     return tell
 
 
-def _parts(base: _Base, launcher: Launcher, *, models: Models, agents: Registry) -> Parts:
+def _parts(base: _Base, launcher: Launcher, catalog: Mapping[str, Tool], *, models: Models, agents: Registry) -> Parts:
     clock = SystemClock()
     tokens = TokenBox(clock)
     return Parts(
         launcher=launcher,
         gate=Gate(
-            CATALOG,
+            catalog,
             tokens=tokens,
             ledger=base.rows.calls,
             audit=base.audit,
@@ -269,7 +298,7 @@ def _parts(base: _Base, launcher: Launcher, *, models: Models, agents: Registry)
         registry=agents,
         files=base.files,
         past=partial(_past, base.rows),
-        catalog=CATALOG,
+        catalog=catalog,
         clock=clock,
     )
 

@@ -9,6 +9,7 @@ import errno
 import fcntl
 import functools
 import os
+import socket
 import tempfile
 from collections.abc import Collection, Set
 from dataclasses import dataclass
@@ -20,6 +21,11 @@ import pyseccomp
 PROT_EXEC = 4
 MAP_HUGETLB = 0x40000  # asm-generic/mman.h: the host's huge pages are in no cgroup of ours
 TCGETS = 0x5401
+FIONREAD = 0x541B
+FIONBIO = 0x5421
+CLONE_THREAD = 0x10000
+THREAD = 0x3D0F00  # what pthread_create(3) of glibc asks clone for
+SOCKET_KIND = 0xF  # a socket's type without SOCK_CLOEXEC and SOCK_NONBLOCK
 LOW_32_BITS = 0xFFFFFFFF
 CANARY = "uname"  # what the worker tries when its filter is in force: it must see a refusal and live
 
@@ -29,6 +35,7 @@ class Profile(StrEnum):
 
     WORKER = "worker"
     ZYGOTE = "zygote"
+    EGRESS = "egress"
 
 
 class Refusal(StrEnum):
@@ -147,7 +154,94 @@ ZYGOTE_ROWS: tuple[Row, ...] = (
     *(Row(call, reason) for call, reason in _SETUP.items()),
 )
 
-PROFILES = {Profile.WORKER: WORKER_ROWS, Profile.ZYGOTE: ZYGOTE_ROWS}
+_FAMILIES = (socket.AF_INET, socket.AF_INET6)
+_SOCKETS = {
+    socket.SOCK_STREAM: ("connections of TCP", LOW_32_BITS & ~socket.IPPROTO_TCP),  # protocol 0 or TCP, so no MPTCP
+    socket.SOCK_DGRAM: ("DNS, and the order of the addresses of a name", LOW_32_BITS),  # protocol 0, so no ping
+}
+_EGRESS_FCNTL = {
+    fcntl.F_GETFL: "the C library asks whether a file can be written",
+    fcntl.F_ADD_SEALS: "seal the text of a page",
+}
+_EGRESS_IOCTL = {
+    TCGETS: "Python's open() asks whether a file is a terminal",
+    FIONBIO: "sockets that do not block",
+    FIONREAD: "how long an answer of DNS is",
+}
+_EGRESS_OPTIONS = {
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY): "asyncio sends at once",
+    (socket.IPPROTO_IP, 11): "DNS hears of errors (IP_RECVERR)",
+    (socket.IPPROTO_IPV6, 25): "DNS hears of errors (IPV6_RECVERR)",
+}
+EGRESS_ROWS: tuple[Row, ...] = (
+    Row("read", "settings of name resolution; what wakes the loop"),
+    Row("write", "the text of a page; what wakes the loop"),
+    Row("lseek", "Python's open()"),
+    Row("fstat", "size of a file, from glibc 2.39 on"),
+    Row("newfstatat", "whether settings of name resolution have changed"),
+    Row(
+        "openat",
+        "settings of name resolution, authorities; no name can be created",
+        (Check(2, _NEW_FILE_FLAGS, 0),),
+    ),
+    Row("close", "let go of a file or a connection"),
+    *(Row("fcntl", reason, (Check(1, LOW_32_BITS, command),)) for command, reason in _EGRESS_FCNTL.items()),
+    *(Row("ioctl", reason, (Check(1, LOW_32_BITS, command),)) for command, reason in _EGRESS_IOCTL.items()),
+    Row("memfd_create", "the text of a page; no huge pages", (Check(1, os.MFD_HUGETLB, 0),)),
+    *(
+        Row("socket", what, (Check(0, LOW_32_BITS, family), Check(1, SOCKET_KIND, kind), Check(2, protocols, 0)))
+        for family in _FAMILIES
+        for kind, (what, protocols) in _SOCKETS.items()
+    ),
+    Row("socketpair", "what wakes the loop", (Check(0, LOW_32_BITS, socket.AF_UNIX),)),
+    Row("connect", "connections to where a fetch may go"),
+    *(
+        Row("setsockopt", reason, (Check(1, LOW_32_BITS, level), Check(2, LOW_32_BITS, option)))
+        for (level, option), reason in _EGRESS_OPTIONS.items()
+    ),
+    Row("getsockopt", "how connecting ended"),
+    Row("getsockname", "the order of the addresses of a name"),
+    Row("getpeername", "which address was connected to"),
+    Row("recvmsg", "frames from agentd"),
+    Row("sendmsg", "frames to agentd"),
+    Row("recvfrom", "bytes of a server, answers of DNS"),
+    Row("sendto", "bytes to a server, frames to agentd"),
+    Row("sendmmsg", "questions to DNS"),
+    Row("poll", "wait for DNS"),
+    Row("epoll_create1", "the loop"),
+    Row("epoll_ctl", "the loop"),
+    Row("epoll_wait", "the loop"),
+    Row("clone", "threads that wait for DNS, and nothing but threads", (Check(0, LOW_32_BITS, THREAD),)),
+    Row("rseq", "the C library's set-up of a thread"),
+    Row("set_robust_list", "the C library's set-up of a thread"),
+    Row("rt_sigprocmask", "the C library's set-up of a thread"),
+    Row("mprotect", "the stack of a thread, never executable", (Check(2, PROT_EXEC, 0),)),
+    Row("madvise", "give memory back"),
+    Row("exit", "the end of a thread"),
+    Row("mmap", "memory, never executable, no huge pages", (Check(2, PROT_EXEC, 0), Check(3, MAP_HUGETLB, 0))),
+    Row("munmap", "memory"),
+    Row("mremap", "large strings grow in place"),
+    Row("brk", "memory"),
+    Row("futex", "locks between threads; the C library aborts when it is refused"),
+    Row("clock_gettime", "time, where the vDSO cannot answer"),
+    Row("restart_syscall", "a wait that attestation or a pause interrupted goes on"),
+    Row("getrandom", "keys of TLS, numbers of DNS questions"),
+    Row("getpid", "cannot fail: a refusal would be taken for an id"),
+    Row("gettid", "cannot fail: a refusal would be taken for an id"),
+    Row("getuid", "cannot fail: a refusal would be taken for an id"),
+    Row("geteuid", "cannot fail: a refusal would be taken for an id"),
+    Row("exit_group", "the end"),
+)
+
+PROFILES = {Profile.WORKER: WORKER_ROWS, Profile.ZYGOTE: ZYGOTE_ROWS, Profile.EGRESS: EGRESS_ROWS}
+
+# What the C library tries in the egress and does without: the daemon of a name service, the list of this machine's
+# addresses, threads by clone3. They see a plain refusal also where other refusals kill.
+_DONE_WITHOUT = (
+    ("socket", errno.EPERM, (Check(0, LOW_32_BITS, socket.AF_UNIX),)),
+    ("socket", errno.EPERM, (Check(0, LOW_32_BITS, socket.AF_NETLINK),)),
+    ("clone3", errno.ENOSYS, ()),
+)
 
 # What a program may try that its rows' checks leave out: a plain refusal instead of ENOSYS.
 _REFUSED_ARGUMENTS = (
@@ -186,10 +280,15 @@ def compile_filter(profile: Profile, *, refusal: Refusal = Refusal.ERRNO, withou
         case Refusal.ERRNO:
             _refuse_plainly(filter_, profile, {row.call for row in rows})
         case Refusal.TRAP:
-            if profile is Profile.WORKER:
+            if profile is not Profile.ZYGOTE:
                 filter_.add_rule(_action(Refusal.ERRNO, errno.ENOSYS), CANARY)
         case _:
             assert_never(refusal)
+    if profile is Profile.EGRESS:
+        for call, number, checks in _DONE_WITHOUT:
+            if refusal is Refusal.ERRNO and number == errno.ENOSYS:
+                continue  # what is refused so anyway
+            filter_.add_rule(_action(Refusal.ERRNO, number), call, *map(_argument, checks))
     for row in rows:
         filter_.add_rule(pyseccomp.ALLOW, row.call, *(_argument(check) for check in row.checks))
     return _export(filter_)
@@ -207,11 +306,17 @@ def zygote_filter() -> bytes:
     return compile_filter(Profile.ZYGOTE)
 
 
+@functools.cache
+def egress_filter() -> bytes:
+    """The egress' filter, compiled once in this process."""
+    return compile_filter(Profile.EGRESS)
+
+
 def _refuse_plainly(filter_: pyseccomp.SyscallFilter, profile: Profile, allowed: Set[str]) -> None:
     for call in _EPERM:
         if call not in allowed:
             filter_.add_rule(_action(Refusal.ERRNO, errno.EPERM), call)
-    if profile is Profile.WORKER:
+    if profile is not Profile.ZYGOTE:
         for call, check in _REFUSED_ARGUMENTS:
             filter_.add_rule(_action(Refusal.ERRNO, errno.EPERM), call, _argument(check))
 

@@ -14,16 +14,19 @@ from aaos.core.errors import BusyError, ConfinementError
 
 
 class IdRange:
-    """Leases of the reserved range, first in, first out, so that an id rests before it is used again."""
+    """Leases of the reserved range, first in, first out, so that an id rests before it is used again.
+
+    The last id is never leased: it is that of an egress without a user of its own.
+    """
 
     def __init__(self, settings: WorkerSettings) -> None:
         self._first = settings.uid_first
-        self._free = deque(range(settings.uid_first, settings.uid_first + settings.uid_count))
-        self._count = settings.uid_count
+        self._count = settings.uid_count - 1
+        self._free = deque(range(settings.uid_first, settings.uid_first + self._count))
 
     def check_unused(self, subid_files: tuple[Path, ...] = (Path("/etc/subuid"), Path("/etc/subgid"))) -> None:
         """Raises ConfinementError when an account, a group or a subordinate range lies in the reserved range."""
-        last = self._first + self._count - 1
+        last = self._first + self._count
         taken = [user.pw_name for user in pwd.getpwall() if self._first <= user.pw_uid <= last]
         taken += [group.gr_name for group in grp.getgrall() if self._first <= group.gr_gid <= last]
         taken += [name for file in subid_files for name, a, n in _sub_ids(file) if a <= last and a + n > self._first]

@@ -124,7 +124,7 @@ class ZygoteLauncher:
         expected = Expected(policy, self._filters, parked.leaf.path if parked.leaf else None)
         try:
             _assign(parked, policy, request)
-            ready = await _ready(parked.sock)
+            ready = await ready_frame(parked.sock)
             attestation = self._agree(policy, parked.pid, ready, expected=expected, begun=begun)
             self._record(request, attestation)
         except BaseException:
@@ -232,7 +232,7 @@ def _assign(parked: Parked, policy: abi.Policy, request: LaunchRequest) -> None:
         raise ConfinementError(f"the policy cannot be sent: {error}", "grant other roots, or fewer") from error
 
 
-async def _ready(sock: socket.socket) -> abi.Ready:
+async def ready_frame(sock: socket.socket) -> abi.Ready:
     """The worker's first frame. Raises ConfinementError with the worker's last words, WorkerLostError."""
     loop = asyncio.get_running_loop()
     readable: asyncio.Future[None] = loop.create_future()

@@ -48,9 +48,17 @@ Answer = Forked | Refused
 class Zygote:
     """One zygote process; after its loss a new one is a new object."""
 
-    def __init__(self, template_dir: Path, on_lost: Callable[["Zygote"], None], *, boot: Path = BOOT) -> None:
+    def __init__(
+        self,
+        template_dir: Path,
+        on_lost: Callable[["Zygote"], None],
+        *,
+        boot: Path = BOOT,
+        is_filtered: bool = True,
+    ) -> None:
         self._template_dir = template_dir
         self._boot = boot
+        self._is_filtered = is_filtered
         self._on_lost = on_lost
         self._waiting: dict[int, asyncio.Future[Answer]] = {}
         self._next_id = 0
@@ -114,7 +122,7 @@ class Zygote:
 
     def _connect(self) -> socket.socket:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        filter_fd = transport.sealed_memfd(filters.zygote_filter())
+        filter_fd = transport.sealed_memfd(filters.zygote_filter()) if self._is_filtered else -1
         try:
             self._process = _exec(self._boot, theirs.fileno(), filter_fd, self._template_dir)
         except OSError:
@@ -122,7 +130,8 @@ class Zygote:
             raise
         finally:
             theirs.close()
-            os.close(filter_fd)
+            if filter_fd >= 0:
+                os.close(filter_fd)
         ours.setblocking(False)
         asyncio.get_running_loop().add_reader(ours, self._read)
         return ours
@@ -209,7 +218,7 @@ def _gone() -> WorkerLostError:
 def _exec(boot: Path, control_fd: int, filter_fd: int, template_dir: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # fixed argv of our own
         [sys.executable, "-I", str(boot), str(control_fd), str(filter_fd), str(template_dir)],
-        pass_fds=(control_fd, filter_fd),
+        pass_fds=(control_fd, filter_fd) if filter_fd >= 0 else (control_fd,),
         env={},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

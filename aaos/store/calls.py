@@ -10,18 +10,19 @@ from collections.abc import Callable
 
 from aaos.core.errors import ConflictError, InputError, NotFoundError
 from aaos.core.ids import AgentId, CallId, RunId
-from aaos.core.ports import CallOutcome, CallRecord, CallRow, CallState, Evidence, Origin
+from aaos.core.ports import CallOutcome, CallRecord, CallRow, CallState, Evidence, Label, Origin
 from aaos.store.database import Database, Row
 
 _RECORD = "call, run, subtask, agent, turn, tool, origin, arguments, digest, calls.state, pre_hash"
-_OUTCOME = "outcomes.state, result, truncated, evidence, duration_ms, post_hash, error_code, remedy, size_bytes"
+_OUTCOME = "outcomes.state, result, truncated, evidence, duration_ms, post_hash, error_code, remedy, size_bytes, label"
 _OPEN = """INSERT INTO calls (call, run, subtask, agent, turn, tool, origin, arguments, digest, state, pre_hash, epoch,
     opened_s) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _REOPEN = """UPDATE calls SET state = ?1, pre_hash = ?2, epoch = ?3, opened_s = ?4
     WHERE call = ?5 AND digest = ?6 AND epoch < ?3 AND NOT EXISTS (SELECT 1 FROM outcomes WHERE outcomes.id = calls.id)
 """
 _SETTLE = """INSERT INTO outcomes (id, state, result, truncated, evidence, duration_ms, post_hash, error_code, remedy,
-    size_bytes) SELECT id, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM calls WHERE call = ?"""
+    size_bytes, label) SELECT id, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM calls WHERE call = ?"""
+_LOWER = f"UPDATE runs SET trust = '{Label.OUTSIDE}' WHERE run = ? AND trust = ''"  # noqa: S608  # a constant
 _SELECT = f"SELECT {_RECORD}, epoch, {_OUTCOME} FROM calls LEFT JOIN outcomes USING (id)"  # noqa: S608  # a constant
 _GET = f"{_SELECT} WHERE call = ?"
 _OF_AGENT = f"{_SELECT} WHERE call > ?1 || '-' AND call < ?1 || '.' AND agent = ?1 ORDER BY id"  # '.' follows '-'
@@ -55,13 +56,17 @@ class Calls:
         """Write how a call ended. Raises NotFoundError, and ConflictError when it has an outcome."""
         o = outcome
         seen = (o.state, o.result, o.truncated, o.evidence, o.duration_ms)
-        values = (*seen, o.post_hash, o.error_code, o.remedy, o.size_bytes, call)
+        values = (*seen, o.post_hash, o.error_code, o.remedy, o.size_bytes, o.label, call)
         try:
             changed = self._database.change(_SETTLE, values)
         except ConflictError as error:
             raise ConflictError(f"call {call} has an outcome already", "look at it: agentd logs") from error
         if not changed:
             raise _no_call(call)
+
+    def lower_trust(self, run: RunId) -> bool:
+        """Write down that a run has seen content from outside; whether it had not before."""
+        return bool(self._database.change(_LOWER, (run,)))
 
     def get(self, call: CallId) -> CallRow:
         """The call. Raises NotFoundError."""
@@ -123,6 +128,7 @@ def _outcome(
     error_code: str | None,
     remedy: str,
     size_bytes: int | None,
+    label: str,
 ) -> CallOutcome:
     seen = (CallState(state), result, bool(truncated), Evidence(evidence), duration_ms)
-    return CallOutcome(*seen, post_hash, error_code, remedy, size_bytes)
+    return CallOutcome(*seen, post_hash, error_code, remedy, size_bytes, Label(label))

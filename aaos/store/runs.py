@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from aaos.core.errors import AaosError, ConflictError, NotFoundError
 from aaos.core.graph import Plan, RunState, SubtaskState
 from aaos.core.ids import AgentId, Gid, RunId, SubtaskId, Uid
+from aaos.core.ports import Label
 from aaos.store.database import Database, Row
 from aaos.store.plans import plan_from_json, plan_to_json
 
 _ROOT = 0
 _SHOWN = 5
-_COLUMNS = "run, uid, gid, goal, envelope, plan, state, created_s, finished_s, result, error, resumes, progress"
+_COLUMNS = "run, uid, gid, goal, envelope, plan, state, created_s, finished_s, result, error, resumes, progress, trust"
 _BEGIN = "INSERT INTO runs (run, uid, gid, goal, envelope, plan, state, created_s) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _GET = f"SELECT {_COLUMNS} FROM runs WHERE run = ?"  # noqa: S608  # a constant
 _FIND = f"""SELECT {_COLUMNS} FROM runs
@@ -65,6 +66,7 @@ class RunRow:
     error: StoredError | None = None
     resumes: int = 0
     progress: str = ""
+    trust: Label = Label.NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,9 +223,10 @@ def _no_run(run: str) -> NotFoundError:
 
 
 def _run(row: Row) -> RunRow:
-    run, uid, gid, goal, envelope, plan, state, created_s, finished_s, result, error, *resumed = row
+    run, uid, gid, goal, envelope, plan, state, created_s, finished_s, result, error, resumes, progress, trust = row
     told = _error_from_json(error)
-    return RunRow(run, uid, gid, goal, envelope, plan, RunState(state), created_s, finished_s, result, told, *resumed)
+    begun = (run, uid, gid, goal, envelope, plan, RunState(state), created_s)
+    return RunRow(*begun, finished_s, result, told, resumes, progress, Label(trust))
 
 
 def _subtask(row: Row) -> SubtaskRow:

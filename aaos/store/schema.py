@@ -53,7 +53,6 @@ _SECOND: Final = (
         held_usd REAL NOT NULL
     ) STRICT, WITHOUT ROWID""",
 )
-
 _THIRD: Final = (
     "DROP TABLE leases",
     "ALTER TABLE runs ADD COLUMN resumes INTEGER NOT NULL DEFAULT 0",
@@ -65,5 +64,9 @@ _THIRD: Final = (
         run TEXT PRIMARY KEY, body BLOB NOT NULL
     ) STRICT, WITHOUT ROWID""",
 )
+_FOURTH: Final = (
+    "ALTER TABLE outcomes ADD COLUMN label TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE runs ADD COLUMN trust TEXT NOT NULL DEFAULT ''",
+)
 
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _SECOND, _THIRD)
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _SECOND, _THIRD, _FOURTH)

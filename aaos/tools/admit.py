@@ -1,7 +1,7 @@
 """From a worker's words to a checked call: the tool, its typed arguments, and the grants that were charged for it.
 
-Invariant: arguments that pass are exactly what the tool's input declares, with every path absolute and normal; every
-path they name is charged for every kind of use that the tool makes of it, before anything is opened.
+Invariant: arguments that pass are exactly what the tool's input declares, with every path and web address in its normal
+form; each is charged for every kind of use that the tool makes of it, before anything is opened or asked for.
 """
 
 import hashlib
@@ -21,6 +21,7 @@ from aaos.core.ports import Root
 from aaos.core.schema import explain, refuse_flood
 from aaos.core.text import quoted, suggestion
 from aaos.core.token import Charge, TokenBox
+from aaos.core.url import parse_url
 from aaos.tools.handout import Use, find_root
 from aaos.tools.spec import Access, ResourceArg, Tool
 from worker.abi import Json
@@ -55,7 +56,8 @@ def parse(tool: Tool, args: Mapping[str, Json]) -> dict[str, Json]:
         raise InputError(f"{tool.name}: {message}", remedy) from error
     for resource in tool.resources:
         value = typed[resource.arg]
-        typed[resource.arg] = _path(value) if isinstance(value, str) else [_path(item) for item in value]
+        normal = _url if resource.access is Access.FETCH else _path
+        typed[resource.arg] = normal(value) if isinstance(value, str) else [normal(item) for item in value]
     return typed
 
 
@@ -79,7 +81,7 @@ def call_digest(catalog: Mapping[str, Tool], name: str, args: Mapping[str, Json]
 
 
 def paths_of(tool: Tool, args: Mapping[str, Json]) -> tuple[str, ...]:
-    """Every path that normalised arguments name."""
+    """Every path or web address that normalised arguments name."""
     return tuple(path for resource in tool.resources for path in _paths(resource, args))
 
 
@@ -102,8 +104,21 @@ class Charger:
         charges = [self.tokens.charge(self.agent, Kind.TOOL, tool.name, arguments=_Texts(args))]
         uses: list[Use] = []
         for resource in tool.resources:
-            uses += [self._charge_path(resource, path, args, charges) for path in _paths(resource, args)]
+            if resource.access is Access.FETCH:
+                charges += [self._charge_url(url, args) for url in _paths(resource, args)]
+            else:
+                uses += [self._charge_path(resource, path, args, charges) for path in _paths(resource, args)]
         return Admitted(tuple(uses), tuple(charges))
+
+    def charge_network(self, resource: str, method: str, args: Mapping[str, Json]) -> Charge:
+        """One request to `HOST:PORT/PATH`; with a byte budget, as much as it may move. Raises as `charge`."""
+        count = network_bytes(self.budgeted, args) or 0
+        return self.tokens.charge(
+            self.agent, Kind.NETWORK, resource, bytes_used=count, arguments={**_Texts(args), "method": method}
+        )
+
+    def _charge_url(self, url: str, args: Mapping[str, Json]) -> Charge:
+        return self.charge_network(parse_url(url).resource, args["method"], args)
 
     def _charge_path(self, resource: ResourceArg, path: str, args: Mapping[str, Json], charges: list[Charge]) -> Use:
         is_counted = not self.budgeted.isdisjoint(resource.kinds) and self._allows(resource.kinds, path)
@@ -127,6 +142,8 @@ class Charger:
         match resource.access:
             case Access.DIRECTORY | Access.WALK:
                 return 0
+            case Access.FETCH:
+                raise TypeError(f"{path} is no path")
             case Access.REPLACE:
                 return len(args["content"].encode())
             case Access.FILE | Access.TREE | Access.EDIT:
@@ -140,6 +157,11 @@ class Charger:
 def budgeted_kinds(tokens: TokenBox, agent: AgentId) -> frozenset[Kind]:
     """The kinds of which an agent's grants count bytes; they do not change while it lives."""
     return frozenset(c.kind for c in tokens.capabilities(agent) if c.constraints.max_bytes is not None)
+
+
+def network_bytes(budgeted: frozenset[Kind], args: Mapping[str, Json]) -> int | None:
+    """The most that one request of a call may move, when an agent's grants of the network count bytes."""
+    return args["max_bytes"] if Kind.NETWORK in budgeted else None
 
 
 class _Texts(Mapping[str, str]):
@@ -162,6 +184,10 @@ class _Texts(Mapping[str, str]):
 def _paths(resource: ResourceArg, args: Mapping[str, Json]) -> Sequence[str]:
     value = args[resource.arg]
     return [value] if isinstance(value, str) else value
+
+
+def _url(text: str) -> str:
+    return parse_url(text).text
 
 
 def _path(path: str) -> str:

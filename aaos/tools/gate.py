@@ -9,10 +9,11 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import assert_never
 
+from aaos.broker.fetch import OVERHEAD_BYTES
 from aaos.broker.files import FileBroker
 from aaos.broker.publishing import Observed
 from aaos.core.capability import Kind
@@ -28,10 +29,22 @@ from aaos.core.errors import (
     WorkerLostError,
 )
 from aaos.core.ids import AgentId, CallId, PermitId, RunId, SubtaskId
-from aaos.core.ports import AuditSink, CallOutcome, CallRecord, CallState, Evidence, Ledger, Origin, Root, WrittenFile
+from aaos.core.ports import (
+    AuditSink,
+    BrokerResult,
+    CallOutcome,
+    CallRecord,
+    CallState,
+    Evidence,
+    Ledger,
+    Origin,
+    Root,
+    WrittenFile,
+)
 from aaos.core.text import clip, quoted
 from aaos.core.token import Clock, TokenBox
 from aaos.tools import admit
+from aaos.tools.brokered import BrokerWork, ToolResult, call_of
 from aaos.tools.handout import hand_out
 from aaos.tools.opencall import OpenCall
 from aaos.tools.records import Draft, Records, published_text
@@ -65,16 +78,6 @@ class CallRequest:
     args: Mapping[str, Json]
     origin: Origin
     turn: int
-
-
-@dataclass(frozen=True, slots=True)
-class ToolResult:
-    """How a call ended: the text that the agent gets; `written` is the file that agentd published for it."""
-
-    text: str
-    ok: bool
-    truncated: bool = False
-    written: WrittenFile | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +147,7 @@ class Gate:
                     return self._permitted(opened)
                 case BrokerTool():
                     self._records.permitted(draft, pre_hash=None)
-                    return BrokerWork(self, tool, opened)
+                    return self._broker_work(caller, tool, opened)
                 case _:
                     assert_never(tool)
         except AaosError as error:
@@ -192,7 +195,7 @@ class Gate:
 
     def _not_understood(self, caller: Caller, call: CallRequest, error: AaosError) -> None:
         """The refusal of a call that names no tool or gives it wrong arguments. Raises LimitError for the sixth."""
-        path = call.args.get("path")
+        path = call.args.get("path", call.args.get("url"))
         draft = _draft(
             caller, call, self._catalog.get(call.tool), admit.canonical(call.args),
             path=path[:_PATH_CHARS] if isinstance(path, str) else None,
@@ -213,6 +216,13 @@ class Gate:
         opened.charges = admitted.charges
         if admitted.uses:
             opened.handout = hand_out(admitted.uses, caller.roots, files)
+
+    def _broker_work(self, caller: Caller, tool: BrokerTool, opened: OpenCall) -> BrokerWork:
+        charger = admit.Charger(
+            self._tokens, caller.agent, caller.roots, self._files(caller.submitter), self._agent(caller.agent).budgeted
+        )
+        call = call_of(opened, charger, self._records)
+        return BrokerWork(tool, opened, call, done=self._carried_out, failed=self._failed)
 
     def _counted(self, draft: Draft, *, is_effect: bool) -> int:
         """How often this was asked for. A program may poll; a model that does is going round in circles."""
@@ -248,12 +258,13 @@ class Gate:
         self._records.done(opened.draft, self._outcome(opened, result, Evidence.REPORTED))
         return result
 
-    def _carried_out(self, opened: OpenCall, text: str) -> ToolResult:
+    def _carried_out(self, opened: OpenCall, got: BrokerResult) -> ToolResult:
         if not self._is_live(opened):
             raise self._revoked(opened)
-        kept, is_cut = clip(text, opened.limit_bytes, hint="ask for less")
-        result = ToolResult(kept + hint(opened.count), ok=True, truncated=is_cut)
-        self._records.done(opened.draft, self._outcome(opened, result, Evidence.OBSERVED))
+        kept, is_cut = clip(got.text, opened.limit_bytes + OVERHEAD_BYTES, hint="ask for less")
+        result = ToolResult(kept + hint(opened.count), ok=True, truncated=got.is_truncated or is_cut)
+        outcome = self._outcome(opened, result, Evidence.OBSERVED)
+        self._records.done(opened.draft, replace(outcome, label=got.label))
         return result
 
     def _published(self, opened: OpenCall, observed: Observed) -> ToolResult:
@@ -304,28 +315,6 @@ class Gate:
         if known is None:
             known = self._agents[agent] = _Agent(admit.budgeted_kinds(self._tokens, agent))
         return known
-
-
-@dataclass(frozen=True, slots=True)
-class BrokerWork:
-    """A call that the daemon carries out itself."""
-
-    gate: Gate
-    tool: BrokerTool
-    opened: OpenCall
-
-    async def run(self) -> ToolResult:
-        """Raises AaosError; the outcome is on record in any case."""
-        try:
-            text = await self.tool.run(self.opened.args)
-        except AaosError as error:
-            self.gate._failed(self.opened, error)
-            raise
-        except asyncio.CancelledError:
-            state = CallState.OUTCOME_UNKNOWN if self.tool.is_effect else CallState.FAILED
-            self.gate._failed(self.opened, CancelledError("the call was stopped", "call it again"), state=state)
-            raise
-        return self.gate._carried_out(self.opened, text)
 
 
 @dataclass(frozen=True, slots=True)

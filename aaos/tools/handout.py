@@ -99,6 +99,8 @@ def _open(out: Handout, use: Use, roots: Sequence[Root], files: FileBroker) -> N
                 _open_file(out, use, roots, files)
         case Access.REPLACE | Access.EDIT:
             _open_write(out, use, roots, files)
+        case Access.FETCH:
+            raise TypeError(f"{use.path} is no path")
         case _:
             assert_never(use.access)
 

@@ -5,12 +5,12 @@ refusal; each row gets one outcome.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from aaos.core.errors import AaosError, DeniedError, InputError, LimitError
 from aaos.core.events import Event, EventKind, Scalar
-from aaos.core.ports import AuditSink, CallOutcome, CallRecord, CallState, Evidence, Ledger, WrittenFile
+from aaos.core.ports import AuditSink, CallOutcome, CallRecord, CallState, Evidence, Label, Ledger, WrittenFile
 
 _SHOWN_CHARS = 1_000
 _WRONG_ARGUMENTS_CHARS = 16_384
@@ -18,7 +18,7 @@ _WRONG_ARGUMENTS_CHARS = 16_384
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A call as it is written down: its row, its route, and the first path that it names, for people."""
+    """A call as it is written down: its row, its route, and the first path or address that it names, for people."""
 
     record: CallRecord
     route: str
@@ -61,8 +61,10 @@ class Records:
         self._event(EventKind.TOOL_REPEATED, draft, {"count": count})
 
     def done(self, draft: Draft, outcome: CallOutcome) -> None:
-        """The worker said that it carried the call out, well or not."""
+        """The call was carried out, well or not; what came from outside lowers the run's trust."""
         self.ledger.settle_call(draft.record.call, outcome)
+        if outcome.label is not Label.NONE and self.ledger.lower_trust(draft.record.run):
+            self._event(EventKind.RUN_TRUST_LOWERED, draft, {"label": outcome.label})
         is_ok = outcome.state is CallState.DONE
         fields: dict[str, Scalar] = {"duration_ms": outcome.duration_ms, "evidence": outcome.evidence}
         if outcome.truncated:
@@ -70,6 +72,10 @@ class Records:
         if not is_ok:
             fields["message"] = outcome.result[:_SHOWN_CHARS]
         self._event(EventKind.TOOL_DONE if is_ok else EventKind.TOOL_FAILED, draft, fields)
+
+    def note(self, draft: Draft, kind: EventKind, fields: Mapping[str, Scalar]) -> None:
+        """Something that happened while agentd carried the call out."""
+        self._event(kind, draft, fields)
 
     def failed(self, draft: Draft, error: AaosError, *, duration_ms: float, state: CallState) -> None:
         """A permitted call ended with an error of ours."""
@@ -91,12 +97,12 @@ class Records:
         self._event(EventKind.FILE_WRITTEN, draft, {**fields, "evidence": Evidence.OBSERVED})
         self._event(EventKind.TOOL_DONE, draft, {"duration_ms": outcome.duration_ms, "evidence": outcome.evidence})
 
-    def _event(self, kind: EventKind, draft: Draft, fields: dict[str, Scalar]) -> None:
+    def _event(self, kind: EventKind, draft: Draft, fields: Mapping[str, Scalar]) -> None:
         row = draft.record
         about: dict[str, Scalar] = {"call": row.call, "tool": row.tool, "route": draft.route, "origin": row.origin}
         if draft.path is not None:
-            about["path"] = draft.path
-        self.audit.record(Event(kind, row.run, row.subtask, row.agent, about | fields))
+            about["path" if draft.path.startswith("/") else "url"] = draft.path
+        self.audit.record(Event(kind, row.run, row.subtask, row.agent, {**about, **fields}))
 
 
 def published_text(file: WrittenFile, *, was_there: bool) -> str:

@@ -1,7 +1,7 @@
 """What a tool is: a name, a typed input, the resources its arguments name, and a route that is its type.
 
-Invariant: a tool without a route cannot be written, and every argument that names a path says what kind of use it is
-and how the file is handed over. Must not open or run anything.
+Invariant: a tool without a route cannot be written, and every argument that names a path or an address says what kind
+of use it is and how the file is handed over. Must not open or run anything.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -13,15 +13,19 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from aaos.core.capability import Kind
+from aaos.core.ports import BrokerCall, BrokerResult
+from aaos.core.url import MAX_URL_CHARS
 from worker.abi import Json
 
 RESULT_BYTES = 49_152
 PATH_FORMAT = "path"
+URL_FORMAT = "url"
 
 # Raises unless the sealed content (an fd) is what the arguments make of the sealed pre-image (an fd, or -1).
 ContentCheck = Callable[[Mapping[str, Json], int, int], None]
 
 PathArg = Annotated[str, Field(min_length=1, max_length=4_096, json_schema_extra={"format": PATH_FORMAT})]
+UrlArg = Annotated[str, Field(min_length=1, max_length=MAX_URL_CHARS, json_schema_extra={"format": URL_FORMAT})]
 
 
 class Input(BaseModel):
@@ -39,11 +43,12 @@ class Access(StrEnum):
     TREE = "tree"  # a regular file, or a directory whose files are read
     REPLACE = "replace"  # the worker's bytes become the file
     EDIT = "edit"  # the file to read, and the worker's bytes become the file
+    FETCH = "fetch"  # a web address, asked for by agentd; the argument `method` says how
 
 
 @dataclass(frozen=True, slots=True)
 class ResourceArg:
-    """An argument that names one path, or a list of them: each is charged for every kind, then opened."""
+    """An argument that names one path or address, or a list of them: each is charged for every kind, then opened."""
 
     arg: str
     kinds: tuple[Kind, ...]
@@ -73,12 +78,12 @@ class WorkerTool:
 
 @dataclass(frozen=True, slots=True)
 class BrokerTool:
-    """Carried out by the daemon itself; `run` gets the normalised arguments and gives the result's text."""
+    """Carried out by the daemon itself; `run` gets the normalised arguments and what it may know of the call."""
 
     name: str
     summary: str
     input: type[Input]
-    run: Callable[[Mapping[str, Any]], Awaitable[str]]  # Any: the arguments have the types of `input`
+    run: Callable[[Mapping[str, Any], BrokerCall], Awaitable[BrokerResult]]  # Any: the types of `input`
     resources: tuple[ResourceArg, ...] = ()
     is_effect: bool = False
 

@@ -22,7 +22,7 @@ from aaos.core.layers import ALL_LAYERS
 from aaos.core.ports import LaunchRequest
 from aaos.daemon.connection import Bounds
 from aaos.daemon.wiring import Daemon, Options, assembled
-from tests.fakes import Agent, ThreadLauncher
+from tests.fakes import Agent, ScriptedWeb, ThreadLauncher
 from worker import abi, transport
 from worker.user import entry
 
@@ -63,6 +63,7 @@ def options(place: Path, *, bounds: Bounds | None = None, group: str = "no-such-
         is_private=True,
         without=ALL_LAYERS,
         make_launcher=lambda *_: ThreadLauncher(worker),
+        make_egress=lambda *_: ScriptedWeb(),
         bounds=bounds,
     )
 

@@ -145,7 +145,10 @@ HOST_NAME_STAYS = (
 SILENT = {
     "seccomp": (SECOND_FILTER.format(ALLOW_ALL), "'seccomp': 'allowed'"),
     "landlock": ("rules.restrict_files = lambda *a: None", "'landlock': 'file: allowed'"),
-    "landlock without network and scope": ("rules.restrict_network_and_scope = lambda: None", "'landlock': 'bind: "),
+    "landlock without network and scope": (
+        "rules.restrict_network_and_scope = lambda **k: None",
+        "'landlock': 'bind: ",
+    ),
     "landlock without scope": ("rules.SCOPE_ABSTRACT_UNIX_SOCKET = 0", "'landlock': 'scope: allowed'"),
     "mdwe": ("syscalls.refuse_exec_gain = lambda: None", "'mdwe': 'allowed'"),
     "rlimits": ("confine._rlimits = lambda policy: {}", "'rlimits': 'allowed'"),
@@ -362,7 +365,7 @@ for name in ("drop_bounding_set", "drop_capability_sets", "refuse_exec_gain"):
     setattr(syscalls, name, lambda: None)
 confine._rlimits = lambda policy: {}
 confine.prctl.set_no_new_privs = lambda on: None
-rules.restrict_network_and_scope = rules.restrict_files = rules.prepare_files = lambda *a: True
+rules.restrict_network_and_scope = rules.restrict_files = rules.prepare_files = lambda *a, **k: True
 syscalls.load_filter = lambda program: None
 confine._limit(policy, canaries)
 confine._drop_capabilities(canaries)

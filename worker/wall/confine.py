@@ -26,7 +26,7 @@ from worker.wall import mounts, rules, syscalls
 SOCKET_FD = 3
 DENIED = "denied"
 HOST_NAME = "worker"
-_CANARY_SOCKET = "\0aaos-canary"
+CONNECTS = "egress"  # the one profile that opens connections
 _FILES_LEFT = "files are not restricted"
 _NAMESPACES = {"ipcns": "ipc", "utsns": "uts"}
 
@@ -194,10 +194,10 @@ def _prepare_landlock(policy: Policy, canaries: Canaries) -> None:
         return
     rules.require_abi(policy.landlock_abi)
     with socket.socket(socket.AF_UNIX) as outside, socket.socket(socket.AF_UNIX) as inside:
-        outside.bind(_CANARY_SOCKET)
+        outside.bind("")  # the kernel chooses a free abstract name: the network may be shared. Source: unix(7)
         outside.listen(1)
-        rules.restrict_network_and_scope()
-        acts = {"bind": (_bind_tcp, 13), "scope": (lambda: inside.connect(_CANARY_SOCKET), 1)}
+        rules.restrict_network_and_scope(may_connect=policy.profile == CONNECTS)
+        acts = {"bind": (_bind_tcp, 13), "scope": (lambda: inside.connect(outside.getsockname()), 1)}
         outcome = _first_allowed(acts)
     canaries.seen["landlock"] = _FILES_LEFT if outcome == DENIED else outcome
     canaries.files = rules.prepare_files()

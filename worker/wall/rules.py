@@ -49,11 +49,13 @@ def landlock_abi() -> int:
         return 0
 
 
-def restrict_network_and_scope() -> None:
-    """Deny TCP, and signals and abstract sockets of others; a mount is still possible. Source: landlock(7)."""
-    ruleset = syscalls.landlock_create_ruleset(
-        access_net=NET_BIND_TCP | NET_CONNECT_TCP, scoped=SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL
-    )
+def restrict_network_and_scope(*, may_connect: bool) -> None:
+    """Deny TCP, and signals and abstract sockets of others; a mount is still possible. Source: landlock(7).
+
+    With `may_connect` only listening is denied: where it may connect to is the process' own business.
+    """
+    access_net = NET_BIND_TCP if may_connect else NET_BIND_TCP | NET_CONNECT_TCP
+    ruleset = syscalls.landlock_create_ruleset(access_net=access_net, scoped=SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL)
     syscalls.landlock_restrict_self(ruleset)
     os.close(ruleset)
 

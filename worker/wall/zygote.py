@@ -33,6 +33,17 @@ NAMESPACE_FLAGS = {
 KEPT_CAPABILITIES = sum(1 << number for number in (1, 5, 6, 7, 21))
 
 
+Run = Callable[[socket.socket, str, bytes], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """What every child has: the namespaces of outside to compare with, and what to run behind the wall."""
+
+    outside: Mapping[str, int]
+    run: Run
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """One request to fork, with the fds that came with it."""
@@ -53,8 +64,11 @@ class Child:
     error: str = ""
 
 
-def main(control_fd: int, filter_fd: int, template_dir: str) -> None:
-    """Serve agentd on `control_fd` until it closes; `filter_fd` is a sealed memfd with the zygote's own filter."""
+def main(control_fd: int, filter_fd: int, template_dir: str, *, run: Run = entry.run) -> None:
+    """Serve agentd on `control_fd` until it closes; `filter_fd` is a sealed memfd with the zygote's own filter.
+
+    `run` is what each child becomes once it is confined: a worker, or the program of another boot.
+    """
     prctl.set_pdeathsig(signal.SIGKILL)
     zygote_filter = _read_once(filter_fd) if filter_fd >= 0 else b""
     control = _reserve_session_fd(control_fd)
@@ -70,7 +84,7 @@ def main(control_fd: int, filter_fd: int, template_dir: str) -> None:
     gc.freeze()
     gc.disable()
     transport.send(control, abi.Spawned(id=0, pid=os.getpid()))
-    _serve(control, outside)
+    _serve(control, Template(outside, run))
 
 
 def _reserve_session_fd(control_fd: int) -> socket.socket:
@@ -82,22 +96,22 @@ def _reserve_session_fd(control_fd: int) -> socket.socket:
     return socket.socket(fileno=confine.SOCKET_FD)
 
 
-def _serve(control: socket.socket, outside: Mapping[str, int]) -> None:
+def _serve(control: socket.socket, template: Template) -> None:
     while True:
         try:
             frame, fds = transport.receive(control, abi.TO_ZYGOTE)
         except transport.ClosedError:
             return
         try:
-            _fork(control, frame, fds, outside)
+            _fork(control, frame, fds, template)
         finally:
             for fd in fds:
                 os.close(fd)
 
 
-def _fork(control: socket.socket, spawn: abi.Spawn, fds: Sequence[int], outside: Mapping[str, int]) -> None:
+def _fork(control: socket.socket, spawn: abi.Spawn, fds: Sequence[int], template: Template) -> None:
     try:
-        child = _clone_mapped(_read_order(spawn, fds), outside)
+        child = _clone_mapped(_read_order(spawn, fds), template)
     except (OSError, IndexError, abi.FrameError) as error:
         transport.send(control, abi.SpawnFailed(id=spawn.id, message=str(error)))
         return
@@ -113,7 +127,7 @@ def _read_order(spawn: abi.Spawn, fds: Sequence[int]) -> Order:
     return Order(spawn.id, policy, fds[0], fds[1], fds[2] if "cgroup" in policy.layers else None)
 
 
-def _clone_mapped(order: Order, outside: Mapping[str, int]) -> Child:
+def _clone_mapped(order: Order, template: Template) -> Child:
     """Clone, map the child's ids, then let it go. The child never returns.
 
     A child that could not be mapped has been killed: agentd, whose child it is, must still collect it.
@@ -123,7 +137,7 @@ def _clone_mapped(order: Order, outside: Mapping[str, int]) -> Child:
         pid, pidfd = syscalls.clone(_clone_flags(order.policy.layers))
         if pid == 0:
             os.close(go_fd)
-            _end(lambda: _become_worker(order, outside, wait_fd))
+            _end(lambda: _become_worker(order, template, wait_fd))
         try:
             _map_ids(pid, order)
             os.write(go_fd, b"g")
@@ -161,13 +175,13 @@ def _write(path: str, text: str) -> None:
         os.close(fd)
 
 
-def _become_worker(order: Order, outside: Mapping[str, int], wait_fd: int) -> None:
+def _become_worker(order: Order, template: Template, wait_fd: int) -> None:
     """In the child: wait for the ids, park, be assigned to an agent, finish the wall, say `ready`, run the agent."""
     if os.read(wait_fd, 1) != b"g":
         return
     sock = _keep_only_socket(order)
     try:
-        canaries = confine.park(order.policy, outside)
+        canaries = confine.park(order.policy, template.outside)
         program_filter = _read_once(order.filter_fd)
         assigned, fds = transport.receive(sock, abi.TO_PARKED)
         policy = abi.policy_from_json(assigned.policy)
@@ -183,7 +197,7 @@ def _become_worker(order: Order, outside: Mapping[str, int], wait_fd: int) -> No
     # `start` comes only after both attestations agreed; the agent reads it itself
     if not sock.recv(1, socket.MSG_PEEK):
         return
-    entry.run(sock, policy.entry, program)
+    template.run(sock, policy.entry, program)
 
 
 def _keep_only_socket(order: Order) -> socket.socket:

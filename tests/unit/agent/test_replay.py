@@ -11,7 +11,8 @@ from aaos.core.errors import AaosError, DeniedError, ReplayError, StorageError
 from aaos.core.ids import AgentId, RunId, SubtaskId, call_id
 from aaos.core.ports import CallOutcome, CallRecord, CallRow, CallState, Evidence, Origin
 from aaos.llm import types as llm
-from aaos.tools.gate import CallRequest, ToolResult
+from aaos.tools.brokered import ToolResult
+from aaos.tools.gate import CallRequest
 
 AGENT = AgentId("a-1")
 DONE = CallOutcome(CallState.DONE, "text", True, Evidence.OBSERVED, 1.0, "h" * 64, size_bytes=4)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from aaos.sandbox.filters import (
     CANARY,
+    EGRESS_ROWS,
     MAP_HUGETLB,
     PROFILES,
     PROT_EXEC,
@@ -22,6 +23,7 @@ from aaos.sandbox.filters import (
     Refusal,
     Row,
     compile_filter,
+    egress_filter,
     worker_filter,
     zygote_filter,
 )
@@ -39,7 +41,7 @@ def _number(name: str) -> int:
     return int(pyseccomp.resolve_syscall(pyseccomp.Arch.NATIVE, name))
 
 
-NUMBERS = {_number(row.call): row.call for row in (*WORKER_ROWS, *ZYGOTE_ROWS)}
+NUMBERS = {_number(row.call): row.call for row in (*WORKER_ROWS, *ZYGOTE_ROWS, *EGRESS_ROWS)}
 
 
 def _may(rows: tuple[Row, ...], call: Call) -> bool:
@@ -55,7 +57,7 @@ def test_a_filter_allows_what_its_table_names_and_nothing_else(
     profile: Profile, number: int, args: tuple[int, ...]
 ) -> None:
     """ISO-5: for any number and any arguments, high halves included."""
-    program = worker_filter() if profile is Profile.WORKER else zygote_filter()
+    program = compiled(profile)
     call = Call(number, args)
     given_answer = answer(program, call)
     if _may(PROFILES[profile], call):
@@ -82,7 +84,7 @@ def test_numbers_of_x32_are_killed(profile: Profile, number: int, args: tuple[in
 
 def compiled(profile: Profile) -> bytes:
     """The filter that is shipped."""
-    return worker_filter() if profile is Profile.WORKER else zygote_filter()
+    return {Profile.WORKER: worker_filter, Profile.ZYGOTE: zygote_filter, Profile.EGRESS: egress_filter}[profile]()
 
 
 @pytest.mark.parametrize("name", ["clone3", "openat2", "close_range", "epoll_wait", "pkey_alloc", "rseq"])

@@ -17,7 +17,8 @@ FIRST = 1_900_000_000
 NONE: tuple[Path, ...] = ()
 
 
-def _range(count: int = 16, first: int = FIRST) -> IdRange:
+def _range(count: int = 17, first: int = FIRST) -> IdRange:
+    """Sixteen to lease, and the last one, which is never leased."""
     return IdRange(WorkerSettings(uid_first=first, uid_count=count))
 
 
@@ -77,7 +78,7 @@ def test_a_range_with_a_group_in_it_is_refused(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize(("line", "collides"), [
     (f"lxd:{FIRST}:65536", True), (f"lxd:{FIRST - 65536}:65536", False), (f"lxd:{FIRST - 65536}:65537", True),
-    (f"lxd:{FIRST + 16}:1", False), (f"lxd:{FIRST + 15}:1", True), ("lxd:100000:65536", False), ("# comment", False),
+    (f"lxd:{FIRST + 17}:1", False), (f"lxd:{FIRST + 16}:1", True), ("lxd:100000:65536", False), ("# comment", False),
     ("lxd:x:y", False), ("", False),
 ])  # fmt: skip
 def test_subordinate_ranges_count(tmp_path: Path, line: str, collides: bool) -> None:

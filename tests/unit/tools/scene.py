@@ -15,8 +15,9 @@ from aaos.core.events import EventKind
 from aaos.core.ids import AgentId, CallId, Gid, RunId, SubtaskId, Uid
 from aaos.core.ports import CallOutcome, Held, Origin, Root
 from aaos.core.token import Handle, TokenBox
+from aaos.tools.brokered import BrokerWork, ToolResult
 from aaos.tools.catalog import CATALOG
-from aaos.tools.gate import BrokerWork, Caller, CallRequest, Gate, Permit, Publish, ToolResult
+from aaos.tools.gate import Caller, CallRequest, Gate, Permit, Publish
 from aaos.tools.spec import Tool
 from tests.fakes import MemoryAudit, MemoryLedger
 from worker import abi

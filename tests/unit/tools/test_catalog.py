@@ -1,4 +1,4 @@
-"""The table of tools: complete, and no path in it goes unchecked (TOL-2, H-CAP-12)."""
+"""The table of tools: complete, and no path or address in it goes unchecked (TOL-2, H-CAP-12)."""
 
 from collections.abc import Iterator
 
@@ -8,9 +8,12 @@ from aaos.core.capability import Capability, Kind
 from aaos.core.errors import InputError
 from aaos.tools.admit import parse
 from aaos.tools.catalog import CATALOG
-from aaos.tools.spec import PATH_FORMAT, Access, Tool
+from aaos.tools.spec import PATH_FORMAT, URL_FORMAT, Access, Tool
+from aaos.tools.web import web_fetch
+from tests.fakes import ScriptedWeb
 from worker.abi import Json
 
+ALL = {**CATALOG, "web_fetch": web_fetch(ScriptedWeb())}
 SUSPICIOUS = ("path", "file", "dir", "cwd", "root", "target", "source", "output", "host", "url", "command")
 
 
@@ -27,12 +30,15 @@ def properties(schema: Json, name: str = "") -> Iterator[tuple[str, Json]]:
             yield from properties(part, name)
 
 
-@pytest.mark.parametrize("tool", CATALOG.values(), ids=CATALOG.keys())
+@pytest.mark.parametrize("tool", ALL.values(), ids=ALL.keys())
 def test_every_argument_that_names_a_path_is_charged(tool: Tool) -> None:
     """H-CAP-12: a walk over the whole schema, so that a new argument cannot be forgotten."""
     declared = {resource.arg for resource in tool.resources}
-    found = {name for name, part in properties(tool.schema) if part.get("format") == PATH_FORMAT}
-    assert found == declared
+    found = {name: part["format"] for name, part in properties(tool.schema) if "format" in part}
+    assert set(found) == declared
+    for resource in tool.resources:
+        assert found[resource.arg] == (URL_FORMAT if resource.access is Access.FETCH else PATH_FORMAT)
+        assert (Kind.NETWORK in resource.kinds) is (resource.access is Access.FETCH)
     named = {name for name, _ in properties(tool.schema) if any(word in name for word in SUSPICIOUS)}
     assert named - declared <= {"files"}, "`files` of grep is a pattern of names below a path that was charged"
 

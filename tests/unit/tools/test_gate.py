@@ -18,9 +18,10 @@ from aaos.core.errors import (
     ToolError,
 )
 from aaos.core.events import EventKind
-from aaos.core.ports import CallRecord, CallState, Evidence, Held, Origin
+from aaos.core.ports import BrokerCall, BrokerResult, CallRecord, CallState, Evidence, Held, Origin
+from aaos.tools.brokered import BrokerWork
 from aaos.tools.catalog import CATALOG
-from aaos.tools.gate import BrokerWork, Permit
+from aaos.tools.gate import Permit
 from aaos.tools.settle import ABSENT
 from aaos.tools.spec import BrokerTool
 from tests.unit.tools.scene import AGENT, Scene
@@ -213,8 +214,8 @@ def test_after_an_effect_reading_again_is_no_repetition(scene: Scene) -> None:
 
 
 def with_broker_tool(path: Path, run: Callable[[Mapping[str, Json]], object], *, is_effect: bool = False) -> Scene:
-    async def work(args: Mapping[str, Json]) -> str:
-        return str(run(args))
+    async def work(args: Mapping[str, Json], _call: BrokerCall) -> BrokerResult:
+        return BrokerResult(str(run(args)))
 
     tool = BrokerTool("upper", "Shouts.", CATALOG["echo"].input, work, is_effect=is_effect)
     return Scene(path, catalog={"upper": tool})

@@ -1,7 +1,7 @@
 """A call in between."""
 
 from aaos.core.ids import AgentId, CallId, RunId, SubtaskId
-from aaos.core.ports import CallRecord, CallState, Origin
+from aaos.core.ports import BrokerResult, CallRecord, CallState, Origin
 from aaos.tools.catalog import CATALOG
 from aaos.tools.opencall import OpenCall
 from aaos.tools.records import Draft
@@ -25,8 +25,8 @@ def test_what_writes_is_checked() -> None:
     assert opened("file_write", {}).check is not None
     assert opened("file_read", {}).check is None
 
-    async def run(_args: object) -> str:
-        return ""
+    async def run(_args: object, _call: object) -> BrokerResult:
+        return BrokerResult("")
 
     call = opened("echo", {})
     call.tool = BrokerTool("b", "B.", CATALOG["echo"].input, run)

@@ -1,0 +1,16 @@
+"""Boot of the egress: `python -I …/aaos/egress/__main__.py CONTROL_FD FILTER_FD TEMPLATE_DIR`.
+
+The zygote's own code forks and confines it, so that one wall stands around both; then this boot is told to end.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from aaos.egress import serve, warm  # only now can they be found
+from worker.wall import zygote
+
+if __name__ == "__main__":
+    warm.warm()
+    zygote.main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], run=serve.run)

@@ -1,0 +1,126 @@
+"""From a host's name to an open connection: resolved once, every address checked, connected to what was checked.
+
+Invariant: the name is looked up once per fetch, and the socket is connected to an address of that answer; TLS and the
+request still name the original host. One address that may not be reached refuses the whole answer: a name that stands
+for the open internet and for this machine at once is an attack (DNS rebinding), not a choice.
+"""
+
+import asyncio
+import ipaddress
+import os
+import socket
+import ssl
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any
+
+from aaos.egress import addresses
+from aaos.egress.wire import Fetch, FetchError
+
+CONNECT_S = 10.0  # per step: the name, one address, the TLS handshake
+MAX_TRIED = 4
+READ_BYTES = 65_536
+
+Sockaddr = tuple[Any, ...]  # Any: an address of any family, as the kernel takes it
+Found = tuple[socket.AddressFamily, Sockaddr]
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """An open connection and the address at its other end. Whoever opened it closes the writer."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    address: str
+
+
+async def connect(fetch: Fetch, lookups: Executor, trust: ssl.SSLContext) -> Connection:
+    """Open a connection for `fetch`. Raises FetchError."""
+    found = await _resolve(fetch, lookups)
+    _check(fetch, found)
+    sock = await _first_that_answers(fetch.host, found)
+    address = str(sock.getpeername()[0])
+    try:
+        reader, writer = await asyncio.open_connection(
+            sock=sock,
+            limit=READ_BYTES,
+            ssl=trust if fetch.scheme == "https" else None,
+            server_hostname=_bare(fetch.host) if fetch.scheme == "https" else None,
+            ssl_handshake_timeout=CONNECT_S if fetch.scheme == "https" else None,
+        )
+    except BaseException as error:
+        sock.close()
+        if isinstance(error, ssl.SSLError):
+            raise FetchError("tls", f"{fetch.host}: TLS: {_words(error)}") from error
+        if isinstance(error, OSError):
+            raise FetchError("tls", f"{fetch.host}: the TLS handshake failed: {error}") from error
+        raise
+    return Connection(reader, writer, address)
+
+
+async def _resolve(fetch: Fetch, lookups: Executor) -> Sequence[Found]:
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(CONNECT_S):
+            return await loop.run_in_executor(lookups, _look_up, _bare(fetch.host), fetch.port)
+    except TimeoutError as error:
+        raise FetchError("timeout", f"{fetch.host}: its name was not resolved in {CONNECT_S:g} s") from error
+    except OSError as error:
+        raise FetchError("name", f"{fetch.host}: its name cannot be resolved: {error.strerror or error}") from error
+
+
+def _look_up(host: str, port: int) -> Sequence[Found]:
+    """In a thread: the C library waits. As bytes, so that Python's own codec for names has no say."""
+    flags = socket.AI_NUMERICSERV | (socket.AI_NUMERICHOST if _is_address(host) else 0)
+    answers = socket.getaddrinfo(host.encode(), port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=flags)
+    return list(dict.fromkeys((family, sockaddr) for family, _, _, _, sockaddr in answers))
+
+
+def _check(fetch: Fetch, found: Sequence[Found]) -> None:
+    permitted = [ipaddress.ip_network(network) for network in fetch.permitted]
+    for _, sockaddr in found:
+        address = ipaddress.ip_address(str(sockaddr[0]))
+        if why := addresses.refusal(address, permitted):
+            raise FetchError("address", f"{fetch.host} is {address}, which is {why}")
+
+
+async def _first_that_answers(host: str, found: Sequence[Found]) -> socket.socket:
+    failure = "no address"
+    for family, sockaddr in found[:MAX_TRIED]:
+        try:
+            return await _connected(family, sockaddr)
+        except TimeoutError:
+            failure = f"{sockaddr[0]} did not answer in {CONNECT_S:g} s"
+        except OSError as error:
+            failure = f"{sockaddr[0]}: {os.strerror(error.errno) if error.errno else error}"
+    raise FetchError("connect", f"{host}: no connection: {failure}")
+
+
+async def _connected(family: socket.AddressFamily, sockaddr: Sockaddr) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK, socket.IPPROTO_TCP)
+    try:
+        async with asyncio.timeout(CONNECT_S):
+            await asyncio.get_running_loop().sock_connect(sock, sockaddr)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _bare(host: str) -> str:
+    return host.strip("[]")
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _words(error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {error.verify_message}"
+    return str(error.reason or error)

@@ -1,0 +1,95 @@
+"""One fetch from address to text: connect, ask, make it text, and cut out the part that was asked for.
+
+Invariant: what is foreign is parsed on a thread, so that a page that takes long to read holds up no other fetch.
+"""
+
+import asyncio
+import ssl
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+from aaos.egress import charset
+from aaos.egress.connect import connect
+from aaos.egress.exchange import PORTS, REDIRECTS, Answer, exchange
+from aaos.egress.readable import readable
+from aaos.egress.wire import Fetch, Fetched, FetchError
+
+CLOSE_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What fetches share: threads for names and for reading, and the authorities that are trusted."""
+
+    lookups: Executor
+    reading: Executor
+    trust: ssl.SSLContext
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """The part of a page that was asked for, the length of all of it in bytes, and why it is not whole."""
+
+    part: bytes
+    total: int
+    partial: str = ""
+
+
+async def fetch_page(fetch: Fetch, tools: Tools) -> tuple[Fetched, bytes]:
+    """The answer and its text. Raises FetchError."""
+    try:
+        async with asyncio.timeout(fetch.total_ms / 1000):
+            connection = await connect(fetch, tools.lookups, tools.trust)
+            try:
+                answer = await exchange(fetch, connection)
+            finally:
+                connection.writer.close()
+    except TimeoutError as error:
+        raise FetchError("timeout", f"{fetch.host}: no answer in {fetch.total_ms / 1000:g} s") from error
+    except OSError as error:
+        raise FetchError("connect", f"{fetch.host}: the connection failed: {error}") from error
+    return await _answered(fetch, answer, connection.address, tools)
+
+
+async def _answered(fetch: Fetch, answer: Answer, address: str, tools: Tools) -> tuple[Fetched, bytes]:
+    is_redirect = answer.status in REDIRECTS and bool(answer.location)
+    kind = charset.kind_of(answer.content_type, bytes(answer.body[: charset.SNIFFED_BYTES]))
+    text = Text(b"", 0)
+    if answer.body and not is_redirect:
+        loop = asyncio.get_running_loop()
+        text = await loop.run_in_executor(tools.reading, _read, fetch, answer, kind)
+    fetched = Fetched(
+        id=fetch.id,
+        status=answer.status,
+        address=address,
+        media_type=kind.media_type,
+        location=answer.location if is_redirect else "",
+        wire_bytes=answer.wire_bytes,
+        body_bytes=len(answer.body),
+        text_bytes=text.total,
+        partial=answer.partial or text.partial,
+    )
+    return fetched, text.part
+
+
+def _read(fetch: Fetch, answer: Answer, kind: charset.Kind) -> Text:
+    text, partial = charset.decode(bytes(answer.body), kind), ""
+    if fetch.is_readable and kind.is_html:
+        text, is_whole = readable(text, _base(fetch))
+        partial = "" if is_whole else "the page is nested too deep or asks for too much"
+    data = text.encode("utf-8", "replace")
+    return Text(_part(data, fetch.offset, fetch.max_bytes), len(data), partial)
+
+
+def _part(data: bytes, offset: int, max_bytes: int) -> bytes:
+    """At most `max_bytes` from `offset` on, without half a character at its end."""
+    part = data[offset : offset + max_bytes]
+    end = len(part)
+    while end < len(data) - offset and end and data[offset + end] & 0xC0 == 0x80:  # the middle of a character
+        end -= 1
+    return part[:end]
+
+
+def _base(fetch: Fetch) -> str:
+    port = "" if fetch.port == PORTS[fetch.scheme] else f":{fetch.port}"
+    return f"{fetch.scheme}://{fetch.host}{port}{fetch.target}"

@@ -1,0 +1,120 @@
+"""The egress at work: fetches come from agentd, each is a task of its own, each ends with one frame.
+
+Invariant: it has one socket to agentd and speaks of nothing but fetches; a fetch that fails, whatever a server does,
+fails alone. A frame that breaks the wire format ends the process: agentd never sends one.
+"""
+
+import asyncio
+import os
+import socket
+import ssl
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+from aaos.egress import wire
+from aaos.egress.page import Tools, fetch_page
+from aaos.egress.wire import FetchError
+from worker import transport
+from worker.abi import FrameError
+
+MAX_FETCHES = 64
+READERS = 2
+STACK_BYTES = 524_288
+AUTHORITIES = "/etc/ca-certificates.crt"
+SEND_AGAIN_S = 0.002
+
+
+def run(sock: socket.socket, _entry: str, _program: bytes) -> None:
+    """Serve agentd on `sock` until it closes. Signals stay as they are: this process is ended, not asked."""
+    threading.stack_size(STACK_BYTES)
+    tools = Tools(
+        lookups=ThreadPoolExecutor(MAX_FETCHES, "name"),
+        reading=ThreadPoolExecutor(READERS, "page"),
+        trust=trusted(AUTHORITIES),
+    )
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(Service(sock, tools).serve())
+
+
+def trusted(authorities: str) -> ssl.SSLContext:
+    """TLS 1.2 or newer, with a certificate for the host from one of the authorities in this file; HTTP/1.1 only."""
+    trust = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    with suppress(OSError):  # there are none: then nobody is trusted
+        trust.load_verify_locations(cafile=authorities)
+    trust.minimum_version = ssl.TLSVersion.TLSv1_2
+    trust.set_alpn_protocols(["http/1.1"])
+    return trust
+
+
+class Service:
+    """agentd's fetches."""
+
+    def __init__(self, sock: socket.socket, tools: Tools) -> None:
+        self._sock = sock
+        self._sock.setblocking(False)
+        self._tools = tools
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._ended = asyncio.Event()
+
+    async def serve(self) -> None:
+        """Until agentd closes its end."""
+        loop = asyncio.get_running_loop()
+        async with asyncio.TaskGroup() as group:
+            loop.add_reader(self._sock, self._read, group)
+            await self._ended.wait()
+            loop.remove_reader(self._sock)
+            for task in self._tasks.values():
+                task.cancel()
+
+    def _read(self, group: asyncio.TaskGroup) -> None:
+        try:
+            data, fds = transport.receive_message(self._sock)
+            for fd in fds:
+                os.close(fd)
+            frame = wire.decode(data, wire.TO_EGRESS)
+        except BlockingIOError:
+            return
+        except (transport.ClosedError, FrameError, OSError):
+            self._ended.set()
+            return
+        match frame:
+            case wire.Fetch() as fetch:
+                self._begin(fetch, group)
+            case wire.Cancel(id=number):
+                if task := self._tasks.get(number):
+                    task.cancel()
+
+    def _begin(self, fetch: wire.Fetch, group: asyncio.TaskGroup) -> None:
+        if len(self._tasks) >= MAX_FETCHES:
+            group.create_task(self._send(wire.Failed(fetch.id, "busy", f"{MAX_FETCHES} fetches are under way")))
+            return
+        task = group.create_task(self._fetch(fetch))
+        self._tasks[fetch.id] = task
+        task.add_done_callback(lambda _: self._tasks.pop(fetch.id, None))
+
+    async def _fetch(self, fetch: wire.Fetch) -> None:
+        try:
+            fetched, part = await fetch_page(fetch, self._tools)
+        except FetchError as error:
+            await self._send(wire.Failed(fetch.id, error.code, error.message[:2_000]))
+        except Exception as error:  # noqa: BLE001  # the boundary of a fetch: its server may be behind it
+            await self._send(wire.Failed(fetch.id, "internal", f"{type(error).__name__}: {error}"[:500]))
+        else:
+            memfd = transport.sealed_memfd(part)
+            try:
+                await self._send(fetched, [memfd])
+            finally:
+                os.close(memfd)
+
+    async def _send(self, frame: wire.Fetched | wire.Failed, fds: Sequence[int] = ()) -> None:
+        data = wire.encode(frame)
+        while not self._ended.is_set():
+            try:
+                transport.send_message(self._sock, data, fds)
+                return
+            except BlockingIOError:
+                await asyncio.sleep(SEND_AGAIN_S)  # agentd reads those before
+            except OSError:
+                self._ended.set()

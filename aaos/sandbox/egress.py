@@ -1,0 +1,156 @@
+"""Starts the egress behind the wall: the only way to one. It returns a confirmed process or raises.
+
+Invariant: the egress reads no fetch before both attestations agreed. It has every layer of a worker but two: the
+network is the machine's, on purpose, and it is in no leaf of cgroups. Its boot is exec'ed with an empty environment and
+ends when its one child exists.
+"""
+
+import asyncio
+import hashlib
+import os
+import pwd
+import socket
+from collections.abc import Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import aaos.egress
+from aaos.core.config import MIB, Settings
+from aaos.core.errors import ConfinementError, SettingsError, WorkerLostError
+from aaos.core.layers import ALL_LAYERS, Layer
+from aaos.sandbox import filters
+from aaos.sandbox.attest import Expected, attest_outside
+from aaos.sandbox.launch import ready_frame
+from aaos.sandbox.policy import INSIDE_ID, policy_digest
+from aaos.sandbox.session import reap
+from aaos.sandbox.trees import detach_tree
+from aaos.sandbox.zygote import Forked, Zygote
+from worker import abi, transport
+
+BOOT = Path(aaos.egress.__file__).parent / "__main__.py"
+START_TIMEOUT_S = 20.0
+LAYERS = ALL_LAYERS - {Layer.NETNS, Layer.CGROUP}
+FILES_AT = "/etc"  # where the egress finds the settings of name resolution and the trusted authorities
+MEMORY_BYTES = 2048 * MIB  # address space: each thread reserves much more than it uses
+FSIZE_BYTES = 8 * MIB
+NOFILE = 512
+THREADS = 128
+
+
+@dataclass(frozen=True, slots=True)
+class ConfinedEgress:
+    """A confirmed egress. Whoever has it closes `sock` and reaps `pidfd`."""
+
+    sock: socket.socket
+    pid: int
+    pidfd: int
+    host_uid: int
+    policy_digest: str
+    filter_digest: str
+    outside: Mapping[str, str]
+
+
+async def launch_egress(settings: Settings, directory: Path, files: Path) -> ConfinedEgress:
+    """An egress that waits for fetches. `files` is all that it sees of the machine, `directory` is for its boot.
+
+    Raises ConfinementError, WorkerLostError, SettingsError.
+    """
+    policy = egress_policy(settings)
+    os.makedirs(directory, mode=0o700, exist_ok=True)
+    boot = Zygote(directory, lambda _: None, boot=BOOT, is_filtered=False)
+    try:
+        async with asyncio.timeout(START_TIMEOUT_S):
+            await boot.start()
+            sock, forked = await _fork(boot, abi.without_agent(policy))
+            try:
+                _assign(sock, policy, files)
+                outside = _agree(policy, forked.pid, await ready_frame(sock))
+            except BaseException:
+                sock.close()
+                await reap(forked.pidfd)
+                raise
+    except TimeoutError as error:
+        raise WorkerLostError("the egress did not start in time", "look at the load; then agentd doctor") from error
+    finally:
+        await boot.stop()
+    digest = hashlib.sha256(filters.egress_filter()).hexdigest()
+    return ConfinedEgress(sock, forked.pid, forked.pidfd, policy.host_uid, policy_digest(policy), digest, outside)
+
+
+def egress_policy(settings: Settings) -> abi.Policy:
+    """What the egress may do. Raises SettingsError for a user that there is not, or that is root."""
+    host_uid, host_gid = egress_ids(settings)
+    return abi.Policy(
+        agent="egress",
+        profile="egress",
+        entry="egress",
+        layers=tuple(sorted(LAYERS)),
+        host_uid=host_uid,
+        host_gid=host_gid,
+        inside_uid=INSIDE_ID,
+        inside_gid=INSIDE_ID,
+        mounts=(abi.Mount(FILES_AT, is_dir=True, writable=False, idmapped=False),),
+        landlock_abi=settings.confinement.landlock_abi,
+        nofile=NOFILE,
+        fsize_bytes=FSIZE_BYTES,
+        memory_bytes=MEMORY_BYTES,
+        pids=THREADS,
+        tmpfs_bytes=MIB,
+    )
+
+
+def egress_ids(settings: Settings) -> tuple[int, int]:
+    """User and group of the egress: those of the named user, or the last id of the workers' range."""
+    name = settings.egress.user
+    if name is None:
+        last = settings.worker.uid_first + settings.worker.uid_count - 1
+        return last, last
+    try:
+        user = pwd.getpwnam(name)
+    except KeyError as error:
+        raise SettingsError(
+            f"egress.user: there is no user {name}", f"adduser --system --group --no-create-home {name}"
+        ) from error
+    if user.pw_uid == 0 or user.pw_gid == 0:
+        raise SettingsError(f"egress.user: {name} is root", "name a user that owns nothing, such as aaos-egress")
+    return user.pw_uid, user.pw_gid
+
+
+async def _fork(boot: Zygote, policy: abi.Policy) -> tuple[socket.socket, Forked]:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setblocking(False)
+    filter_fd = transport.sealed_memfd(filters.egress_filter())
+    try:
+        with closing(theirs):
+            return ours, await boot.fork(policy, [theirs.fileno(), filter_fd])
+    except BaseException:
+        ours.close()
+        raise
+    finally:
+        os.close(filter_fd)
+
+
+def _assign(sock: socket.socket, policy: abi.Policy, files: Path) -> None:
+    """Give it its files; one that has ended left its last words."""
+    root = os.open(files, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        tree = detach_tree(root, policy.mounts[0])
+    finally:
+        os.close(root)
+    try:
+        with suppress(BrokenPipeError, ConnectionResetError):
+            transport.send(sock, abi.Assign(abi.policy_to_json(policy), program=False), [tree])
+    finally:
+        os.close(tree)
+
+
+def _agree(policy: abi.Policy, pid: int, ready: abi.Ready) -> Mapping[str, str]:
+    """Both halves of attestation, layer by layer. Raises ConfinementError when they do not agree."""
+    undenied = sorted(layer for layer in policy.layers if ready.canaries.get(layer) != "denied")
+    if undenied or set(ready.layers) != set(policy.layers):
+        raise ConfinementError(f"egress: not confirmed from inside: {', '.join(undenied)}", "run agentd doctor")
+    outside = attest_outside(pid, Expected(policy, (filters.egress_filter(),)), is_new=True)
+    if unseen := sorted(set(policy.layers) - set(outside)):
+        raise ConfinementError(f"egress: not confirmed from outside: {', '.join(unseen)}", "run agentd doctor")
+    return outside
