@@ -7,7 +7,6 @@ the granted tools where a subtask names none. Must not raise, start or look at a
 
 import copy
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -33,7 +32,7 @@ DIRECT = "direct"
 PLANNING = "planning"
 OUTPUTS = "outputs"  # the parameter of files that must be there in the end
 
-_FENCE = re.compile(r"^[ \t]*(?:```|~~~)[ \t]*(?:json|JSON)?[ \t]*\n(.*?)^[ \t]*(?:```|~~~)[ \t]*$", re.S | re.M)
+_FENCES = ("```", "~~~")
 _EXAMPLE = 'answer {"kind": "direct"} or {"kind": "plan", "subtasks": [...], "final": "ID"}, and nothing else'
 
 Faults = tuple[AaosError, ...]
@@ -121,7 +120,7 @@ def read_answer(text: str) -> _Plan | _Direct:
 
 
 def _json_object(text: str) -> Mapping[str, object]:
-    fenced = _FENCE.findall(text)
+    fenced = _fenced(text)
     if len(fenced) > 1:
         raise InputError(f"the answer has {len(fenced)} code blocks", _EXAMPLE)
     found = fenced[0] if fenced else text[text.find("{") : text.rfind("}") + 1]
@@ -133,6 +132,22 @@ def _json_object(text: str) -> Mapping[str, object]:
     if not isinstance(document, dict):
         raise InputError(f"the answer is {quoted(document)} and not a JSON object", _EXAMPLE)
     return document
+
+
+def _fenced(text: str) -> list[str]:
+    """The contents of code blocks; one that is never closed is none."""
+    found: list[str] = []
+    block: list[str] | None = None
+    for line in text.split("\n"):
+        mark = line.strip()
+        if block is None and mark.startswith(_FENCES):
+            block = []
+        elif block is not None and mark in _FENCES:
+            found.append("\n".join(block))
+            block = None
+        elif block is not None:
+            block.append(line)
+    return found
 
 
 def _unique(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:

@@ -295,6 +295,14 @@ def test_any_mixture_of_fences_is_a_plan_or_faults(pieces: list[str]) -> None:
     check(draft("".join(pieces)))
 
 
+@pytest.mark.parametrize(
+    "piece", ["```json\n", "```\n", "~~~ \n", " ", "{", '{"a":', "[", '"', "\\", "{}\n", "\n```", "\ud800"]
+)
+def test_the_largest_answer_is_judged_whatever_it_repeats(piece: str) -> None:
+    """H-LLM-04: in time that is linear in its size."""
+    check(draft((piece * MAX_ANSWER_BYTES)[: MAX_ANSWER_BYTES // 3]))
+
+
 def test_a_small_run_has_small_plans() -> None:
     small = terms(envelope_of("file_read: /a.txt", limits=Limits(max_agents=2)))
     assert isinstance(draft(answer(node("a")), the_terms=small), Plan)

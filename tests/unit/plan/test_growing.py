@@ -19,7 +19,7 @@ from aaos.core.errors import (
 )
 from aaos.core.events import EventKind
 from aaos.core.graph import RunState, SubtaskState
-from aaos.core.ids import SubtaskId
+from aaos.core.ids import AgentId, SubtaskId
 from aaos.core.ports import AgentOutcome, AgentTask, WrittenFile
 from aaos.core.role import Tier, expand
 from aaos.plan.drafting import Terms
@@ -27,7 +27,7 @@ from aaos.plan.executor import RunOrder
 from aaos.plan.growing import PlanningTerms
 from aaos.plan.offer import offer_of
 from aaos.plan.planning import first_plan
-from aaos.plan.ports import SubtaskEnd
+from aaos.plan.ports import SubtaskEnd, Underway
 from tests.unit.plan.pretend import READING, ROLES, RUN, Ran, envelope_of, execute, outcome
 
 ENVELOPE = envelope_of("file_read: /a", "file_read: /b", "file_write: /out.md", tools=(*READING, "file_write"))
@@ -223,4 +223,14 @@ def test_a_run_that_is_resumed_before_its_replan_makes_it() -> None:
     ran = execute(order, Script([answer(node("c", "analyzer", "a"))]).act, terms=PlanningTerms(ROLES, TIERS))
     assert [task.subtask for task in ran.spawner.seen] == ["planning-2", "c"]
     assert ran.spawner.seen[-1].inputs == {"a": "kept"}
+    assert ran.outcome.state is RunState.COMPLETED
+
+
+def test_a_planner_that_was_under_way_goes_on_with_its_agent() -> None:
+    """BRK-8, RUN-8: a restart while a model plans."""
+    begun = {SubtaskId("planning-1"): Underway(AgentId("a-before"), attempt=1, failures=0)}
+    order = replace(RunOrder(RUN, "the goal", first_plan(TERMS, Tier.T1), ENVELOPE), underway=begun, resumes=1)
+    ran = execute(order, Script([GOOD]).act, terms=PlanningTerms(ROLES, TIERS))
+    assert [(task.subtask, task.is_resumed) for task in ran.spawner.seen][:2] == [("planning-1", True), ("a", False)]
+    assert ran.spawner.seen[0].agent == "a-before"
     assert ran.outcome.state is RunState.COMPLETED
