@@ -154,8 +154,7 @@ async def assembled(options: Options) -> AsyncIterator[Daemon]:
         database = Database.open(options.state_dir)
         stack.callback(database.close)
         audit = _audit(settings, database, stack)
-        started = audit.record(Event(EventKind.DAEMON_STARTED, fields={"epoch": database.epoch, "uid": own_uid()}))
-        _note_reduced(audit, options.without)
+        started_seq = _announced(audit, database.epoch, without=options.without)
         roles = _roles(settings, audit)
         runs, files = Runs(database), _files()
         rows = Rows(runs, Calls(database), Conversations(database))
@@ -164,10 +163,9 @@ async def assembled(options: Options) -> AsyncIterator[Daemon]:
         recovered = Recovery(rows, audit=audit, judge=partial(_judged, runs, files, catalog)).recover()
         await database.durable()
         launcher = options.make_launcher(settings, audit, options.without, options.state_dir)
-        await launcher.start()
-        stack.push_async_callback(launcher.stop)
-        await egress.start()  # before anything that it must not see is loaded
-        stack.push_async_callback(egress.stop)
+        for process in (launcher, egress):  # before anything that they must not see is loaded
+            await process.start()
+            stack.push_async_callback(process.stop)
         agents = Registry(settings.limits.max_agents)
         providers = _providers(entries, settings, audit, agents=agents, stack=stack)
         closing, models = asyncio.Event(), Models([Rules(), *providers])
@@ -191,7 +189,7 @@ async def assembled(options: Options) -> AsyncIterator[Daemon]:
                 settings, roles, state_dir=options.state_dir, probe=lambda: probe(settings), notes=database.findings
             ),
             missing_layers=options.without,
-            started_seq=started.seq,
+            started_seq=started_seq,
         )
         server, operator = await _listening(options, rooms, stack)
         yield Daemon(audit=audit, live=live, server=server, operator=operator, launcher=launcher, egress=egress)
@@ -217,9 +215,12 @@ def _audit(settings: Settings, database: Database, stack: AsyncExitStack) -> Aud
     return audit
 
 
-def _note_reduced(audit: Audit, without: frozenset[Layer]) -> None:
+def _announced(audit: Audit, epoch: int, *, without: frozenset[Layer]) -> int:
+    """The place of this daemon's first event; layers that it does without are told right after it."""
+    started = audit.record(Event(EventKind.DAEMON_STARTED, fields={"epoch": epoch, "uid": own_uid()}))
     if without:
         audit.record(Event(EventKind.CONFINEMENT_REDUCED, fields={"missing": " ".join(sorted(without))}))
+    return started.seq
 
 
 def _roles(settings: Settings, audit: Audit) -> RoleSet:
