@@ -19,6 +19,7 @@ from aaos.core.ids import RunId
 from aaos.daemon.wiring import Daemon, assembled
 from aaos.devprovider.script import Call, Script, Step, When
 from aaos.devprovider.server import ScriptedProvider
+from tests.fakes import ScriptedWeb
 from tests.kernel.operators import Client, options
 
 Json = dict[str, Any]  # Any: a JSON value
@@ -69,9 +70,15 @@ Check = Callable[[World], Awaitable[None]]
 
 
 def with_models(
-    place: Path, steps: Sequence[Step], check: Check, *, wire: str = "openai", limits: LimitSettings | None = None
+    place: Path,
+    steps: Sequence[Step],
+    check: Check,
+    *,
+    wire: str = "openai",
+    limits: LimitSettings | None = None,
+    web: ScriptedWeb | None = None,
 ) -> None:
-    """Runs `check` beside a daemon whose tier T1 plays `steps`."""
+    """Runs `check` beside a daemon whose tier T1 plays `steps`, and whose web is `web`."""
 
     async def main() -> None:
         async with asyncio.timeout(DEADLINE_S), ScriptedProvider(Script(steps=tuple(steps))) as model:
@@ -79,6 +86,7 @@ def with_models(
             models = ModelSettings(table=_table(place, model.url, wire), keys_dir=place / "keys", T1="scripted")
             changed: Json = {"models": models, **({"limits": limits} if limits else {})}
             chosen = replace(chosen, settings=chosen.settings.model_copy(update=changed))
+            chosen = replace(chosen, make_egress=lambda *_: web or ScriptedWeb())
             async with assembled(chosen) as daemon, asyncio.TaskGroup() as group:
                 daemon.live.open(group)
                 client = await Client.connect(chosen.socket)

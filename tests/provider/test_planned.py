@@ -7,6 +7,7 @@ import pytest
 from aaos.core.config import LimitSettings
 from aaos.core.events import EventKind
 from aaos.devprovider.script import Step, When
+from tests.fakes import ScriptedWeb, page
 from tests.provider.daemon import (
     WIRES,
     Json,
@@ -91,6 +92,76 @@ def test_a_goal_is_planned_read_side_by_side_and_written(place: Path, wire: str)
         assert len(answered) == 7
 
     with_models(place, [plans(*three(place)), *good(place)], check, wire=wire)
+
+
+NEWS = (
+    "fetch https://one.example/news and https://two.example/news, judge which of their top three stories matter most to"
+    " a sailor, and write your judgement to ./out.md"
+)
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_the_canonical_goal_with_a_model_that_judges(place: Path, wire: str) -> None:
+    """RUN-1, TOL-8, CAP-0: two fetchers of code side by side, an analyzer and a writer that the model drives."""
+    web = ScriptedWeb(
+        {
+            "https://one.example/news": page("# One\n\n## [Storm ahead](/s)\n"),
+            "https://two.example/news": page("# Two\n\n## [Cake recipe](/c)\n"),
+        }
+    )
+
+    async def check(world: World) -> None:
+        accepted = await world.submit(NEWS)
+        envelope = "\n".join(accepted["envelope"])
+        assert "network: one.example:443/** (GET, HEAD)" in envelope
+        assert "tool: web_fetch" in envelope
+        run = await world.watch(accepted["run"])
+        assert run["state"] == "completed", run["error"]
+        assert (place / "out.md").read_text() == FOUND
+        assert [asked.url.host for asked in web.asked] == ["one.example", "two.example"]
+        told = next(asked.goal for asked in world.model.requests if "This is judge." in asked.goal)
+        assert "Storm ahead" in told
+        assert "Cake recipe" in told
+        started = world.events(run, EventKind.SUBTASK_STARTED, EventKind.SUBTASK_COMPLETED)
+        assert [one.event.kind.value for one in started][2:4] == ["subtask.started"] * 2
+
+    fetchers = [
+        {"id": f"fetch-{name}", "role": "fetcher", "params": {"url": f"https://{name}.example/news"}}
+        for name in ("one", "two")
+    ]
+    steps = [
+        plans(
+            *fetchers,
+            node("judge", "analyzer", "fetch-one", "fetch-two"),
+            node("write", "writer", "judge", output=f"{place}/out.md"),
+        ),
+        says("judge", "The storm."),
+        *writes(place),
+    ]
+    with_models(place, steps, check, wire=wire, web=web)
+
+
+def test_a_page_beside_the_named_hosts_is_not_fetched(place: Path) -> None:
+    """CAP-0, H-CAP-16: a planner names another host, an agent asks for one; neither gets it."""
+    web = ScriptedWeb({"https://evil.example/": page("evil")})
+
+    async def check(world: World) -> None:
+        run = await world.run(NEWS)
+        assert run["state"] == "failed"
+        assert web.asked == []
+        (refused,) = world.events(run, EventKind.PLAN_REFUSED)
+        assert "evil.example" in str(refused.event.fields["message"])
+        assert world.events(run, EventKind.TOOL_DENIED)[0].event.fields["tool"] == "web_fetch"
+
+    evil = {"id": "evil", "role": "fetcher", "params": {"url": "https://evil.example/"}}
+    honest = node("look", "generalist", hosts=["one.example"], outputs=[f"{place}/out.md"])
+    steps = [
+        plans(honest, when="evil.example"),
+        plans(evil),
+        asks("look", ("web_fetch", {"url": "https://evil.example/"})),
+        says("look", "I was not let.", turn=2),
+    ]
+    with_models(place, steps, check, web=web, limits=LimitSettings(max_replans=0))
 
 
 def test_a_shape_of_tier_t0_asks_no_model(place: Path) -> None:
