@@ -16,6 +16,17 @@ from aaos.devprovider.reply import Reply
 from aaos.devprovider.script import load_script
 from aaos.devprovider.server import ScriptedProvider
 
+TABLE = """\
+providers:
+  scripted: {{kind: vllm, url: "{url}/v1"}}
+models:
+  scripted: {{provider: scripted, model: "{model}", tier: T2}}
+"""
+SETTINGS = """\
+[models]
+T2 = "scripted"
+"""
+
 
 def dev_provider(args: Namespace, output: Output) -> ExitCode:
     """Serve the script and show a line for each answer."""
@@ -41,6 +52,12 @@ def announce(output: Output, url: str, *, model: str) -> None:
     output.line(f"the script is played on {url} until Ctrl-C")
     output.line(f"  as an OpenAI-compatible server: {url}/v1")
     output.line(f"  as an Anthropic server:         {url}")
+    output.line("to use it as tier T2: in models.yaml")
+    for line in TABLE.format(url=url, model=model).splitlines():
+        output.line(f"  {line}")
+    output.line("and in agentd.toml")
+    for line in SETTINGS.splitlines():
+        output.line(f"  {line}")
 
 
 def show(output: Output, asked: Asked | None, reply: Reply) -> None:

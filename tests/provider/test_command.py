@@ -2,16 +2,21 @@
 
 import http.client
 import json
+import re
 import signal
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
+from aaos.core.config import load_settings
 from aaos.core.errors import ExitCode
+from aaos.core.role import Tier
+from aaos.llm.table import read_table
 
 BODY = {"model": "m", "messages": [{"role": "user", "content": "x"}]}
 
@@ -51,6 +56,19 @@ def test_it_serves_until_ctrl_c(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=10)
         assert (process.returncode, errors) == (ExitCode.OK, "")
+
+
+def test_what_it_prints_is_accepted_as_settings(tmp_path: Path) -> None:
+    with playing(tmp_path, "steps: [{text: a}]") as process:
+        lines = [read(process) for _ in range(11)]
+    begins = [number for number, line in enumerate(lines) if not line.startswith("  ")]
+    table, settings = (
+        textwrap.dedent("".join(lines[at + 1 : end])) for at, end in ((begins[1], begins[2]), (begins[2], 11))
+    )
+    entry = read_table(table.encode(), "models.yaml").choose("scripted", Tier.T2)
+    assert entry.provider.url == re.findall(r"http\S+", lines[0])[0] + "/v1"
+    (tmp_path / "agentd.toml").write_text(settings)
+    assert load_settings(tmp_path / "agentd.toml").models.T2 == "scripted"
 
 
 @pytest.mark.parametrize(
