@@ -1,12 +1,13 @@
 """A private agentd for demos, benchmarks and checks: its own state, socket and settings in a temporary directory."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,11 +69,13 @@ def left_out() -> tuple[str, ...]:
 
 
 @contextmanager
-def private_daemon() -> Iterator[PrivateDaemon]:
-    """A daemon for the length of a block. Raises RuntimeError when it does not start."""
+def private_daemon(settings: str = "", *, roles: Sequence[Path] = ()) -> Iterator[PrivateDaemon]:
+    """A daemon for the length of a block, with further settings and directories of roles. Raises RuntimeError when it
+    does not start."""
     with tempfile.TemporaryDirectory(prefix="aaos-private-") as name:
         directory = Path(name)
-        (directory / "agentd.toml").write_text(f'[roles]\ndirs = ["{REPOSITORY}/etc/aaos/roles"]\n')
+        dirs = json.dumps([str(path) for path in (REPOSITORY / "etc" / "aaos" / "roles", *roles)])
+        (directory / "agentd.toml").write_text(f"[roles]\ndirs = {dirs}\n{settings}")
         without = tuple(item for layer in left_out() for item in ("--without", layer))
         arguments = ("run", "--state-dir", f"{name}/state", "--config", f"{name}/agentd.toml", *without)
         command = [*_AGENTD, "--socket", f"{name}/agentd.sock", *arguments]
