@@ -4,7 +4,7 @@
 
 cache=/var/cache/aaos-build
 tools=debhelper,dh-python,python3-all,pandoc,lintian
-product=python3-idna,python3-prctl,python3-pydantic,python3-systemd,python3-yaml,libseccomp2
+product=python3-certifi,python3-httpx,python3-idna,python3-lxml,python3-prctl,python3-webencodings,python3-pydantic,python3-systemd,python3-yaml,libseccomp2
 tests=python3-pytest,python3-hypothesis,procps,iproute2
 chroot=$cache/trixie-$(printf '%s' "$tools,$product,$tests" | sha256sum | cut -c 1-12)
 

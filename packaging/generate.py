@@ -16,7 +16,7 @@ from aaos.cli.parser import COMMANDS, command_parser
 from aaos.core.events import EventKind, message_id
 
 ROOT = Path(__file__).resolve().parents[1]
-_SECTION = re.compile(r"^### ([a-z.]+)\n(.+?)(?=\n##|\Z)", re.MULTILINE | re.DOTALL)
+_SECTION = re.compile(r"^### ([a-z._]+)\n(.+?)(?=\n##|\Z)", re.MULTILINE | re.DOTALL)
 _RUN_COMMANDS = ("status", "stop", "logs", "attest")
 
 

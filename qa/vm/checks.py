@@ -114,10 +114,14 @@ def attests_all_layers(guest: Guest) -> str:
     said = _ok(guest.run(f"agentd attest {run}"))
     confirmed = re.findall(r"^(\w+) +denied +(?:confirmed|verified|filtered)", said, re.MULTILINE)
     assert len(confirmed) == LAYERS and "cgroup" in confirmed, said
-    leaves = _ok(guest.run("ls /sys/fs/cgroup/system.slice/agentd.service/workers"))
+    pid = re.search(r"\bpid (\d+)", said)
+    assert pid, said
+    leaf = _ok(guest.run(f"sed -n 's/^0:://p' /proc/{pid[1]}/cgroup"))
+    limits = _ok(guest.run(f"cd /sys/fs/cgroup{leaf} && cat memory.max memory.swap.max pids.max memory.oom.group"))
+    assert limits.split() == ["268435456", "0", "16", "1"], limits
     _ok(guest.run(f"agentd stop {run}"))
-    assert guest.run("ls /sys/fs/cgroup/system.slice/agentd.service/workers").output.strip() == ""
-    return f"{len(confirmed)} layers, leaf {leaves}"
+    _until(lambda: guest.run(f"test -e /sys/fs/cgroup{leaf}").status != 0)
+    return f"{len(confirmed)} layers, leaf {leaf}"
 
 
 def survives_its_own_death(guest: Guest) -> str:
@@ -140,6 +144,21 @@ def is_in_the_journal(guest: Guest) -> str:
     assert {"run.submitted", "agent.confined", "run.completed"} <= kinds, kinds
     assert all(re.fullmatch(r"[0-9a-f]{32}", entry["MESSAGE_ID"]) for entry in entries)
     return f"{len(entries)} entries of run {run}"
+
+
+def explains_itself(guest: Guest) -> str:
+    """AUD-2: journalctl -x tells what an event means and what to do."""
+    said = guest.run("journalctl -x -t agentd AAOS_EVENT=agent.confined -n 1 --no-pager").output
+    assert "A worker stands behind the wall" in said and "agentd attest" in said, said
+    return "agent.confined, with what to do"
+
+
+def wakes_by_its_socket(guest: Guest) -> str:
+    """OPS-2: the socket outlives the daemon, and a client starts it."""
+    _ok(guest.run("systemctl stop agentd.service"))
+    _ok(guest.run("agentd list", user=OPERATOR))
+    assert _ok(guest.run("systemctl is-active agentd.service")) == "active"
+    return "a client found a stopped daemon and was answered"
 
 
 def is_quiet(guest: Guest) -> str:
@@ -199,9 +218,10 @@ def goes_away(guest: Guest) -> str:
 CHECKS: Mapping[str, Check] = {
     check.__name__.replace("_", " "): check
     for check in (
-        boots, installs, serves, is_well, is_hardened, has_users, answers_an_operator, refuses_with_the_grant,
-        keeps_strangers_out, keeps_users_apart, attests_all_layers, is_in_the_journal, is_quiet, survives_its_own_death,
-        keeps_modes, keeps_edited_settings, says_what_is_wrong, goes_away,
+        boots, installs, serves, is_well, is_hardened, has_users,
+        answers_an_operator, refuses_with_the_grant, keeps_strangers_out, keeps_users_apart,
+        attests_all_layers, is_in_the_journal, explains_itself, wakes_by_its_socket, is_quiet,
+        survives_its_own_death, keeps_modes, keeps_edited_settings, says_what_is_wrong, goes_away,
     )
 }  # fmt: skip
 
