@@ -185,6 +185,16 @@ def test_no_address_is_reached(here: Stage) -> None:
     assert not played.kinds("tool.done")
 
 
+def test_a_granted_host_opens_no_other(here: Stage) -> None:
+    """TOL-8: with web_fetch in hand for one host, every other address is denied with the grant that would allow it."""
+    played = here.play("network", "--orchestration", "direct", "--net", "pages.example")
+    texts = [text for _, text in played.results(1)]
+    assert all(text.startswith("Error: ") for text in texts)
+    assert len(played.kinds("tool.denied")) + len(played.kinds("tool.failed")) == len(METADATA)
+    assert not played.kinds("tool.permitted")
+    assert any("--net 169.254.169.254:80/latest/meta-data" in text for text in texts)
+
+
 def test_words_grant_nothing(here: Stage) -> None:
     """H-CAP-16: the model says that it may, twice, in the words of an operator."""
     played = here.play("granted")
