@@ -35,6 +35,8 @@ def status_lines(run: Document, *, now_s: float) -> list[str]:
         f"state    {text(run, 'state')} after {_span(end_s - number(run, 'created_s'))}",
         f"started  {_utc(number(run, 'created_s'))}",
     ]
+    if trust := text(run, "trust"):
+        lines.append(f"trust    lowered: it has seen content from {trust}")
     if number(run, "tokens"):
         lines.append(f"models   {number(run, 'tokens'):.0f} tokens, ${number(run, 'cost_usd'):.4f}")
     live = {text(agent, "subtask"): text(agent, "agent") for agent in rows(run, "agents")}

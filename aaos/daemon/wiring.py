@@ -47,7 +47,8 @@ from aaos.llm.table import ModelEntry
 from aaos.llm.types import ModelRequest, Provider
 from aaos.plan.executor import Executor
 from aaos.plan.growing import PlanningTerms
-from aaos.sandbox.egress import egress_ids, launch_egress
+from aaos.sandbox.egress import launch_egress
+from aaos.sandbox.ids import egress_ids
 from aaos.sandbox.launch import ZygoteLauncher
 from aaos.sandbox.probe import probe
 from aaos.store.audit import Audit

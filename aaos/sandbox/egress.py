@@ -8,7 +8,6 @@ ends when its one child exists.
 import asyncio
 import hashlib
 import os
-import pwd
 import socket
 from collections.abc import Mapping
 from contextlib import closing, suppress
@@ -17,10 +16,11 @@ from pathlib import Path
 
 import aaos.egress
 from aaos.core.config import MIB, Settings
-from aaos.core.errors import ConfinementError, SettingsError, WorkerLostError
+from aaos.core.errors import ConfinementError, WorkerLostError
 from aaos.core.layers import ALL_LAYERS, Layer
 from aaos.sandbox import filters
 from aaos.sandbox.attest import Expected, attest_outside
+from aaos.sandbox.ids import egress_ids
 from aaos.sandbox.launch import ready_frame
 from aaos.sandbox.policy import INSIDE_ID, policy_digest
 from aaos.sandbox.session import reap
@@ -98,23 +98,6 @@ def egress_policy(settings: Settings) -> abi.Policy:
         pids=THREADS,
         tmpfs_bytes=MIB,
     )
-
-
-def egress_ids(settings: Settings) -> tuple[int, int]:
-    """User and group of the egress: those of the named user, or the last id of the workers' range."""
-    name = settings.egress.user
-    if name is None:
-        last = settings.worker.uid_first + settings.worker.uid_count - 1
-        return last, last
-    try:
-        user = pwd.getpwnam(name)
-    except KeyError as error:
-        raise SettingsError(
-            f"egress.user: there is no user {name}", f"adduser --system --group --no-create-home {name}"
-        ) from error
-    if user.pw_uid == 0 or user.pw_gid == 0:
-        raise SettingsError(f"egress.user: {name} is root", "name a user that owns nothing, such as aaos-egress")
-    return user.pw_uid, user.pw_gid
 
 
 async def _fork(boot: Zygote, policy: abi.Policy) -> tuple[socket.socket, Forked]:

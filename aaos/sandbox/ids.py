@@ -9,8 +9,8 @@ import pwd
 from collections import deque
 from pathlib import Path
 
-from aaos.core.config import WorkerSettings
-from aaos.core.errors import BusyError, ConfinementError
+from aaos.core.config import Settings, WorkerSettings
+from aaos.core.errors import BusyError, ConfinementError, SettingsError
 
 
 class IdRange:
@@ -50,6 +50,23 @@ class IdRange:
     def leased(self) -> int:
         """How many ids are in use."""
         return self._count - len(self._free)
+
+
+def egress_ids(settings: Settings) -> tuple[int, int]:
+    """User and group of the egress: those of the named user, or the last id of the workers' range."""
+    name = settings.egress.user
+    if name is None:
+        last = settings.worker.uid_first + settings.worker.uid_count - 1
+        return last, last
+    try:
+        user = pwd.getpwnam(name)
+    except KeyError as error:
+        raise SettingsError(
+            f"egress.user: there is no user {name}", f"adduser --system --group --no-create-home {name}"
+        ) from error
+    if user.pw_uid == 0 or user.pw_gid == 0:
+        raise SettingsError(f"egress.user: {name} is root", "name a user that owns nothing, such as aaos-egress")
+    return user.pw_uid, user.pw_gid
 
 
 def _sub_ids(file: Path) -> list[tuple[str, int, int]]:

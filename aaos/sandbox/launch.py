@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from aaos.core.config import Settings
-from aaos.core.errors import ConfinementError, WorkerLostError
+from aaos.core.errors import ConfinementError, SettingsError, WorkerLostError
 from aaos.core.events import Event, EventKind, Scalar
 from aaos.core.ids import AgentId, Uid
 from aaos.core.layers import ALL_LAYERS, Layer
@@ -24,6 +24,7 @@ from aaos.sandbox import filters
 from aaos.sandbox.attest import Expected, attest_outside
 from aaos.sandbox.cgroup import CgroupTree
 from aaos.sandbox.control import control_paths
+from aaos.sandbox.ids import egress_ids
 from aaos.sandbox.policy import Covered, check_left_out, plan_mounts, policy_digest
 from aaos.sandbox.probe import require_machine
 from aaos.sandbox.session import Confined, WorkerSession, settle
@@ -194,6 +195,12 @@ class ZygoteLauncher:
         self._yard.known.add(zygote.pid)
         self._audit.record(Event(EventKind.ZYGOTE_STARTED, fields={"pid": zygote.pid}))
 
+    def _egress_uid(self) -> int | None:
+        try:
+            return egress_ids(self._settings)[0]
+        except SettingsError:  # then there is no egress
+            return None
+
     def _zygote_lost(self, zygote: Zygote) -> None:
         if self._stopping or zygote is not self._zygote:
             return
@@ -206,7 +213,7 @@ class ZygoteLauncher:
         await lost.stop()
         self._yard.known.discard(lost.pid)
         await self._yard.clear()
-        kill_strays(self._yard.known)
+        kill_strays(self._yard.known, spared_uid=self._egress_uid())
         while not self._alive.is_set():
             try:
                 await self._start_zygote()

@@ -36,6 +36,8 @@ _WARNINGS: Final = frozenset(
         EventKind.AUDIT_SUPPRESSED,
         EventKind.CONFINEMENT_REDUCED,
         EventKind.CONTRACT_BROKEN,
+        EventKind.EGRESS_LOST,
+        EventKind.EGRESS_REFUSED,
         EventKind.FILE_CONFLICT,
         EventKind.FILE_UNREPORTED,
         EventKind.OUTCOME_UNKNOWN,
@@ -52,6 +54,7 @@ _NOTICES: Final = frozenset(
         EventKind.CLIENT_REFUSED,
         EventKind.LIMIT_REACHED,
         EventKind.RUN_REFUSED,
+        EventKind.RUN_TRUST_LOWERED,
         EventKind.TOOL_DENIED,
     }
 )

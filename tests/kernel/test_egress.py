@@ -10,7 +10,9 @@ import pytest
 from aaos.core.config import EgressSettings, Settings, WorkerSettings
 from aaos.core.errors import AaosError, ConfinementError, DeniedError, SettingsError, ToolError
 from aaos.core.events import EventKind
-from aaos.sandbox.egress import LAYERS, egress_ids
+from aaos.sandbox.egress import LAYERS
+from aaos.sandbox.ids import egress_ids
+from aaos.sandbox.strays import kill_strays
 from tests.kernel.harness import Audit, children
 from tests.kernel.webserver import alive, asked, egress, html, serving, started, text_of
 
@@ -141,6 +143,19 @@ def test_without_an_egress_nothing_is_fetched_and_the_remedy_is_told() -> None:
 
     asyncio.run(run())
     assert [event.kind for event in audit.events] == [EventKind.EGRESS_REFUSED]
+
+
+def test_the_loss_of_a_zygote_does_not_end_the_egress() -> None:
+    """ISO-11: it is a child in a pid namespace of its own as well, and no worker."""
+
+    async def run() -> None:
+        async with egress() as door, serving({"/": html("here")}) as server:
+            pid = door.pid
+            assert kill_strays(set(), spared_uid=egress_ids(Settings())[0]) == ()
+            assert await text_of(door, server.url("/")) == "here"
+            assert door.pid == pid
+
+    asyncio.run(run())
 
 
 def test_the_egress_is_never_root() -> None:

@@ -14,7 +14,8 @@ from aaos.core.config import Settings
 from aaos.core.events import EventKind
 from aaos.core.ports import Page, PageRequest
 from aaos.core.url import parse_url
-from aaos.sandbox.egress import egress_ids, launch_egress
+from aaos.sandbox.egress import launch_egress
+from aaos.sandbox.ids import egress_ids
 from tests.kernel.harness import Audit
 
 LOOPBACK = ("127.0.0.0/8", "::1/128")

@@ -53,6 +53,10 @@ def test_a_status_names_the_live_agent_of_a_subtask() -> None:
 
 def test_a_status_says_what_the_models_took() -> None:
     """LLM-4"""
+    assert "trust    lowered: it has seen content from outside" in tables.status_lines(
+        {**RUN, "trust": "outside"}, now_s=0.0
+    )
+    assert not any(line.startswith("trust") for line in tables.status_lines({**RUN, "trust": ""}, now_s=0.0))
     lines = tables.status_lines({**RUN, "tokens": 12_345, "cost_usd": 0.0421}, now_s=0.0)
     assert "models   12345 tokens, $0.0421" in lines
     assert not any(line.startswith("models") for line in tables.status_lines(RUN, now_s=0.0))
