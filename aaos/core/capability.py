@@ -27,10 +27,8 @@ from aaos.core.ids import check_name
 from aaos.core.pattern import Matcher, matches
 from aaos.core.text import quoted, suggestion
 
-__all__ = [
-    "Capability", "Constraints", "Kind", "Rate", "covers", "is_within", "matches", "narrow", "narrow_from",
-    "parse_capabilities", "path_resource", "resource_matcher",
-]  # fmt: skip
+__all__ = ["Capability", "Constraints", "Kind", "Rate", "covers", "is_within", "matches", "narrow", "narrow_each",
+           "narrow_from", "parse_capabilities", "path_resource", "resource_matcher"]  # fmt: skip
 
 MAX_CAPABILITIES = 256
 MAX_TEXT = 16_384
@@ -159,6 +157,17 @@ def narrow_from(parents: tuple[Capability, ...], wanted: Capability) -> tuple[in
     if found is not None:
         return found
     raise refusal or denial(wanted.kind, _named(wanted))
+
+
+def narrow_each(parents: tuple[Capability, ...], wanted: Capability) -> tuple[tuple[int, Capability], ...]:
+    """As `narrow_from`; of a host that is granted in parts only, each of these parts. Raises DeniedError: none is."""
+    try:
+        return (narrow_from(parents, wanted),)
+    except DeniedError:
+        parts = [replace(wanted, resource=one.resource) for one in parents if _resource_within(one, wanted)]
+        if wanted.kind is not Kind.NETWORK or not parts:
+            raise
+        return tuple(narrow_from(parents, part) for part in parts)
 
 
 def denial(kind: Kind, resource: str) -> DeniedError:

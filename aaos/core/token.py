@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from aaos.core.capability import Capability, Kind, denial, narrow_from, resource_matcher
+from aaos.core.capability import Capability, Kind, denial, narrow_each, resource_matcher
 from aaos.core.constraint import NONE, Constraints, Rate
 from aaos.core.errors import DeniedError, LimitError
 from aaos.core.ids import AgentId
@@ -125,7 +125,8 @@ class TokenBox:
         parent: AgentId | None = None,
         record: Record | None = None,
     ) -> tuple[Handle, ...]:
-        """Give `agent` tokens for `capabilities`, in order; with `parent`, each one narrowed from a token of it.
+        """Give `agent` tokens for `capabilities`, in order; with `parent`, each one narrowed from a token of it, or a
+        host of which it holds parts from each of these.
 
         `record` is called with each capability as granted, before any token exists; when it raises, nothing is granted.
         It must not call the box.
@@ -226,7 +227,7 @@ class TokenBox:
             return [(None, capability) for capability in capabilities]
         sources = [token for token in self._held(parent) if not self._is_expired(token)]
         held = tuple(token.capability for token in sources)
-        found = (narrow_from(held, wanted) for wanted in capabilities)
+        found = (part for wanted in capabilities for part in narrow_each(held, wanted))
         return [(sources[index], capability) for index, capability in found]
 
     def _add(self, agent: AgentId, capability: Capability, parent: _Token | None) -> Handle:

@@ -147,6 +147,7 @@ class Submissions:
         places = Places(
             resolve=lambda path: paths.find(path).path,
             is_dir=lambda path: paths.find(path).is_dir,
+            hosts=tuple(one.resource for one in envelope.of_kind(Kind.NETWORK)) if params.net else (),
         )
         analyzer = RoleName(params.role) if params.role else ANALYZER
         plan = build(clauses, places, analyzer=analyzer)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
-from aaos.core.capability import Capability, Kind, narrow, path_resource
+from aaos.core.capability import Capability, Kind, narrow_each, path_resource
 from aaos.core.envelope import Envelope
 from aaos.core.errors import DeniedError, InputError
 from aaos.core.graph import Plan, Subtask, check_plan
@@ -115,7 +115,7 @@ def check_subtask(subtask: Subtask, role: Role, *, envelope: Envelope, now_s: fl
     asked = expand(role, subtask.params, inputs=dict.fromkeys(subtask.inputs, ""), now_s=now_s)
     for capability in asked.capabilities:
         try:
-            narrow(envelope.capabilities, capability)
+            narrow_each(envelope.capabilities, capability)
         except DeniedError as error:
             message = f"subtask {subtask.id} (role {subtask.role}) needs more than this run may do: {error.message}"
             raise DeniedError(message, error.remedy) from error

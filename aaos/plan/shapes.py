@@ -45,10 +45,11 @@ Param = str | int | tuple[str, ...]
 @dataclass(frozen=True, slots=True)
 class Places:
     """How the goal's paths are to be understood: `resolve` makes them absolute (it raises InputError for what is no
-    path), `is_dir` knows the directories."""
+    path), `is_dir` knows the directories. `hosts` are network resources that the operator granted by name."""
 
     resolve: Resolve
     is_dir: Callable[[str], bool]
+    hosts: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -90,7 +91,8 @@ class _Draft:
             raise InputError(f"{len(urls)} pages are too many for one clause", f"name at most {MAX_PATHS}")
         for url in urls:
             if url not in self.pages:
-                self.pages[url] = self.add(FETCHER, "fetch", {"url": url})
+                hosts: dict[str, Param] = {"hosts": self.places.hosts} if self.places.hosts else {}
+                self.pages[url] = self.add(FETCHER, "fetch", {"url": url, **hosts})
         return {url: self.pages[url] for url in urls or tuple(self.pages)}
 
     def files(self, given: Sequence[str], what: str) -> tuple[str, ...]:

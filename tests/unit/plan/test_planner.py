@@ -110,10 +110,12 @@ def test_a_goal_about_pages_needs_their_hosts_and_no_others() -> None:
         rest = tuple(grant for grant in grants if grant != missing)
         with pytest.raises(DeniedError, match="role fetcher"):
             check_within(made, roles=ROLES, envelope=envelope(*rest), now_s=0.0)
-    for other in ("a.example:443/**", "a.example.evil:80/**", "a.example:80/x", "b.example:80/**"):
+    for other in ("a.example:443/**", "a.example.evil:80/**", "b.example:80/**"):
         beside = envelope(f"network: {other}", *grants[1:])
         with pytest.raises(DeniedError):
             check_within(made, roles=ROLES, envelope=beside, now_s=0.0)
+    parts = envelope("network: a.example:80/x/**", "network: *.example:8443/**", *grants[2:])
+    assert check_within(made, roles=ROLES, envelope=parts, now_s=0.0) == made
 
 
 @pytest.mark.parametrize("path", ["/data-evil/x", "/database", "/etc/passwd"])

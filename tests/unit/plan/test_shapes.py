@@ -69,6 +69,13 @@ def test_what_is_made_of_pages_waits_for_them(goal: str, edges: dict[str, tuple[
     assert {one.id: one.inputs for one in plan_of(goal).subtasks} == edges
 
 
+def test_hosts_that_the_operator_granted_go_to_every_fetcher() -> None:
+    """CAP-0: a redirect to them is followed."""
+    places = Places(resolve=PLACES.resolve, is_dir=PLACES.is_dir, hosts=("c.example:443/**",))
+    made = build(parse_goal(f"fetch {A} and {B}"), places)
+    assert [one.params.get("hosts") for one in made.subtasks] == [("c.example:443/**",), ("c.example:443/**",), None]
+
+
 @pytest.mark.parametrize(
     ("goal", "said"),
     [
