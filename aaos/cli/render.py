@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from aaos.cli.answers import Document, Event, number, text, texts
 
-RESOURCES = ("path", "resource", "paths", "pattern")
+RESOURCES = ("path", "resource", "url", "paths", "pattern")
 QUIET = frozenset(
     {
         "agent.checkpoint",
@@ -137,6 +137,19 @@ def _written(event: Event) -> list[str]:
     return [_tagged(event, file_line(event.fields), tag="broker")]
 
 
+def _fetched(event: Event) -> list[str]:
+    """A page as it came: an answer of the network, from the address that was really connected to."""
+    fields = event.fields
+    asked = f"{text(fields, 'method')} {text(fields, 'url')} from {text(fields, 'address')}"
+    return [
+        _tagged(event, f"{asked}: {text(fields, 'status')}, {size(number(fields, 'received_bytes'))}", tag="egress")
+    ]
+
+
+def _trust_lowered(event: Event) -> list[str]:
+    return [_tagged(event, f"from here on the run has read from {text(event.fields, 'label')}", tag="egress")]
+
+
 def _log(event: Event) -> list[str]:
     return [_tagged(event, f"says: {_message(event)}", tag="worker")]
 
@@ -216,6 +229,8 @@ SHOWN: dict[str, Callable[[Event], list[str]]] = {
     "attested": _attested,
     "confinement.reduced": _reduced,
     "file.written": _written,
+    "network.fetched": _fetched,
+    "run.trust_lowered": _trust_lowered,
     "run.planned": _planned,
     "run.replanned": _replanned,
     "run.resumed": _resumed,

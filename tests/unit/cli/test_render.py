@@ -54,6 +54,18 @@ def test_a_written_file_is_named_with_size_and_digest() -> None:
     ]
 
 
+def test_a_fetched_page_is_named_with_the_address_that_answered() -> None:
+    fields: Document = {"method": "GET", "url": "http://a.example/", "address": "192.0.2.1"}
+    assert render.stream_lines(event("network.fetched", {**fields, "status": 200, "received_bytes": 3_140})) == [
+        "[egress] s1 GET http://a.example/ from 192.0.2.1: 200, 3.1 KiB"
+    ]
+    assert render.stream_lines(event("run.trust_lowered", {"label": "outside", "url": "http://a.example/"})) == [
+        "[egress] s1 from here on the run has read from outside"
+    ]
+    done: Document = {"tool": "web_fetch", "route": "broker", "url": "http://a.example/", "duration_ms": 12}
+    assert render.stream_lines(event("tool.done", done)) == ["[broker] s1 web_fetch http://a.example/  12 ms"]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_has_a_line_or_is_quiet_on_purpose(kind: str) -> None:
     shown = render.stream_lines(event(kind))
