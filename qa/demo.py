@@ -1,21 +1,25 @@
-"""The main job, run as an operator would: a private agentd, goals over this machine's own files, the wall at work.
+"""The main job, run as an operator would: a private agentd, goals over this machine's own files and over web pages, the
+wall at work. With two addresses as arguments, the pages are those in place of the demo's own.
 
 Everything it claims it checks for itself; whatever is not as promised ends it with exit status 1.
 """
 
+import json
 import re
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from qa import fronts
 from qa.daemon import REPOSITORY, PrivateDaemon, left_out, private_daemon
 
 LICENCES = Path("/usr/share/common-licenses")
 PACKAGES = Path("/var/lib/dpkg/status")
+FRONTS = "fronts.md"
 SHOWN_LINES = 40
 WAITING_PROGRAM = """
 import json, socket
@@ -49,11 +53,24 @@ class Demo:
 
 def main() -> int:
     """Run every scene; 0 when all promises were kept."""
+    urls = sys.argv[1:]
+    if len(urls) not in (0, 2):
+        print("usage: ./dev demo [URL URL]", file=sys.stderr)
+        return 2
     kept = Path(tempfile.mkdtemp(prefix="aaos-demo-"))
     with private_daemon() as daemon:
         print(f"$ agentd {' '.join(daemon.arguments)} &", flush=True)
         demo = Demo(daemon, kept)
-        for scene in (compare_licences, report_packages, refuse_a_read, try_to_escape, attest_a_worker):
+        for scene in (compare_licences, report_packages, refuse_a_read):
+            scene(demo)
+        if urls:
+            compare_fronts(demo, urls)
+        else:
+            with fronts.served() as served:
+                compare_fronts(demo, served.urls)
+                check_fronts(demo, served)
+                refuse_a_fetch(demo, served)
+        for scene in (try_to_escape, attest_a_worker):
             scene(demo)
         shutil.copy(daemon.path("state/audit.jsonl"), kept)
     print(f"\nresults: {kept}\naudit:   {kept / 'audit.jsonl'}")
@@ -91,6 +108,49 @@ def refuse_a_read(demo: Demo) -> None:
     demo.expect("the refusal names the grant that would allow it", "--read /etc/passwd" in text)
 
 
+def compare_fronts(demo: Demo, urls: Sequence[str]) -> None:
+    """The canonical goal: two pages fetched at the same time, their top stories compared, the comparison written."""
+    target = demo.out / FRONTS
+    goal = f"fetch {urls[0]} and {urls[1]}, compare their top three stories, and write the comparison to {target}"
+    status, text = demo.agentd("submit", goal)
+    document = _show(target)
+    demo.expect("the comparison of the pages is where it was asked for", status == 0 and bool(document))
+    parts = _parts(demo, text)
+    for part, begin_ms, end_ms in parts:
+        print(f"  {part:<24} from {begin_ms:7.1f} to {end_ms:7.1f} ms", flush=True)
+    fetches = [part for part in parts if part[0].startswith("fetch")]
+    together = len(fetches) == 2 and max(one[1] for one in fetches) < min(one[2] for one in fetches)
+    demo.expect("both pages were fetched at the same time", together)
+
+
+def check_fronts(demo: Demo, served: fronts.Fronts) -> None:
+    """What the comparison says is true of the pages, and took less than two seconds."""
+    demo.expect("each page was asked for before the other had answered", served.were_together)
+    tops = [fronts.true_stories(name)[:3] for name in fronts.NAMES]
+    document = (demo.out / FRONTS).read_text()
+    shared = document.partition("## On both")[2].partition("## Only on")[0]
+    alone = document.partition("## Only on")[2].partition("## The pages")[0]
+    common = {one.story for one in tops[0]} & {one.story for one in tops[1]}
+    is_true = all((f"“{one.headline}”" in shared) == (one.story in common) for top in tops for one in top)
+    is_true &= all((f"“{one.headline}”" in alone) == (one.story not in common) for top in tops for one in top)
+    demo.expect(f"it says what is true: the pages share {len(common)} of their top three stories", is_true)
+    run = json.loads(demo.daemon.run("--json", "list", "--limit", "1").output)
+    took_s = run["finished_s"] - run["created_s"]
+    demo.expect(f"from the goal to the file in less than 2 s: {took_s:.2f} s", 0 < took_s < 2)
+
+
+def refuse_a_fetch(demo: Demo, served: fronts.Fronts) -> None:
+    """A page that leads to a host which the goal did not name, and one that the operator's flag leaves out."""
+    first, second = served.urls
+    hosts = [url.removeprefix("http://").rstrip("/") for url in served.urls]
+    status, text = demo.agentd("submit", f"fetch {first}moved")
+    demo.expect("a redirect to another host is refused", status == 3)
+    demo.expect("the refusal names the grant that would allow it", f"--net {hosts[1]}/" in text)
+    status, text = demo.agentd("submit", "--net", hosts[0], f"fetch {second}")
+    demo.expect("a page outside the envelope is refused before anything runs", status == 3)
+    demo.expect("the refusal names the grant that would allow it", f"--net '{hosts[1]}/**'" in text)
+
+
 def try_to_escape(demo: Demo) -> None:
     """A hostile agent program."""
     status, text = demo.agentd("submit", "--program", str(REPOSITORY / "qa/hostile/ten_escapes.py"), "get out")
@@ -108,6 +168,19 @@ def attest_a_worker(demo: Demo) -> None:
     confirmed = len(re.findall(r"^\w+ +denied +(?:confirmed|verified)", text, re.MULTILINE))
     demo.expect("every layer that is not left out is confirmed", status == 0 and confirmed == 13 - len(left_out()))
     demo.agentd("stop", run)
+
+
+def _parts(demo: Demo, text: str) -> list[tuple[str, float, float]]:
+    """Each subtask of the run that `text` tells of, and when it began and ended, in ms from the run's start."""
+    found = re.search(r"\br-[a-z0-9]{12}\b", text)
+    lines = demo.daemon.run("--json", "logs", found.group()).output.splitlines() if found else []
+    events = [json.loads(line) for line in lines]
+    begin_s = next((event["time_s"] for event in events if event["kind"] == "run.started"), 0.0)
+    times: dict[str, list[float]] = {}
+    for event in events:
+        if event["kind"] in ("subtask.started", "subtask.completed"):
+            times.setdefault(event["subtask"], []).append((event["time_s"] - begin_s) * 1_000)
+    return [(name, span[0], span[-1]) for name, span in times.items()]
 
 
 def _until(holds: Callable[[], bool], seconds: float = 20.0) -> None:

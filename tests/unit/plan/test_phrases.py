@@ -10,7 +10,21 @@ from hypothesis import strategies as st
 from aaos.core.errors import InputError
 from aaos.core.graph import check_plan
 from aaos.core.paths import normalise
-from aaos.plan.clauses import Clause, Compare, Count, Pattern, Report, Search, Summarise, Thing, Unit, Write
+from aaos.plan.clauses import (
+    Clause,
+    Compare,
+    CompareStories,
+    Count,
+    Fetch,
+    ListStories,
+    Pattern,
+    Report,
+    Search,
+    Summarise,
+    Thing,
+    Unit,
+    Write,
+)
 from aaos.plan.phrases import parse_goal
 from aaos.plan.shapes import Places, build
 
@@ -229,4 +243,4 @@ def test_every_goal_of_the_manual_makes_a_plan(goal: str) -> None:
 
 def test_the_manual_has_examples_of_every_shape() -> None:
     works = {type(one.work) for goal in EXAMPLES for one in parse_goal(goal) if isinstance(one, Clause)}
-    assert works == {Summarise, Compare, Report, Search, Count}
+    assert works == {Summarise, Compare, Report, Search, Count, Fetch, ListStories, CompareStories}
