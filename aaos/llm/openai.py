@@ -114,6 +114,7 @@ class ChunkReader:
         self._slots: dict[int, Draft] = {}
         self._reasoning: list[str] = []
         self._reasoning_field = ""
+        self._is_known = False  # whose answer it is
 
     def event(self, document: Json) -> None:
         """As Reader: one chunk."""
@@ -132,8 +133,9 @@ class ChunkReader:
         choices = document.get("choices") or []
         if not isinstance(choices, list):
             raise malformed("list of choices", choices)
-        if choices:
+        if choices and not self._is_known:
             self._model.check_echo(document.get("model"))
+            self._is_known = True
         for choice in choices[:1] if self.assembly.stop is None else ():
             self._choice(choice, part)
         if isinstance(document.get("usage"), dict):

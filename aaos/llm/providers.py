@@ -75,6 +75,7 @@ class HttpProvider:
         self._wire = _wire(entry)
         self._url = httpx.URL(entry.provider.url + self._wire.path)
         self._joined = JoinedBytes(self._wire)
+        self._redactor: Redactor | None = None  # of the key that is used
         key = entry.provider.key or ""
         file = str(places.file(key)) if key else ""
         self._asked = Asked(entry.provider.name, entry.provider.url, entry.model, key, file)
@@ -97,9 +98,8 @@ class HttpProvider:
     async def complete(self, request: ModelRequest, *, on_text: OnText | None = None) -> ModelAnswer:
         """As Provider. Raises ProviderError; LimitError when the conversation or the answer is too large."""
         key = self._keys.get(self._asked.key) if self._asked.key else None
-        secrets = () if key is None else (key.reveal(),)
-        redactor = Redactor(secrets)
-        heard = None if on_text is None else _Heard(on_text, RedactedStream(secrets))
+        redactor = self._redactor = self._redactor or Redactor(() if key is None else (key.reveal(),))
+        heard = None if on_text is None else _Heard(on_text, redactor.stream())
         try:
             answer = await self._attempts(request, key, redactor=redactor, on_text=heard)
         except NoModelError as error:

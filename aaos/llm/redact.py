@@ -19,9 +19,10 @@ class Redactor:
     """Knows the keys of one provider."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self._secrets = tuple(secrets)
         self._whole: tuple[str, ...] = ()
         self._parts: dict[int, frozenset[str]] = {}
-        for secret in secrets:
+        for secret in self._secrets:
             encoded = _encodings(secret)
             self._whole = (*self._whole, secret, *encoded)
             self._add({secret}, PART_CHARS)
@@ -30,6 +31,10 @@ class Redactor:
     def _add(self, forms: Iterable[str], length: int) -> None:
         parts = {form[at : at + length] for form in forms for at in range(len(form) - length + 1)}
         self._parts[length] = self._parts.get(length, frozenset()) | parts
+
+    def stream(self) -> "RedactedStream":
+        """For a text that comes in pieces."""
+        return RedactedStream(self._secrets)
 
     def error(self, text: str) -> str:
         """A short text such as an error's: any part of a key is taken out. Bound `text` first: it is walked."""
