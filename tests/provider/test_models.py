@@ -1,7 +1,9 @@
 """Our providers ask a scripted model over real HTTP on loopback, in both wire formats, well and with every fault."""
 
 import asyncio
+import contextlib
 import json
+import logging
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -323,3 +325,21 @@ def test_a_long_conversation_is_sent_as_the_server_demands_it(kind: str) -> None
         assert json.dumps(one.server.requests[-1].body).count("a-one-") == 30 * 2 * 2
 
     run(script, kind, check)
+
+
+@BOTH
+@pytest.mark.parametrize("script", ["steps: [{echo_key: true}]", "steps: [{status: 500}]", "steps: [{text: x}]"])
+def test_no_log_holds_the_key_at_the_most_talkative_level(
+    kind: str, script: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """H-SEC-04: the HTTP libraries write down what they do."""
+    caplog.set_level(logging.DEBUG)
+
+    async def check(one: Asking) -> None:
+        with contextlib.suppress(AaosError):
+            await one.turn()
+
+    run(script, kind, check)
+    told = "".join(f"{record.getMessage()}{record.args!r}{record.exc_text}" for record in caplog.records)
+    assert "httpcore" in {record.name.partition(".")[0] for record in caplog.records}
+    assert SECRET not in told
