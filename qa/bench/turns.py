@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from qa.bench import canonical
 from qa.bench.kit import median, table
 from qa.bench.loops import HAND, Loop, frameworks
 from qa.bench.ours import PARALLEL, SUBTASKS, Ours, plan, running
@@ -41,6 +42,7 @@ async def main() -> None:
                 show_growth(long)
                 show_disk(long[ours.name])
                 show_subtasks(await many(model, agents))
+                canonical.show(await asyncio.to_thread(canonical.measured, ours.agentd, directory))
 
 
 def files(directory: Path) -> Path:
