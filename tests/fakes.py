@@ -177,6 +177,10 @@ class MemoryLedger:
         self.epoch = 1
         self.lowered: set[RunId] = set()
 
+    def step(self) -> contextlib.AbstractContextManager[None]:
+        """As ports.Ledger."""
+        return contextlib.nullcontext()
+
     def open_call(self, record: CallRecord) -> None:
         """As ports.Ledger; an id comes once, or once more in a later epoch when it had no outcome."""
         before = self.opened.get(record.call)

@@ -4,6 +4,7 @@ Invariant: no implementation here, and no import above `core` except the wire fo
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -102,8 +103,11 @@ class CallRow:
 
 
 class Ledger(Protocol):
-    """Rows of tool calls; each method commits before it returns. A call that an earlier daemon left without an outcome
-    may be opened again, by the same arguments."""
+    """Rows of tool calls; each method commits before it returns, or with the `step` that it is in. A call that an
+    earlier daemon left without an outcome may be opened again, with the same arguments."""
+
+    def step(self) -> AbstractContextManager[None]:
+        """What is written in it is committed together, or not at all."""
 
     def open_call(self, record: CallRecord) -> None: ...
     def settle_call(self, call: CallId, outcome: CallOutcome) -> None: ...

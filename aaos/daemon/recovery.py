@@ -91,8 +91,9 @@ class Recovery:
             outcome = self._judge(row.record)
             if outcome is None and row.record.run in resumed:
                 continue
-            self._rows.calls.settle_call(row.record.call, outcome or _not_done())
-            self._tell(row.record, outcome)
+            with self._rows.calls.step():
+                self._rows.calls.settle_call(row.record.call, outcome or _not_done())
+                self._tell(row.record, outcome)
             settled += 1
         return settled
 
@@ -109,14 +110,15 @@ class Recovery:
         self._audit.record(Event(kind, record.run, record.subtask, record.agent, fields))
 
     def _end_run(self, run: RunId, error: AaosError) -> None:
-        for subtask in self._rows.runs.subtasks(run):
-            if not subtask.state.is_final:
-                has_run = subtask.state is not SubtaskState.PENDING
-                state = SubtaskState.FAILED if has_run else SubtaskState.SKIPPED
-                self._rows.runs.set_subtask(run, subtask.id, state, attempt=subtask.attempt, error=error)
-        self._rows.runs.set_state(run, RunState.FAILED, error=error)
         fields: dict[str, Scalar] = {"code": error.code, "message": error.message, "remedy": error.remedy}
-        self._audit.record(Event(EventKind.RUN_FAILED, run, fields=fields))
+        with self._rows.runs.step():
+            for subtask in self._rows.runs.subtasks(run):
+                if not subtask.state.is_final:
+                    has_run = subtask.state is not SubtaskState.PENDING
+                    state = SubtaskState.FAILED if has_run else SubtaskState.SKIPPED
+                    self._rows.runs.set_subtask(run, subtask.id, state, attempt=subtask.attempt, error=error)
+            self._rows.runs.set_state(run, RunState.FAILED, error=error)
+            self._audit.record(Event(EventKind.RUN_FAILED, run, fields=fields))
 
 
 def _not_done() -> CallOutcome:

@@ -119,8 +119,9 @@ class _Execution:
         self._is_suspended = is_suspended
         limits = self._order.envelope.limits
         wall_s = limits.wall_s if self._order.wall_s is None else self._order.wall_s
-        self._runs.set_state(self._order.run, self._plan.state)
-        self._record_start(limits.max_parallel, wall_s)
+        with self._runs.step():
+            self._runs.set_state(self._order.run, self._plan.state)
+            self._record_start(limits.max_parallel, wall_s)
         try:
             async with asyncio.timeout(wall_s), asyncio.TaskGroup() as group:
                 await self._schedule(group, limits.max_parallel)
@@ -242,11 +243,13 @@ class _Execution:
         attempt = self._attempts.get(subtask.id, 0) + 1
         self._attempts[subtask.id] = attempt
         self._states[subtask.id] = SubtaskState.RUNNING
-        self._runs.set_subtask(
-            order.run, subtask.id, SubtaskState.RUNNING, attempt=attempt, agent=agent, is_resumed=underway is not None
-        )
-        resumed: dict[str, Scalar] = {"resumed": True} if underway else {}
-        self._record(EventKind.SUBTASK_STARTED, {"role": subtask.role, "attempt": attempt, **resumed}, subtask.id)
+        is_resumed = underway is not None
+        resumed: dict[str, Scalar] = {"resumed": True} if is_resumed else {}
+        with self._runs.step():
+            self._runs.set_subtask(
+                order.run, subtask.id, SubtaskState.RUNNING, attempt=attempt, agent=agent, is_resumed=is_resumed
+            )
+            self._record(EventKind.SUBTASK_STARTED, {"role": subtask.role, "attempt": attempt, **resumed}, subtask.id)
         return AgentTask(
             run=order.run,
             subtask=subtask.id,
@@ -258,7 +261,7 @@ class _Execution:
             envelope=order.envelope,
             program=order.program,
             agent=agent,
-            is_resumed=underway is not None,
+            is_resumed=is_resumed,
         )
 
     def _broken_contract(self, task: AgentTask, outcome: AgentOutcome) -> ContractError | None:
@@ -290,14 +293,15 @@ class _Execution:
         attempt = self._attempts.get(subtask, 0)
         agent = outcome.agent if outcome else None
         result = text if state is SubtaskState.COMPLETED else None
-        self._runs.set_subtask(
-            self._order.run, subtask, state, attempt=attempt, result=result, error=error, agent=agent
-        )
+        timing: dict[str, Scalar] = {"duration_ms": round(duration_s * 1000, 3)} if duration_s else {}
+        fields = {"attempt": attempt, **timing, **(_told(error) if error else {})}
+        with self._runs.step():
+            self._runs.set_subtask(
+                self._order.run, subtask, state, attempt=attempt, result=result, error=error, agent=agent
+            )
+            self._record(EventKind(f"subtask.{state.value}"), fields, subtask)
         self._states[subtask] = state
         self._ends[subtask] = SubtaskEnd(state, text, attempt, error)
-        kind = EventKind(f"subtask.{state.value}")
-        timing: dict[str, Scalar] = {"duration_ms": round(duration_s * 1000, 3)} if duration_s else {}
-        self._record(kind, {"attempt": attempt, **timing, **(_told(error) if error else {})}, subtask)
 
     def _skip_lost(self) -> None:
         """What waits for something that failed can never start: it ends as skipped, and says for what it waited."""
@@ -309,25 +313,28 @@ class _Execution:
 
     def _completed(self) -> RunOutcome:
         result = self._ends[self._plan.now.final].text
-        self._runs.set_state(self._order.run, RunState.COMPLETED, result=result)
-        self._record(EventKind.RUN_COMPLETED, {"result_bytes": len(result.encode("utf-8", "replace"))})
+        with self._runs.step():
+            self._runs.set_state(self._order.run, RunState.COMPLETED, result=result)
+            self._record(EventKind.RUN_COMPLETED, {"result_bytes": len(result.encode("utf-8", "replace"))})
         return RunOutcome(RunState.COMPLETED, result, None, dict(self._ends))
 
     def _failed(self, error: AaosError) -> RunOutcome:
         self._end_pending(error)
         partial = self._partial_result()
-        self._runs.set_state(self._order.run, RunState.FAILED, result=partial or None, error=error)
         kept = sum(1 for end in self._ends.values() if end.state is SubtaskState.COMPLETED)
-        self._record(
-            EventKind.RUN_FAILED, {"completed": kept, "subtasks": len(self._plan.now.subtasks), **_told(error)}
-        )
+        fields: dict[str, Scalar] = {"completed": kept, "subtasks": len(self._plan.now.subtasks), **_told(error)}
+        with self._runs.step():
+            self._runs.set_state(self._order.run, RunState.FAILED, result=partial or None, error=error)
+            self._record(EventKind.RUN_FAILED, fields)
         return RunOutcome(RunState.FAILED, partial, error, dict(self._ends))
 
     def _cancelled(self) -> None:
         error = CancelledError("the run was stopped", "submit the goal again")
         self._end_pending(error)
-        self._runs.set_state(self._order.run, RunState.CANCELLED, result=self._partial_result() or None, error=error)
-        self._record(EventKind.RUN_CANCELLED, _told(error))
+        partial = self._partial_result()
+        with self._runs.step():
+            self._runs.set_state(self._order.run, RunState.CANCELLED, result=partial or None, error=error)
+            self._record(EventKind.RUN_CANCELLED, _told(error))
 
     def _end_pending(self, error: AaosError) -> None:
         for subtask in self._plan.now.subtasks:

@@ -7,6 +7,7 @@ The id of a call begins with its agent's id, so an agent's calls need no index o
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 from aaos.core.errors import ConflictError, InputError, NotFoundError
 from aaos.core.ids import AgentId, CallId, RunId
@@ -36,6 +37,10 @@ class Calls:
     def __init__(self, database: Database, *, now_s: Callable[[], float] = time.time) -> None:
         self._database = database
         self._now_s = now_s
+
+    def step(self) -> AbstractContextManager[None]:
+        """What is written in it is committed together; it costs nothing within a transaction."""
+        return nullcontext() if self._database.is_in_transaction else self._database.transaction()
 
     def open_call(self, record: CallRecord) -> None:
         """Write a call, or open it again. Raises InputError when the id is not of its agent.

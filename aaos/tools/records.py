@@ -1,7 +1,7 @@
 """The written trace of each call: its row in the ledger and its events.
 
 Invariant: a call that was let through has a row before its permit leaves; a call that was refused has a row with its
-refusal; each row gets one outcome.
+refusal; each row gets one outcome; a row and its events are committed together.
 """
 
 import json
@@ -43,18 +43,20 @@ class Records:
     def permitted(self, draft: Draft, *, pre_hash: str | None) -> None:
         """Before the permit leaves. Raises StorageError: then there is no permit."""
         record = draft.record if pre_hash is None else replace(draft.record, pre_hash=pre_hash)
-        self.ledger.open_call(record)
-        self._event(EventKind.TOOL_PERMITTED, draft, {"decision": "permitted", "digest": record.digest})
+        with self.ledger.step():
+            self.ledger.open_call(record)
+            self._event(EventKind.TOOL_PERMITTED, draft, {"decision": "permitted", "digest": record.digest})
 
     def refused(self, draft: Draft, error: AaosError) -> None:
         """The call got no permit, or could not be opened."""
         is_denied = isinstance(error, DeniedError | LimitError)
-        self.ledger.open_call(replace(draft.record, state=CallState.DENIED))
         state = CallState.DENIED if is_denied else CallState.FAILED
-        self.ledger.settle_call(draft.record.call, _outcome(state, error))
         decision = "denied" if is_denied else "invalid" if isinstance(error, InputError) else "failed"
         kind = EventKind.TOOL_DENIED if is_denied else EventKind.TOOL_FAILED
-        self._event(kind, draft, {"decision": decision, **_of_error(error)})
+        with self.ledger.step():
+            self.ledger.open_call(replace(draft.record, state=CallState.DENIED))
+            self.ledger.settle_call(draft.record.call, _outcome(state, error))
+            self._event(kind, draft, {"decision": decision, **_of_error(error)})
 
     def repeated(self, draft: Draft, count: int) -> None:
         """The same call came again."""
@@ -62,16 +64,17 @@ class Records:
 
     def done(self, draft: Draft, outcome: CallOutcome) -> None:
         """The call was carried out, well or not; what came from outside lowers the run's trust."""
-        self.ledger.settle_call(draft.record.call, outcome)
-        if outcome.label is not Label.NONE and self.ledger.lower_trust(draft.record.run):
-            self._event(EventKind.RUN_TRUST_LOWERED, draft, {"label": outcome.label})
         is_ok = outcome.state is CallState.DONE
         fields: dict[str, Scalar] = {"duration_ms": outcome.duration_ms, "evidence": outcome.evidence}
         if outcome.truncated:
             fields["truncated"] = True
         if not is_ok:
             fields["message"] = outcome.result[:_SHOWN_CHARS]
-        self._event(EventKind.TOOL_DONE if is_ok else EventKind.TOOL_FAILED, draft, fields)
+        with self.ledger.step():
+            self.ledger.settle_call(draft.record.call, outcome)
+            if outcome.label is not Label.NONE and self.ledger.lower_trust(draft.record.run):
+                self._event(EventKind.RUN_TRUST_LOWERED, draft, {"label": outcome.label})
+            self._event(EventKind.TOOL_DONE if is_ok else EventKind.TOOL_FAILED, draft, fields)
 
     def note(self, draft: Draft, kind: EventKind, fields: Mapping[str, Scalar]) -> None:
         """Something that happened while agentd carried the call out."""
@@ -81,10 +84,11 @@ class Records:
         """A permitted call ended with an error of ours."""
         if self.is_suspended():
             return
-        self.ledger.settle_call(draft.record.call, _outcome(state, error, duration_ms=duration_ms))
         fields: dict[str, Scalar] = {"duration_ms": duration_ms, **_of_error(error)}
         kind = EventKind.OUTCOME_UNKNOWN if state is CallState.OUTCOME_UNKNOWN else EventKind.TOOL_FAILED
-        self._event(kind, draft, fields)
+        with self.ledger.step():
+            self.ledger.settle_call(draft.record.call, _outcome(state, error, duration_ms=duration_ms))
+            self._event(kind, draft, fields)
 
     def conflict(self, draft: Draft, error: AaosError) -> None:
         """The file was not the one it was."""
@@ -92,10 +96,12 @@ class Records:
 
     def written(self, draft: Draft, file: WrittenFile, outcome: CallOutcome) -> None:
         """agentd published the file."""
-        self.ledger.settle_call(draft.record.call, outcome)
         fields: dict[str, Scalar] = {"sha256": file.sha256, "size_bytes": file.size_bytes}
-        self._event(EventKind.FILE_WRITTEN, draft, {**fields, "evidence": Evidence.OBSERVED})
-        self._event(EventKind.TOOL_DONE, draft, {"duration_ms": outcome.duration_ms, "evidence": outcome.evidence})
+        took: dict[str, Scalar] = {"duration_ms": outcome.duration_ms, "evidence": outcome.evidence}
+        with self.ledger.step():
+            self.ledger.settle_call(draft.record.call, outcome)
+            self._event(EventKind.FILE_WRITTEN, draft, {**fields, "evidence": Evidence.OBSERVED})
+            self._event(EventKind.TOOL_DONE, draft, took)
 
     def _event(self, kind: EventKind, draft: Draft, fields: Mapping[str, Scalar]) -> None:
         row = draft.record
