@@ -165,6 +165,16 @@ def _planned(event: Event) -> list[str]:
     return [head, *(f"  {line}" for line in text(event.fields, "plan").splitlines())]
 
 
+def _plan_refused(event: Event) -> list[str]:
+    """The remedy is left out: it is said to the planner, which may ask for what nobody should grant."""
+    return [_tagged(event, f"the model's plan is refused: {_message(event)}", tag="!")]
+
+
+def _retried(event: Event) -> list[str]:
+    """A plan that is asked for again was told as refused."""
+    return [] if text(event.fields, "code") == "plan" else _notice(event)
+
+
 def _replanned(event: Event) -> list[str]:
     return [f"planning anew, since subtask {text(event.fields, 'failed')} failed: {_message(event)}"]
 
@@ -231,10 +241,12 @@ SHOWN: dict[str, Callable[[Event], list[str]]] = {
     "file.written": _written,
     "network.fetched": _fetched,
     "run.trust_lowered": _trust_lowered,
+    "plan.refused": _plan_refused,
     "run.planned": _planned,
     "run.replanned": _replanned,
     "run.resumed": _resumed,
     "run.submitted": _submitted,
+    "subtask.retried": _retried,
     "tool.denied": _tool_denied,
     "tool.done": _tool_done,
     "tool.failed": _tool_done,

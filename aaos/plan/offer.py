@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from aaos.core.capability import narrow, parse_capabilities
+from aaos.core.capability import narrow_each, parse_capabilities
 from aaos.core.envelope import Envelope
 from aaos.core.errors import AaosError
 from aaos.core.ids import RoleName
@@ -98,7 +98,7 @@ def _fits(role: Role, envelope: Envelope, now_s: float) -> bool:
     try:
         entries = [filled for entry in always for filled in expand_entry(entry, {}, parameters={})]
         for capability in parse_capabilities(entries, now_s=now_s):
-            narrow(envelope.capabilities, capability)
+            narrow_each(envelope.capabilities, capability)
     except AaosError:
         return False
     return True

@@ -91,11 +91,15 @@ def repaired(subtask: Subtask, answer: str, faults: Faults) -> Subtask:
 
 
 def refusal(faults: Faults) -> PlanError:
-    """The faults as the error of a planning subtask: the first in full. A grant that would help is the remedy."""
+    """The faults as the error of a planning subtask: the first in full.
+
+    A grant that would help is named, as what the model asks for and not as our advice.
+    """
     first = faults[0]
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
     is_denied = isinstance(first, DeniedError)
-    remedy = first.remedy if is_denied else "say the goal more exactly, or set up a larger model for role planner"
+    advice = "say the goal more exactly, or set up a larger model for role planner"
+    remedy = f"{advice}; only if the goal needs it, {first.remedy}" if is_denied else advice
     return PlanError(f"the model's plan cannot be executed: {first.message}{more}", remedy)
 
 

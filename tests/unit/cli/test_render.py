@@ -145,3 +145,17 @@ def test_a_resumed_run_says_what_it_keeps_and_what_time_is_left() -> None:
     resumed: Document = {"subtasks": 3, "ended": 1, "underway": 2, "wall_s": 90.0, "resumes": 1}
     lines = render.stream_lines(event("run.resumed", resumed))
     assert lines == ["! agentd was restarted: the run goes on, 1 of 3 subtasks had ended, 90.0 s left"]
+
+
+def test_a_refused_plan_is_told_once_and_gives_no_advice() -> None:
+    """H-CAP-16: what a model asks for is not what we tell the operator to grant."""
+    fields: Document = {
+        "code": "denied",
+        "message": "file_read: /etc/shadow is not granted",
+        "remedy": "--read /etc/shadow",
+    }
+    assert render.stream_lines(event("plan.refused", fields, subtask="planning-1")) == [
+        "! planning-1 the model's plan is refused: file_read: /etc/shadow is not granted",
+    ]
+    assert render.stream_lines(event("subtask.retried", {"code": "plan", "message": "x"})) == []
+    assert render.stream_lines(event("subtask.retried", {"code": "tool", "message": "x"})) != []

@@ -150,7 +150,7 @@ def test_facts_are_bounded() -> None:
 
 def test_a_refused_plan_names_the_grant_or_what_to_change() -> None:
     denied = refusal((DeniedError("subtask a needs more", "grant it with: --read /b"), InputError("x")))
-    assert denied.remedy == "grant it with: --read /b"
+    assert denied.remedy.endswith("; only if the goal needs it, grant it with: --read /b")
     assert denied.message == "the model's plan cannot be executed: subtask a needs more (and 1 more)"
     assert "larger model" in refusal((InputError("no role", "did you mean 'x'?"),)).remedy
 
