@@ -28,10 +28,10 @@ from aaos.daemon.runs import LiveRuns
 from aaos.llm.budget import Accounts
 from aaos.plan.executor import Executor, RunOrder
 from aaos.plan.growing import PlanningTerms
-from aaos.plan.orchestrate import Asked, Clauses, Orchestration, free_tools, plan_free, shape_of
-from aaos.plan.planner import PROGRAM, check_within, goal_paths, plan_program
+from aaos.plan.orchestrate import Asked, Clauses, Orchestration, free_tools, plan_free, plan_shaped, shape_of
+from aaos.plan.planner import PROGRAM, goal_paths, plan_program
 from aaos.plan.planning import is_planning
-from aaos.plan.shapes import ANALYZER, Places, build
+from aaos.plan.shapes import Places
 from aaos.store.audit import Audit
 from aaos.store.database import Database
 from aaos.store.runs import RunRow, Runs
@@ -110,7 +110,7 @@ class Submissions:
     def _understand(self, peer: Peer, params: SubmitParams) -> _Understood:
         """Pure but for looking at the named paths as the submitter."""
         paths = Paths(peer.submitter, cwd=params.cwd)
-        clauses = None if _is_program(params) else shape_of(_asked(params), self._desk.planning.tiers)
+        clauses = None if _is_program(params) else shape_of(_asked(params), self._desk.planning)
         envelope = Envelope(
             submitter=peer.submitter,
             capabilities=self._capabilities(paths, params, clauses),
@@ -149,9 +149,9 @@ class Submissions:
             is_dir=lambda path: paths.find(path).is_dir,
             hosts=tuple(one.resource for one in envelope.of_kind(Kind.NETWORK)) if params.net else (),
         )
-        analyzer = RoleName(params.role) if params.role else ANALYZER
-        plan = build(clauses, places, analyzer=analyzer)
-        return check_within(plan, roles=roles, envelope=envelope, now_s=now_s)
+        return plan_shaped(
+            clauses, _asked(params), places=places, envelope=envelope, terms=self._desk.planning, now_s=now_s
+        )
 
     def _limits(self, params: SubmitParams) -> Limits:
         settings = self._desk.limits

@@ -32,6 +32,11 @@ class Offered:
 Offer = Mapping[RoleName, Offered]
 
 
+def first_tier(role: Role, tiers: Sequence[Tier]) -> Tier | None:
+    """The first step of the role's ladder that is among `tiers`; None for a role of code, and when there is none."""
+    return next((tier for tier in role.tiers if tier in tiers), None) if role.entry == "loop" else None
+
+
 def model_tier(role: Role, tiers: Sequence[Tier]) -> Tier | None:
     """The first step of the role's ladder that is a model and is among `tiers`, those that are set up."""
     return next((tier for tier in role.tiers if tier is not Tier.T0 and tier in tiers), None)

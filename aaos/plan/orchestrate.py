@@ -7,7 +7,7 @@ Invariant: the choice is the operator's or follows from the goal's words; what a
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from aaos.core.capability import Capability, Kind
@@ -19,14 +19,18 @@ from aaos.core.role import Tier
 from aaos.plan.clauses import Parsed
 from aaos.plan.drafting import Terms
 from aaos.plan.growing import PlanningTerms
-from aaos.plan.offer import PLANNER, model_tier, offer_of
+from aaos.plan.offer import PLANNER, first_tier, model_tier, offer_of
 from aaos.plan.phrases import parse_goal
 from aaos.plan.planner import FETCHING_TOOLS, READING_TOOLS, check_within
 from aaos.plan.planning import direct_plan, first_plan
+from aaos.plan.shapes import ANALYZER, Places, build
 
 WRITING_TOOLS = ("file_write", "file_edit")
 
 Clauses = tuple[Parsed, ...]
+
+TASK = "task"  # the parameter of roles that take structured tasks
+SET_UP = "[models] in /etc/aaos/agentd.toml"
 
 
 class Orchestration(StrEnum):
@@ -47,16 +51,17 @@ class Asked:
     outputs: tuple[str, ...] = ()
 
 
-def shape_of(asked: Asked, tiers: Iterable[Tier]) -> Clauses | None:
+def shape_of(asked: Asked, terms: PlanningTerms) -> Clauses | None:
     """The goal as clauses of tier T0, None when a model is to understand it.
 
-    Raises InputError: no shape fits, and no model is set up.
+    Raises InputError: no shape fits, and no model is set up. NotFoundError: no such role.
     """
-    has_model = any(tier is not Tier.T0 for tier in tiers)
+    has_model = any(tier is not Tier.T0 for tier in terms.tiers)
+    is_for_words = asked.role is not None and TASK not in terms.roles.get(asked.role).parameters
     if asked.orchestration is not None and not has_model:
         message = f"--orchestration {asked.orchestration} needs a language model, and none is set up"
         raise InputError(message, f"leave it out for a goal of a known shape, or name a model: {SET_UP}")
-    if asked.orchestration is not None:
+    if asked.orchestration is not None or (is_for_words and has_model):
         return None
     try:
         return parse_goal(asked.goal)
@@ -66,14 +71,21 @@ def shape_of(asked: Asked, tiers: Iterable[Tier]) -> Clauses | None:
         raise InputError(error.message, f"{error.remedy}; other goals take a language model: {SET_UP}") from error
 
 
-SET_UP = "[models] in /etc/aaos/agentd.toml"
-
-
 def free_tools(capabilities: Iterable[Capability]) -> tuple[str, ...]:
     """The tools of a goal that no shape fits: they follow from the kinds of what it may use."""
     kinds = {capability.kind for capability in capabilities}
     writing = WRITING_TOOLS if Kind.FILE_WRITE in kinds else ()
     return (*READING_TOOLS, *writing, *(FETCHING_TOOLS if Kind.NETWORK in kinds else ()))
+
+
+def plan_shaped(
+    clauses: Clauses, asked: Asked, *, places: Places, envelope: Envelope, terms: PlanningTerms, now_s: float
+) -> Plan:
+    """Tier T0's plan, with the step of its ladder for each agent. Raises InputError, DeniedError, NotFoundError."""
+    plan = build(clauses, places, analyzer=asked.role or ANALYZER)
+    plan = check_within(plan, roles=terms.roles, envelope=envelope, now_s=now_s)
+    tiers = {name: first_tier(terms.roles.get(name), terms.tiers) for name in {one.role for one in plan.subtasks}}
+    return replace(plan, subtasks=tuple(replace(one, tier=tiers[one.role]) for one in plan.subtasks))
 
 
 def plan_free(asked: Asked, *, envelope: Envelope, terms: PlanningTerms, now_s: float) -> Plan:

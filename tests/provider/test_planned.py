@@ -275,6 +275,7 @@ def test_a_plan_that_cannot_be_is_never_begun(place: Path, answer: str) -> None:
         assert run["error"]["remedy"]
         assert [one["subtask"] for one in run["subtasks"]] == ["planning-1"]
         assert len(world.model.requests) == 3
+        assert run["tokens"] > 0
         assert not world.events(run, EventKind.RUN_PLANNED, EventKind.TOOL_PERMITTED)
 
     with_models(place, [says_plan(answer)], check)
@@ -291,3 +292,15 @@ def test_a_hundred_thousand_subtasks_end_in_a_reason(place: Path) -> None:
         assert len(run["subtasks"]) == 1
 
     with_models(place, [says_plan(many)], check)
+
+
+def test_planning_counts_against_the_run(place: Path) -> None:
+    """LLM-4: a budget that is too small for the planner ends the run with a reason, and nothing is asked."""
+
+    async def check(world: World) -> None:
+        run = await world.run(GOAL, max_tokens=300)
+        assert (run["state"], run["error"]["code"]) == ("failed", "limit")
+        assert run["error"]["remedy"]
+        assert not world.model.requests
+
+    with_models(place, [plans(*three(place))], check)

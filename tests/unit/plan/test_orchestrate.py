@@ -8,12 +8,14 @@ from aaos.core.ids import RoleName
 from aaos.core.role import Tier
 from aaos.core.rolefile import RoleSet
 from aaos.plan.growing import PlanningTerms
-from aaos.plan.orchestrate import Asked, Orchestration, free_tools, plan_free, shape_of
+from aaos.plan.offer import first_tier
+from aaos.plan.orchestrate import Asked, Orchestration, free_tools, plan_free, plan_shaped, shape_of
+from aaos.plan.shapes import Places
 from tests.unit.plan.pretend import READING, ROLES, envelope_of
 
 SHAPED, FREE = "count the lines in /a.txt", "translate /a.txt into French"
-T0, MODEL = (Tier.T0,), (Tier.T0, Tier.T2)
-TERMS = PlanningTerms(ROLES, MODEL)
+T0, MODEL = PlanningTerms(ROLES, (Tier.T0,)), PlanningTerms(ROLES, (Tier.T0, Tier.T2))
+TERMS = MODEL
 ENVELOPE = envelope_of("file_read: /a.txt")
 
 
@@ -64,7 +66,7 @@ def test_a_named_role_does_a_free_goal_alone() -> None:
 
 def test_without_a_planner_there_is_no_plan() -> None:
     with pytest.raises(NotFoundError):
-        plan_free(Asked(FREE), envelope=ENVELOPE, terms=PlanningTerms(RoleSet({}), MODEL), now_s=0.0)
+        plan_free(Asked(FREE), envelope=ENVELOPE, terms=PlanningTerms(RoleSet({}), MODEL.tiers), now_s=0.0)
 
 
 def test_a_pattern_can_not_be_handed_to_one_agent() -> None:
@@ -85,3 +87,28 @@ def test_a_pattern_can_not_be_handed_to_one_agent() -> None:
 def test_tools_follow_from_what_may_be_used(capabilities: list[str], tools: tuple[str, ...]) -> None:
     """CAP-0"""
     assert free_tools(parse_capabilities(capabilities, now_s=0.0)) == tools
+
+
+def test_a_shape_is_carried_out_by_the_first_step_of_each_ladder() -> None:
+    """LLM-2: T0 answers what T0 planned, also where a model is set up; and its refusals are not tried again."""
+    goal = Asked("summarise /a.txt, and write the summary to /out.md")
+    places = Places(resolve=lambda path: path, is_dir=lambda path: False)
+    envelope = envelope_of("file_read: /a.txt", "file_write: /out.md", tools=(*READING, "file_write"))
+    clauses = shape_of(goal, MODEL)
+    assert clauses is not None
+    plan = plan_shaped(clauses, goal, places=places, envelope=envelope, terms=MODEL, now_s=0.0)
+    assert [(one.role, one.tier) for one in plan.subtasks] == [("analyzer", Tier.T0), ("writer", Tier.T0)]
+
+
+def test_a_role_that_takes_words_gets_them() -> None:
+    assert shape_of(Asked(SHAPED, role=RoleName("generalist")), MODEL) is None
+    assert shape_of(Asked(SHAPED, role=RoleName("analyzer")), MODEL) is not None
+    with pytest.raises(NotFoundError, match="no role 'analyser'") as caught:
+        shape_of(Asked(SHAPED, role=RoleName("analyser")), MODEL)
+    assert "analyzer" in caught.value.remedy
+
+
+def test_a_role_of_code_has_no_tier() -> None:
+    assert first_tier(ROLES.get("fetcher"), MODEL.tiers) is None
+    assert first_tier(ROLES.get("generalist"), MODEL.tiers) is Tier.T2
+    assert first_tier(ROLES.get("generalist"), T0.tiers) is None
