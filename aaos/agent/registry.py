@@ -14,6 +14,8 @@ from aaos.core.errors import BusyError, ConflictError, LimitError, NotFoundError
 from aaos.core.ids import AgentId, RoleName, RunId, SubtaskId, Uid
 from aaos.core.ports import Session
 
+_FEWER = "ask for less in one goal, or raise limits.run_calls in agentd.toml"
+
 
 class AgentState(StrEnum):
     """What a live agent is doing; how it ended is in the outcome of its subtask."""
@@ -69,7 +71,7 @@ class Registry:
     def charge_call(self, run: RunId, max_calls: int) -> None:
         """One tool call more of the whole run. Raises LimitError when its calls are used up."""
         if self._calls[run] >= max_calls:
-            raise LimitError(f"the run's {max_calls} tool calls are used up", "ask for less in one goal")
+            raise LimitError(f"the run's {max_calls} tool calls are used up", _FEWER)
         self._calls[run] += 1
 
     def restore_calls(self, run: RunId, calls: int) -> None:

@@ -7,6 +7,7 @@ and `core`'s wire format, and must not print.
 import errno
 import grp
 import os
+import shlex
 import socket
 import time
 from collections.abc import Iterator, Mapping
@@ -119,6 +120,12 @@ class Client:
             raise _foreign(self._path, error) from error
 
 
+def command(path: str, *words: str) -> str:
+    """A command line for the daemon at `path`, to be typed as it stands."""
+    socket_option = [] if path == DEFAULT_SOCKET else ["--socket", path]
+    return shlex.join(["agentd", *socket_option, *words])
+
+
 def _connected(path: str) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
@@ -134,8 +141,7 @@ def _unreachable(path: str, error: OSError) -> AaosError:
     if isinstance(error, PermissionError):
         return UnreachableError(f"you may not speak to agentd at {path}", _way_in(path))
     if isinstance(error, FileNotFoundError | ConnectionRefusedError) or error.errno in (errno.ENOTDIR, errno.ENOTSOCK):
-        start = "sudo agentd run" if path == DEFAULT_SOCKET else f"sudo agentd --socket {path} run"
-        return UnreachableError(f"no agentd answers at {path}", start)
+        return UnreachableError(f"no agentd answers at {path}", f"sudo {command(path, 'run')}")
     if error.errno is None:  # the address itself: longer than sockaddr_un takes
         return InputError(f"--socket {path[:80]}: {error}", "name a socket path of at most 107 bytes")
     return UnreachableError(f"agentd at {path}: {error.strerror or error}", "journalctl -t agentd -n 50")
@@ -163,7 +169,7 @@ def _raised(failure: rpc.Failure) -> AaosError:
 
 
 def _gone(path: str, reason: str) -> UnreachableError:
-    return UnreachableError(f"agentd at {path} closed the connection: {reason}", "agentd doctor")
+    return UnreachableError(f"agentd at {path} closed the connection: {reason}", command(path, "doctor"))
 
 
 def _foreign(path: str, error: rpc.RpcError) -> UnreachableError:

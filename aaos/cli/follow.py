@@ -4,12 +4,11 @@ Invariant: whatever happens to this process, the run goes on unless the operator
 exit status is what the daemon's result says.
 """
 
-import shlex
 import time
 from collections.abc import Mapping
 
 from aaos.cli import answers, render
-from aaos.cli.client import DEFAULT_SOCKET, Client
+from aaos.cli.client import Client, command
 from aaos.cli.output import Output
 from aaos.core import rpc
 from aaos.core.errors import AaosError, ExitCode, UnreachableError
@@ -43,6 +42,10 @@ class Follower:
             return self.finish(self._stream("watch", {"run": run, "after_seq": 0}))
         except KeyboardInterrupt:
             return self._leave(run)
+        except UnreachableError as error:  # a run outlives its daemon
+            raise UnreachableError(
+                error.message, f"when agentd runs again: {self.command('logs', '-f', run)}"
+            ) from error
 
     def follow_all(self) -> ExitCode:
         """The events of all runs until Ctrl-C."""
@@ -82,8 +85,7 @@ class Follower:
 
     def command(self, *words: str) -> str:
         """A command line for this daemon, to be typed as it stands."""
-        socket = [] if self._path == DEFAULT_SOCKET else ["--socket", self._path]
-        return shlex.join(["agentd", *socket, *words])
+        return command(self._path, *words)
 
     def _stream(self, method: str, params: Mapping[str, rpc.Json]) -> answers.Document:
         with Client(self._path) as client:

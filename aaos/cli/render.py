@@ -36,8 +36,8 @@ def stream_lines(event: Event) -> list[str]:
     """What the live stream shows of an event; nothing for what is said elsewhere."""
     shown = SHOWN.get(event.kind)
     if shown is not None:
-        return shown(event)
-    return [] if event.kind in QUIET else _notice(event)
+        return _spread(shown(event))
+    return [] if event.kind in QUIET else _spread(_notice(event))
 
 
 def log_lines(event: Event) -> list[str]:
@@ -78,7 +78,7 @@ def error_lines(error: Document) -> list[str]:
     lines = [f"agentd: {text(error, 'message')}"]
     if remedy := text(error, "remedy"):
         lines.append(f"  try: {remedy}")
-    return lines
+    return _spread(lines)
 
 
 def duration(milliseconds: float) -> str:
@@ -190,6 +190,12 @@ def _notice(event: Event) -> list[str]:
     if remedy := text(event.fields, "remedy"):
         lines.append(f"  try: {remedy}")
     return lines
+
+
+def _spread(lines: list[str]) -> list[str]:
+    """A text of several lines on several lines, all but its first marked, so that none can pass for one of ours."""
+    parts = (line.rstrip("\n").split("\n") for line in lines)
+    return [shown for first, *rest in parts for shown in (first, *(f"  | {one}" for one in rest))]
 
 
 def _resumed(event: Event) -> list[str]:

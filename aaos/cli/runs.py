@@ -5,6 +5,7 @@ Invariant: nothing here changes a run but `stop`. It must not know how an answer
 
 import time
 from argparse import Namespace
+from collections.abc import Iterator
 
 from aaos.cli import answers, tables
 from aaos.cli.client import Client
@@ -14,6 +15,7 @@ from aaos.core import rpc
 from aaos.core.errors import ExitCode, InputError
 
 PAGE = 1_000
+RUN_ENDED = ("run.completed", "run.failed", "run.cancelled")
 
 
 def list_runs(args: Namespace, output: Output) -> ExitCode:
@@ -57,7 +59,7 @@ def stop(args: Namespace, output: Output) -> ExitCode:
 
 
 def logs(args: Namespace, output: Output) -> ExitCode:
-    """The events of a run, in order; with `--follow` until it ends; without a run, those of all."""
+    """The events of a run, in order, and how it ended; with `--follow` until it ends; without a run, those of all."""
     follower = Follower(args.socket, output, shows_all=args.all)
     if args.run is None:
         if not args.follow:
@@ -65,13 +67,22 @@ def logs(args: Namespace, output: Output) -> ExitCode:
         return follower.follow_all()
     if args.follow:
         return follower.follow(args.run)
-    after_seq = 0
     with Client(args.socket) as client:
-        while True:
-            params: dict[str, rpc.Json] = {"run": args.run, "after_seq": after_seq, "limit": PAGE}
-            events = answers.rows(answers.document(client.call("logs", params)), "events")
-            for event in events:
-                follower.show(event)
-            if len(events) < PAGE:
-                return ExitCode.OK
-            after_seq = answers.event(events[-1]).seq
+        has_ended = False
+        for event in _events(client, args.run):
+            follower.show(event)
+            has_ended = has_ended or answers.event(event).kind in RUN_ENDED
+        if has_ended:
+            follower.finish(answers.document(client.call("status", {"run": args.run})))
+    return ExitCode.OK
+
+
+def _events(client: Client, run: str) -> Iterator[answers.Document]:
+    """All that there are now, page by page; how many a page holds is the daemon's business."""
+    seq, pages = 0, True
+    while pages:
+        params: dict[str, rpc.Json] = {"run": run, "after_seq": seq, "limit": PAGE}
+        events = answers.rows(answers.document(client.call("logs", params)), "events")
+        yield from events
+        last = answers.event(events[-1]).seq if events else seq
+        pages, seq = last > seq, last

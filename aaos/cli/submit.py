@@ -42,7 +42,9 @@ def submit(args: Namespace, output: Output) -> ExitCode:
 
 
 def submission(args: Namespace) -> dict[str, rpc.Json]:
-    """The request's parameters. Raises InputError for a program that can't be read."""
+    """The request's parameters. Raises InputError for an empty goal, and for a program that can't be read."""
+    if not args.goal.strip():
+        raise InputError("the goal is empty", 'say what to do: agentd submit "summarise /etc/services"')
     params: dict[str, rpc.Json] = {
         "goal": args.goal,
         "cwd": os.getcwd(),

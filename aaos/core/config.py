@@ -93,6 +93,7 @@ class LimitSettings(_Section):
     max_runs: Small = 64
     max_agents: Small = 1024
     run_agents: Small = 128  # subtasks of one plan
+    run_calls: Annotated[int, Field(ge=1, le=2**31 - 1)] = 4096  # tool calls of all agents of a run
     run_wall_s: Seconds = 3600
     subtask_wall_s: Seconds = 600
     max_parallel: Annotated[int, Field(ge=1, le=1024)] = 16

@@ -23,6 +23,7 @@ from worker.wall.syscalls import acting_as
 
 _TREE = "/**"
 _WILD = "*?["
+_MAX_TOLD = 8
 _READING = ["GET", "HEAD"]
 _NET_LIKE = "write it like --net example.com or --net example.com:80/news/**"
 
@@ -135,13 +136,14 @@ def page_capability(url: str) -> Capability:
 
 
 def tool_capabilities(names: Iterable[str], known: Mapping[str, object]) -> tuple[Capability, ...]:
-    """The grants of tools. Raises InputError with the nearest name."""
-    found: list[Capability] = []
-    for name in names:
-        if name not in known:
-            raise InputError(f"there is no tool {quoted(name)}", suggestion(name, known))
-        found.append(Capability(Kind.TOOL, name))
-    return tuple(found)
+    """The grants of tools. Raises InputError with every name that there is not, and the nearest of each."""
+    wanted = tuple(names)
+    unknown = tuple(dict.fromkeys(name for name in wanted if name not in known))[:_MAX_TOLD]
+    if unknown:
+        missing = ", ".join(map(quoted, unknown))
+        remedies = (suggestion(name, known) for name in unknown)
+        raise InputError(f"there is no tool {missing}", "; ".join(dict.fromkeys(remedies)))
+    return tuple(Capability(Kind.TOOL, name) for name in wanted)
 
 
 def _needs_owner(status: os.stat_result, submitter: Submitter) -> bool:

@@ -163,6 +163,7 @@ class Submissions:
             wall_s=params.wall_s or settings.run_wall_s,
             subtask_wall_s=settings.subtask_wall_s,
             max_agents=settings.run_agents,
+            max_calls=settings.run_calls,
             max_parallel=settings.max_parallel,
             max_turns=settings.max_turns,
             call_timeout_s=settings.call_timeout_s,

@@ -55,8 +55,10 @@ def test_tools_are_those_that_are_named(place: Path) -> None:
         goal = f"count the lines in {place}/a.txt"
         error = await client.refusal("submit", goal=goal, cwd="/", tool=["echo"])
         assert "--tool" in json.dumps(error)
-        error = await client.refusal("submit", goal=goal, cwd="/", tool=["file_raed"])
+        error = await client.refusal("submit", goal=goal, cwd="/", tool=["file_raed", "echo", "gerp"])
+        assert "'file_raed', 'gerp'" in json.dumps(error)
         assert "file_read" in json.dumps(error)
+        assert "grep" in json.dumps(error)
 
     with_daemon(place, check)
 

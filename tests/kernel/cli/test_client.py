@@ -89,8 +89,9 @@ def test_what_is_no_agentd_is_named_so(tmp_path: Path, line: bytes) -> None:
 
 def test_a_daemon_that_hangs_up_is_an_error(tmp_path: Path) -> None:
     with daemon(tmp_path, lambda _request: iter((CLOSE,))) as scripted, Client(scripted.path) as client:
-        with pytest.raises(UnreachableError, match="closed the connection"):
+        with pytest.raises(UnreachableError, match="closed the connection") as caught:
             client.call("list", {})
+    assert caught.value.remedy == f"agentd --socket {scripted.path} doctor"
 
 
 def test_no_socket_says_how_to_start(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from aaos.core import rpc
 from aaos.core.errors import ExitCode
-from tests.kernel.cli.scripted import AGENTD, DEADLINE_S, RUN, Lines, ScriptedDaemon, agentd, daemon, event
+from tests.kernel.cli.scripted import AGENTD, CLOSE, DEADLINE_S, RUN, Lines, ScriptedDaemon, agentd, daemon, event
 
 ACCEPTED: dict[str, rpc.Json] = {
     "run": "r-abc",
@@ -71,6 +71,19 @@ def test_submit_detached_prints_the_id_alone(tmp_path: Path) -> None:
     assert result.stdout == "r-abc\n"
     assert f"agentd --socket {scripted.path} logs -f r-abc" in result.stderr
     assert [request.method for request in scripted.requests] == ["submit"]
+
+
+def test_a_lost_daemon_is_told_with_the_way_back_to_the_run(tmp_path: Path) -> None:
+    """OPS-5, BRK-8: the run goes on under the next daemon, at the same socket."""
+
+    def script(request: rpc.Request) -> Lines:
+        yield rpc.encode_result(request.id, ACCEPTED) if request.method == "submit" else CLOSE
+
+    with daemon(tmp_path, script) as scripted:
+        result = agentd(scripted, "submit", "g")
+    assert result.returncode == ExitCode.UNREACHABLE
+    assert "closed the connection" in result.stderr
+    assert f"agentd --socket {scripted.path} logs -f r-abc" in result.stderr
 
 
 def test_ctrl_c_once_detaches(tmp_path: Path) -> None:

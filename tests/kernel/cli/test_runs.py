@@ -31,6 +31,43 @@ def test_each_command_asks_its_method_and_shows_the_answer(
     assert [json.loads(line) for line in as_json.stdout.splitlines()]
 
 
+def test_the_logs_of_a_run_that_has_ended_end_with_how(tmp_path: Path) -> None:
+    """AUD-4: as the live stream does."""
+    events: list[rpc.Json] = [
+        {"seq": 1, "kind": "file.written", "fields": {"path": "/tmp/out.md", "size_bytes": 3}},
+        {"seq": 2, "kind": "run.failed", "fields": {"message": "no"}},
+    ]
+    error = {"code": "limit", "message": "too late", "remedy": "ask for less"}
+
+    def script(request: rpc.Request) -> Lines:
+        page: rpc.Json = {"events": events if request.params.get("after_seq") == 0 else []}
+        ended: rpc.Json = {**RUN, "state": "failed", "result": "a part", "error": error}
+        yield rpc.encode_result(request.id, page if request.method == "logs" else ended)
+
+    with daemon(tmp_path, script) as scripted:
+        plain = agentd(scripted, "logs", "r-abc")
+        as_json = agentd(scripted, "logs", "r-abc", "--json")
+    assert plain.returncode == ExitCode.OK
+    assert "r-abc failed" in plain.stdout
+    assert "| a part\nwrote /tmp/out.md" in plain.stdout
+    assert plain.stderr.endswith("agentd: too late\n  try: ask for less\n")
+    assert json.loads(as_json.stdout.splitlines()[-1])["state"] == "failed"
+
+
+def test_a_page_that_is_short_is_not_the_last(tmp_path: Path) -> None:
+    """A page is bounded in bytes as well as in events."""
+
+    def script(request: rpc.Request) -> Lines:
+        first = request.params["after_seq"]
+        assert isinstance(first, int)
+        page: list[rpc.Json] = [{"seq": first + 1, "kind": "agent.lost"}] if first < 3 else []
+        yield rpc.encode_result(request.id, {"events": page})
+
+    with daemon(tmp_path, script) as scripted:
+        result = agentd(scripted, "logs", "r-abc", "--json")
+    assert [json.loads(line)["seq"] for line in result.stdout.splitlines()] == [1, 2, 3]
+
+
 def test_long_logs_are_read_page_by_page(tmp_path: Path) -> None:
     def script(request: rpc.Request) -> Lines:
         first = request.params["after_seq"]

@@ -159,3 +159,12 @@ def test_a_refused_plan_is_told_once_and_gives_no_advice() -> None:
     ]
     assert render.stream_lines(event("subtask.retried", {"code": "plan", "message": "x"})) == []
     assert render.stream_lines(event("subtask.retried", {"code": "tool", "message": "x"})) != []
+
+
+def test_a_traceback_is_read_line_by_line_and_passes_for_nothing_of_ours() -> None:
+    """H-SEC-09: a program's words may look like lines of agentd."""
+    message = "the program gave up: Traceback\n  File x\nagentd: all is well\n"
+    lines = render.stream_lines(event("subtask.failed", {"message": message, "remedy": "mend it"}))
+    assert lines[0].endswith("Traceback")
+    assert lines[1:] == ["  |   File x", "  | agentd: all is well", "  try: mend it"]
+    assert render.error_lines({"message": message})[2] == "  | agentd: all is well"

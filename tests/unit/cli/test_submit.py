@@ -52,6 +52,14 @@ def test_options_are_sent_under_their_names(tmp_path: Path) -> None:
     assert (sent["max_tokens"], sent["max_usd"]) == (7, 0.5)
 
 
+@pytest.mark.parametrize("goal", ["", "  \n"])
+def test_an_empty_goal_is_not_sent(goal: str) -> None:
+    """OPS-5: the remedy is a goal that can be typed."""
+    with pytest.raises(InputError, match="the goal is empty") as caught:
+        submission(parse(["submit", goal]))
+    assert caught.value.remedy.startswith('say what to do: agentd submit "')
+
+
 def test_an_orchestration_is_one_of_two() -> None:
     with pytest.raises(InputError, match="--orchestration"):
         parse(["submit", "g", "--orchestration", "plans"])
