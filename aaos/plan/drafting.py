@@ -99,6 +99,8 @@ def _direct_subtask(before: Plan, terms: Terms, role: RoleName) -> Subtask:
     params: dict[str, Param] = {INSTRUCTION: terms.goal, **whole_envelope(terms.envelope)}
     outputs = _unwritten(before, terms)
     params |= {OUTPUTS: outputs} if outputs else {}
+    params |= {"output": outputs[0]} if len(outputs) == 1 else {}
+    params |= {"paths": params["reads"]} if "reads" in params else {}  # as analyzer and writer call them
     known = {name: value for name, value in params.items() if name in offered.role.parameters}
     inputs = tuple(subtask.id for subtask in before.subtasks if subtask.id in terms.completed)
     name = SubtaskId(f"{DIRECT}-{len(before.subtasks) + 1}")

@@ -34,6 +34,7 @@ from aaos.plan.ports import SubtaskEnd
 MAX_ANSWER_SHOWN = 16_384
 MAX_FACTS = 32_768
 MAX_MESSAGE = 500
+MAX_SUMMARY = 4_096
 MAX_PARAMS_SHOWN = 600
 
 _CURABLE = (ContractError, DeniedError, InputError, LimitError, ProviderError, ToolError, WorkerLostError)
@@ -110,8 +111,9 @@ def facts(plan: Plan, ends: Mapping[SubtaskId, SubtaskEnd]) -> str:
 
 
 def summary(subtasks: Sequence[Subtask]) -> str:
-    """The subtasks for an operator's eyes: one on each line, with role and what it waits for."""
-    return "\n".join(_line(subtask) for subtask in subtasks)
+    """The subtasks for an operator's eyes: one on each line, with role and what it waits for; cut when it is long."""
+    lines = "\n".join(_line(subtask) for subtask in subtasks)
+    return clip(lines, MAX_SUMMARY, hint="see agentd status")[0]
 
 
 def driven(role: Role, tier: Tier | None) -> Role:

@@ -112,3 +112,10 @@ def test_a_role_of_code_has_no_tier() -> None:
     assert first_tier(ROLES.get("fetcher"), MODEL.tiers) is None
     assert first_tier(ROLES.get("generalist"), MODEL.tiers) is Tier.T2
     assert first_tier(ROLES.get("generalist"), T0.tiers) is None
+
+
+def test_a_writer_alone_gets_the_file_that_is_asked_for() -> None:
+    envelope = envelope_of("file_write: /out.md", tools=(*READING, "file_write"))
+    asked = Asked("write a haiku to /out.md", role=RoleName("writer"), outputs=("/out.md",))
+    (only,) = plan_free(asked, envelope=envelope, terms=TERMS, now_s=0.0).subtasks
+    assert only.params == {"instruction": asked.goal, "output": "/out.md"}

@@ -159,13 +159,16 @@ def test_one_agent_does_it_all_where_that_is_asked_for() -> None:
     plan = direct_plan(TERMS)
     assert [(one.id, one.role) for one in plan.subtasks] == [("direct-1", "generalist")]
     assert (plan.shape, plan.subtasks[0].params["instruction"]) == ("direct", "do it well")
-    assert direct_plan(TERMS, RoleName("analyzer")).subtasks[0].role == "analyzer"
+    (analyzer,) = direct_plan(TERMS, RoleName("analyzer")).subtasks
+    assert analyzer.params == {"instruction": "do it well", "paths": ("/a.txt",)}
     with pytest.raises(InputError, match="no role 'nobody'"):
         direct_plan(TERMS, RoleName("nobody"))
 
 
 def test_a_plan_is_told_line_by_line() -> None:
     assert summary((subtask("a"), subtask("b", "a", role="writer"))) == "a  plain\nb  writer  after a"
+    many = [subtask(f"{'n' * 60}{at}", *(f"{'m' * 60}{one}" for one in range(60))) for at in range(200)]
+    assert len(summary(many)) < 4_300
 
 
 def test_the_plans_tier_is_the_step_of_the_ladder() -> None:
