@@ -159,8 +159,8 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Spawn:
-    """Fork one worker, which parks. `policy` is one that is `without_agent`: what the zygote reads is in every later
-    worker's memory. fds: the session's socket; the filter's memfd; cgroup.procs of its leaf, with the cgroup layer."""
+    """Fork one worker, which parks. Its policy has nothing of an agent: what the zygote reads, all later workers hold.
+    fds: the session's socket; the filter's memfd; cgroup.procs of its leaf, with the cgroup layer."""
 
     t: ClassVar[str] = "spawn"
     id: int
@@ -187,10 +187,11 @@ class SpawnFailed:
 
 @dataclass(frozen=True, slots=True)
 class Assign:
-    """To a parked worker, on its socket: whose it is. fds: a detached tree for each mount; the program, if any."""
+    """To a parked worker, on its socket: what it is for. fds: a detached tree for each mount; the program, if any."""
 
     t: ClassVar[str] = "assign"
-    policy: Mapping[str, Json]
+    entry: str
+    mounts: tuple[Mapping[str, Json], ...]
     program: bool
 
 
@@ -312,15 +313,14 @@ def parse(data: bytes) -> Json:
     return document
 
 
-def without_agent(policy: Policy) -> Policy:
-    """What a worker is parked with: all of the policy that is not one agent's own."""
-    return dataclasses.replace(policy, agent="", entry="", mounts=())
-
-
 def policy_to_json(policy: Policy) -> Mapping[str, Json]:
     """The policy as it travels to the zygote, to the worker and into the digest of the audit."""
-    plain = {name: getattr(policy, name) for name in _FIELDS[Policy]}
-    return plain | {"mounts": [{name: getattr(mount, name) for name in _FIELDS[Mount]} for mount in policy.mounts]}
+    return {name: getattr(policy, name) for name in _FIELDS[Policy]} | {"mounts": mounts_to_json(policy.mounts)}
+
+
+def mounts_to_json(mounts: tuple[Mount, ...]) -> tuple[Mapping[str, Json], ...]:
+    """The mounts of a policy as they travel."""
+    return tuple({name: getattr(mount, name) for name in _FIELDS[Mount]} for mount in mounts)
 
 
 def policy_from_json(document: Mapping[str, Json]) -> Policy:

@@ -15,6 +15,7 @@ from typing import TypeVar
 from worker import abi
 
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+_CUT_SHORT = int(socket.MSG_TRUNC | socket.MSG_CTRUNC)
 _ANCILLARY_BYTES = socket.CMSG_SPACE((abi.FRAME_FDS + 1) * array.array("i").itemsize)
 
 F = TypeVar("F")
@@ -56,7 +57,7 @@ def _received(sock: socket.socket, decode: Callable[[bytes, list[int]], F]) -> t
     try:
         if not data:
             raise ClosedError
-        if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC) or len(data) > abi.INLINE_BYTES:
+        if flags & _CUT_SHORT or len(data) > abi.INLINE_BYTES:
             raise abi.FrameError(f"a message of more than {abi.INLINE_BYTES} bytes or {abi.FRAME_FDS} fds")
         frame = decode(data, fds)
         if len(fds) > abi.FRAME_FDS:

@@ -11,7 +11,7 @@ import os
 import socket
 from collections.abc import Mapping
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import aaos.egress
@@ -62,7 +62,7 @@ async def launch_egress(settings: Settings, directory: Path, files: Path) -> Con
     try:
         async with asyncio.timeout(START_TIMEOUT_S):
             await boot.start()
-            sock, forked = await _fork(boot, abi.without_agent(policy))
+            sock, forked = await _fork(boot, replace(policy, agent="", entry="", mounts=()))
             try:
                 _assign(sock, policy, files)
                 outside = _agree(policy, forked.pid, await ready_frame(sock))
@@ -123,7 +123,7 @@ def _assign(sock: socket.socket, policy: abi.Policy, files: Path) -> None:
         os.close(root)
     try:
         with suppress(BrokenPipeError, ConnectionResetError):
-            transport.send(sock, abi.Assign(abi.policy_to_json(policy), program=False), [tree])
+            transport.send(sock, abi.Assign(policy.entry, abi.mounts_to_json(policy.mounts), program=False), [tree])
     finally:
         os.close(tree)
 

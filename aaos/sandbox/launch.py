@@ -231,7 +231,7 @@ def _assign(parked: Parked, policy: abi.Policy, request: LaunchRequest) -> None:
 
     Raises ConfinementError, WorkerLostError.
     """
-    frame = abi.Assign(abi.policy_to_json(policy), program=request.program is not None)
+    frame = abi.Assign(policy.entry, abi.mounts_to_json(policy.mounts), program=request.program is not None)
     try:
         with _opened(request, policy, parked.pid) as fds, suppress(BrokenPipeError, ConnectionResetError):
             transport.send(parked.sock, frame, fds)

@@ -66,7 +66,7 @@ async def play(
             fds.append(os.memfd_create("cgroup.procs"))
         for fd in fds:
             opened.callback(os.close, fd)
-        forked = await zygote.fork(abi.without_agent(policy), [theirs.fileno(), *fds])
+        forked = await zygote.fork(replace(policy, agent="", entry="", mounts=()), [theirs.fileno(), *fds])
         theirs.close()
         try:
             _assign(ours, forked.pid, policy, root)
@@ -83,7 +83,7 @@ def _assign(sock: socket.socket, pid: int, policy: abi.Policy, root: Root) -> No
     fds = [detach_tree(root.fd, policy.mounts[0], userns_fd=userns), transport.sealed_memfd(ORDINARY)]
     try:
         with suppress(BrokenPipeError, ConnectionResetError):  # it died of its filter
-            transport.send(sock, abi.Assign(abi.policy_to_json(policy), program=True), fds)
+            transport.send(sock, abi.Assign(policy.entry, abi.mounts_to_json(policy.mounts), program=True), fds)
     finally:
         for fd in (userns, *fds):
             os.close(fd)

@@ -168,7 +168,7 @@ SILENT = {
     "mountns, none": (NO_NAMESPACE.format("mountns"), "Operation not permitted"),
     "pidns": (NO_NAMESPACE.format("pidns"), "Operation not permitted"),
     "userns": (NO_NAMESPACE.format("userns"), "Operation not permitted"),
-    "no_new_privs": ("confine.prctl.set_no_new_privs = lambda on: None", "no_new_privs is not set"),
+    "no_new_privs": ("confine.prctl.set_no_new_privs = lambda on: None", "Operation not permitted"),
     "canary of seccomp forgotten": ("confine._apply_filter = lambda *a: None", "not confirmed from inside: seccomp"),
     "canary of Landlock forgotten": (
         "confine._prepare_landlock = lambda *a: None",
@@ -216,7 +216,7 @@ UNSEEN_INSIDE = {
         "real = mounts._bind\n"
         "mounts._bind = lambda s, t: (real(s, t), zygote.os.mkdir(mounts.NEW_ROOT + '/usr'), "
         "real('/dev', mounts.NEW_ROOT + '/usr'))\n"
-        "confine._check_root = lambda c: c.seen.update(mountns='denied')",
+        "confine._check_root = lambda g, c: c.seen.update(mountns='denied')",
         "has the mounts \\['/usr'\\]",
     ),
     "a mount over another": ("real = mounts._bind\nmounts._bind = lambda s, t: (real(s, t), real(s, t))", "mounts on"),
@@ -332,7 +332,7 @@ def test_a_zygote_that_does_not_start_is_an_error(tmp_path: Path, before: str) -
 
 def test_a_worker_that_stalls_on_the_way_is_reaped_at_the_deadline(tmp_path: Path) -> None:
     """H-SBX-21"""
-    stall = "import time\nconfine._check_root = lambda canaries: time.sleep(600)"
+    stall = "import time\nconfine._check_root = lambda granted, canaries: time.sleep(600)"
     with closing(Stand(boot=boot_script(tmp_path, stall), start_timeout_s=1)) as stand:
         with pytest.raises(WorkerLostError, match="did not start in time"):
             stand.attack("say('ran')")
@@ -360,7 +360,7 @@ canaries = confine.Canaries(policy)
 confine._take_ids(policy, canaries)
 confine._check_namespaces(outside, canaries)
 os.chroot(sys.argv[1])
-confine._check_root(canaries)
+confine._check_root((), canaries)
 for name in ("drop_bounding_set", "drop_capability_sets", "refuse_exec_gain"):
     setattr(syscalls, name, lambda: None)
 confine._rlimits = lambda policy: {}
@@ -370,8 +370,8 @@ syscalls.load_filter = lambda program: None
 confine._limit(policy, canaries)
 confine._drop_capabilities(canaries)
 confine._lock_process(canaries)
-confine._prepare_landlock(policy, canaries)
-confine._apply_landlock(policy, canaries)
+confine._prepare_landlock(policy, confine.Outside(outside, 6), canaries)
+confine._apply_landlock((), canaries)
 confine._apply_filter(b"", canaries)
 print(json.dumps(canaries.seen))
 """

@@ -125,7 +125,7 @@ def test_parked_workers_die_with_their_zygote(yard: Stand) -> None:
 def test_ids_of_parked_workers_are_not_missed(tmp_path: Path) -> None:
     """ISO-2: they give way to a launch that has no other, of another owner too."""
     os.chown(tmp_path, OWNER, OWNER)
-    with closing(Stand(parked=BOUND, uid_count=16)) as stand, granted(tmp_path, writable=True, as_owner=True) as root:
+    with closing(Stand(parked=BOUND, uid_count=17)) as stand, granted(tmp_path, writable=True, as_owner=True) as root:
 
         async def all_of_them() -> None:
             sessions = [await stand.launcher.launch(request()) for _ in range(12)]

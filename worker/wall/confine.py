@@ -17,10 +17,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import landlock
 import prctl
 
-from worker.abi import Policy, without_agent
+from worker.abi import Mount, Policy
 from worker.wall import mounts, rules, syscalls
 
 SOCKET_FD = 3
@@ -35,10 +34,19 @@ class UnconfinedError(Exception):
     """A canary was not denied, or a layer could not be built."""
 
 
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What the zygote found out for all its children: the inodes of namespaces to have left, and Landlock's ABI."""
+
+    namespaces: Mapping[str, int]
+    landlock_abi: int
+
+
 @dataclass(slots=True)
 class Materials:
-    """What comes with a policy: a tree for each of its mounts, and the worker's filter."""
+    """What the second half needs: what was granted, a tree for each of these mounts, and the worker's filter."""
 
+    granted: Sequence[Mount]
     trees: Sequence[int]
     filter_program: bytes
 
@@ -50,7 +58,7 @@ class Canaries:
     policy: Policy
     seen: dict[str, str] = field(default_factory=dict)
     steps: dict[str, int] = field(default_factory=dict)
-    files: landlock.Ruleset | None = None  # prepared while parked, in force at the end
+    files: int | None = None  # Landlock ruleset, prepared while parked, in force at the end
     _since_ns: int = field(default_factory=time.monotonic_ns)
 
     def step(self, name: str) -> None:
@@ -73,38 +81,35 @@ class Canaries:
             self.seen[layer] = DENIED if held else otherwise
 
 
-def park(policy: Policy, outside: Mapping[str, int]) -> Canaries:
-    """All that can be done for a policy without an agent; `outside` are the inodes of namespaces to have left.
+def park(policy: Policy, outside: Outside) -> Canaries:
+    """All that can be done for a policy without an agent.
 
     What is still held afterwards: the capabilities of the own user namespace, to mount what is granted.
     Raises OSError or UnconfinedError.
     """
     canaries = Canaries(policy)
     _take_ids(policy, canaries)
-    _check_namespaces(outside, canaries)
+    _check_namespaces(outside.namespaces, canaries)
     canaries.step("parking: ids and namespaces")
     mounts.build_root(policy.tmpfs_bytes)
     canaries.step("parking: root")
     _limit(policy, canaries)
     _lock_process(canaries)
     canaries.step("parking: limits and locks")
-    _prepare_landlock(policy, canaries)
+    _prepare_landlock(policy, outside, canaries)
     canaries.step("parking: landlock")
     return canaries
 
 
-def confine(policy: Policy, materials: Materials, canaries: Canaries) -> None:
-    """The rest of the wall, for this agent. Raises OSError or UnconfinedError."""
+def confine(materials: Materials, canaries: Canaries) -> None:
+    """The rest of the wall, for one agent. Raises OSError or UnconfinedError."""
     canaries.step("parked")
-    if without_agent(policy) != canaries.policy:
-        raise UnconfinedError("parked with another policy")
-    canaries.policy = policy
-    mounts.furnish_root(policy.mounts, materials.trees)
-    _check_root(canaries)
+    mounts.furnish_root(materials.granted, materials.trees)
+    _check_root(materials.granted, canaries)
     canaries.step("mounts")
     _drop_capabilities(canaries)
     canaries.step("capabilities")
-    _apply_landlock(policy, canaries)
+    _apply_landlock(materials.granted, canaries)
     canaries.step("landlock")
     _apply_filter(materials.filter_program, canaries)
     canaries.step("seccomp")
@@ -134,8 +139,8 @@ def _reach_loopback() -> None:
         probe.connect(("127.0.0.1", 9))
 
 
-def _check_root(canaries: Canaries) -> None:
-    expected = {"dev", "proc", mounts.CANARY[1:]} | {m.path.split("/")[1] for m in canaries.policy.mounts}
+def _check_root(granted: Sequence[Mount], canaries: Canaries) -> None:
+    expected = {"dev", "proc", mounts.CANARY[1:]} | {m.path.split("/")[1] for m in granted}
     strange = set(os.listdir("/")) - expected
     canaries.try_denied("mountns", lambda: os.mkdir("/canary"), errno=(30,))  # EROFS
     if strange:
@@ -189,24 +194,24 @@ def _writable_code() -> None:
     mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC).close()
 
 
-def _prepare_landlock(policy: Policy, canaries: Canaries) -> None:
+def _prepare_landlock(policy: Policy, outside: Outside, canaries: Canaries) -> None:
     if not canaries.has("landlock"):
         return
-    rules.require_abi(policy.landlock_abi)
-    with socket.socket(socket.AF_UNIX) as outside, socket.socket(socket.AF_UNIX) as inside:
-        outside.bind("")  # the kernel chooses a free abstract name: the network may be shared. Source: unix(7)
-        outside.listen(1)
+    rules.require_abi(outside.landlock_abi, policy.landlock_abi)
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as inside:
+        listener.bind("")  # the kernel chooses a free abstract name: the network may be shared. Source: unix(7)
+        listener.listen(1)
         rules.restrict_network_and_scope(may_connect=policy.profile == CONNECTS)
-        acts = {"bind": (_bind_tcp, 13), "scope": (lambda: inside.connect(outside.getsockname()), 1)}
+        acts = {"bind": (_bind_tcp, 13), "scope": (lambda: inside.connect(listener.getsockname()), 1)}
         outcome = _first_allowed(acts)
     canaries.seen["landlock"] = _FILES_LEFT if outcome == DENIED else outcome
     canaries.files = rules.prepare_files()
 
 
-def _apply_landlock(policy: Policy, canaries: Canaries) -> None:
+def _apply_landlock(granted: Sequence[Mount], canaries: Canaries) -> None:
     if canaries.files is None:
         return
-    rules.restrict_files(canaries.files, policy.mounts)
+    rules.restrict_files(canaries.files, granted)
     if canaries.seen["landlock"] == _FILES_LEFT:
         acts = {"file": (lambda: os.close(os.open(mounts.CANARY, os.O_RDONLY)), 13)}
         canaries.seen["landlock"] = _first_allowed(acts)

@@ -5,19 +5,18 @@ a grant or a byte from an agent. It maps the child's ids from outside; the child
 without an agent, waits on its own socket to be assigned to one (it is parked), and never returns here.
 """
 
-import gc
 import os
 import resource
 import signal
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import prctl
 
 from worker import abi, transport
 from worker.user import entry
-from worker.wall import confine, mounts, rules, syscalls
+from worker.wall import confine, memory, mounts, rules, syscalls
 
 OOM_SCORE_ADJUST = 500
 _MAX_FD = 1 << 20
@@ -38,9 +37,9 @@ Run = Callable[[socket.socket, str, bytes], None]
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """What every child has: the namespaces of outside to compare with, and what to run behind the wall."""
+    """What every child has: what to compare with, and what to run behind the wall."""
 
-    outside: Mapping[str, int]
+    outside: confine.Outside
     run: Run
 
 
@@ -73,16 +72,15 @@ def main(control_fd: int, filter_fd: int, template_dir: str, *, run: Run = entry
     zygote_filter = _read_once(filter_fd) if filter_fd >= 0 else b""
     control = _reserve_session_fd(control_fd)
     syscalls.require_supported_machine()
-    rules.warm()
-    outside = {name: os.stat(f"/proc/self/ns/{name}").st_ino for name in ("ipc", "uts")}
+    namespaces = {name: os.stat(f"/proc/self/ns/{name}").st_ino for name in ("ipc", "uts")}
+    outside = confine.Outside(namespaces, rules.landlock_abi())
     mounts.build_template(template_dir)
     os.setgroups([])
     syscalls.keep_capabilities(KEPT_CAPABILITIES)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if zygote_filter:
         syscalls.load_filter(zygote_filter)
-    gc.freeze()
-    gc.disable()
+    memory.settle()
     transport.send(control, abi.Spawned(id=0, pid=os.getpid()))
     _serve(control, Template(outside, run))
 
@@ -184,20 +182,21 @@ def _become_worker(order: Order, template: Template, wait_fd: int) -> None:
         canaries = confine.park(order.policy, template.outside)
         program_filter = _read_once(order.filter_fd)
         assigned, fds = transport.receive(sock, abi.TO_PARKED)
-        policy = abi.policy_from_json(assigned.policy)
-        trees = [fds.pop(0) for _ in policy.mounts]
-        confine.confine(policy, confine.Materials(trees, program_filter), canaries)
+        granted = [abi.build(abi.Mount, mount) for mount in assigned.mounts]
+        trees = [fds.pop(0) for _ in granted]
+        confine.confine(confine.Materials(granted, trees, program_filter), canaries)
         program = _read_once(fds.pop(0)) if assigned.program else b""  # an agent's bytes: only now
     except transport.ClosedError:
         return
     except Exception as error:  # noqa: BLE001  # the boundary of the process: whatever it was, agentd must hear of it
         transport.send(sock, abi.Log(text=f"{type(error).__name__}: {error}"[: abi.LOG_BYTES]))
         return
-    transport.send(sock, abi.Ready(v=abi.VERSION, layers=policy.layers, canaries=canaries.seen, steps=canaries.steps))
+    layers = order.policy.layers
+    transport.send(sock, abi.Ready(v=abi.VERSION, layers=layers, canaries=canaries.seen, steps=canaries.steps))
     # `start` comes only after both attestations agreed; the agent reads it itself
     if not sock.recv(1, socket.MSG_PEEK):
         return
-    template.run(sock, policy.entry, program)
+    template.run(sock, assigned.entry, program)
 
 
 def _keep_only_socket(order: Order) -> socket.socket:

@@ -1,0 +1,34 @@
+"""What a worker costs in memory that it shares with nobody."""
+
+import asyncio
+from contextlib import closing
+from pathlib import Path
+
+from aaos.sandbox.session import WorkerSession
+from tests.kernel.harness import Stand, boot_script, request
+
+WORKERS = 16
+
+
+def private_kib(stand: Stand) -> float:
+    """Of idle workers, the mean. Source: proc_pid_smaps(5), smaps_rollup."""
+
+    async def launched() -> list[WorkerSession]:
+        return [await stand.launcher.launch(request()) for _ in range(WORKERS)]
+
+    async def closed(sessions: list[WorkerSession]) -> None:
+        await asyncio.gather(*(session.close("measured") for session in sessions))
+
+    sessions = stand.run(launched())
+    texts = [Path(f"/proc/{session.attestation.pid}/smaps_rollup").read_text() for session in sessions]
+    stand.run(closed(sessions))
+    lines = [line.split() for text in texts for line in text.splitlines()]
+    return sum(int(line[1]) for line in lines if line[0] == "Private_Dirty:") / WORKERS
+
+
+def test_a_settled_zygote_makes_smaller_workers(stand: Stand, tmp_path: Path) -> None:
+    """Garbage gone, holes filled, caches emptied; and less than 2 MiB."""
+    unsettled = "from worker.wall import memory\nmemory.settle = lambda: __import__('gc').freeze()"
+    with closing(Stand(boot=boot_script(tmp_path, unsettled))) as other:
+        assert private_kib(stand) < private_kib(other)
+    assert private_kib(stand) < 2048
