@@ -288,6 +288,7 @@ def _parts(base: _Base, launcher: Launcher, catalog: Mapping[str, Tool], *, mode
             files=base.files,
             clock=clock,
             is_suspended=base.closing.is_set,
+            may_act=base.database.is_ours,
         ),
         tokens=tokens,
         models=models,

@@ -29,7 +29,7 @@ _COMMITS_PER_LOOK = 64
 
 
 class Database:
-    """An open database. Every method but `durable` is for the thread that opened it, and returns without waiting."""
+    """An open database. Every method but `durable` returns without waiting; all but `is_ours` are for one thread."""
 
     def __init__(self, state: StateDir, opened: Opened, barrier: SyncBarrier, checkpointer: Checkpointer) -> None:
         self.epoch = opened.epoch
@@ -88,6 +88,10 @@ class Database:
     def directory(self) -> Path:
         """The state directory."""
         return self._state.path
+
+    def is_ours(self) -> bool:
+        """Whether no other daemon has taken the state over. For any thread, right before an act outside of it."""
+        return self._state.is_ours()
 
     @property
     def is_in_transaction(self) -> bool:

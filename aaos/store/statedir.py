@@ -111,6 +111,16 @@ class StateDir:
         except OSError as error:
             raise storage_error(error, path) from error
 
+    def is_ours(self) -> bool:
+        """Whether the lock has not been taken away since: a daemon that stood still may have a successor.
+
+        For any thread; a look at two inodes.
+        """
+        try:
+            return self._lock_fd >= 0 and os.path.samestat(os.fstat(self._lock_fd), (self.path / LOCK).lstat())
+        except OSError:
+            return False
+
     def sync(self) -> None:
         """Put the names in the directory on the disk. Raises OSError."""
         fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

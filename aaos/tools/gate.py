@@ -101,7 +101,11 @@ class _Agent:
 
 
 class Gate:
-    """One for the daemon. Not thread-safe: it is used on the event loop."""
+    """One for the daemon. Not thread-safe: it is used on the event loop.
+
+    While `is_suspended`, what is cut short is left without an outcome. `may_act` is asked, in any thread, right before
+    a file is published: False when another daemon has taken over.
+    """
 
     def __init__(
         self,
@@ -113,11 +117,13 @@ class Gate:
         files: Callable[[Submitter], FileBroker],
         clock: Clock,
         is_suspended: Callable[[], bool] = lambda: False,
+        may_act: Callable[[], bool] = lambda: True,
     ) -> None:
         self._catalog = catalog
         self._tokens = tokens
         self._records = Records(ledger, audit, is_suspended)
         self._files = files
+        self._may_act = may_act
         self._clock = clock
         self._agents: dict[AgentId, _Agent] = {}
 
@@ -351,7 +357,7 @@ class Publish:
             pending,
             temporary_name(opened.draft.record.call),
             check=partial(check, opened.args),
-            may_commit=lambda: not stop.is_set() and self.gate._is_live(opened),
+            may_commit=lambda: not stop.is_set() and self.gate._may_act() and self.gate._is_live(opened),
         )
 
     def _settled(self, future: "asyncio.Future[Observed]") -> ToolResult:

@@ -123,6 +123,19 @@ def test_a_lock_file_that_was_replaced_does_not_count(state_dir: Path, monkeypat
     state.close()
 
 
+def test_a_daemon_knows_that_its_state_was_taken_over(state_dir: Path) -> None:
+    """H-DUR-12: also when it stood still meanwhile, and can ask in any thread."""
+    before = StateDir.open(state_dir)
+    assert before.is_ours()
+    (state_dir / "lock").unlink()
+    assert not before.is_ours()
+    after = StateDir.open(state_dir)
+    assert (before.is_ours(), after.is_ours()) == (False, True)
+    after.close()
+    assert not after.is_ours()
+    before.close()
+
+
 def test_the_parent_must_exist(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="no such directory") as caught:
         StateDir.open(tmp_path / "a" / "b")

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -71,6 +71,8 @@ class Scene:
         grants: Iterable[Capability] | None = None,
         limits: Constraints = NONE,
         catalog: Mapping[str, Tool] = CATALOG,
+        is_suspended: Callable[[], bool] = lambda: False,
+        may_act: Callable[[], bool] = lambda: True,
     ) -> None:
         self.path = path
         self.clock = StillClock()
@@ -84,6 +86,8 @@ class Scene:
             audit=self.audit,
             files=broker,
             clock=self.clock,
+            is_suspended=is_suspended,
+            may_act=may_act,
         )
         whole = [Capability(kind, f"{path}/**", limits) for kind in (Kind.FILE_READ, Kind.FILE_WRITE)]
         files = whole if grants is None else list(grants)

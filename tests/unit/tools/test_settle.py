@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from aaos.core.errors import ConflictError
 from aaos.core.ports import CallRecord, CallState, Evidence
 from aaos.tools.settle import outcome_after_crash, temporary_name
 from tests.unit.tools.scene import Scene, broker
@@ -106,3 +107,21 @@ def test_what_somebody_else_wrote_at_the_same_moment_is_kept(tmp_path: Path) -> 
     path.write_text("new")
     assert judged(row) is CallState.OUTCOME_UNKNOWN
     assert theirs.read_text() == "theirs"
+
+
+def test_a_daemon_that_was_overtaken_publishes_nothing(tmp_path: Path) -> None:
+    """H-DUR-12, H-BRK-07: it stood still while another took over, judged the call, and did it again."""
+    scene = Scene(tmp_path, may_act=lambda: False)
+    with pytest.raises(ConflictError, match="was not written"):
+        scene.call("file_write", path=f"{tmp_path}/f", content="late")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_suspended_daemon_cuts_short_is_left_to_be_judged(tmp_path: Path) -> None:
+    """BRK-8: a clean end leaves the rows that a kill leaves."""
+    scene = Scene(tmp_path, is_suspended=lambda: True)
+    scene.permit("file_write", path=f"{tmp_path}/f", content="new")
+    scene.gate.abandon(scene.caller)
+    assert (len(scene.ledger.opened), scene.ledger.settled) == (1, {})
+    scene.call("file_write", path=f"{tmp_path}/g", content="done")
+    assert [outcome.state for outcome in scene.ledger.settled.values()] == [CallState.DONE]
