@@ -99,9 +99,10 @@ class Stage:
         return Played(done.status, documents[-1], events, tuple(self.provider.requests))
 
     def audit(self, run: str) -> list[Json]:
-        """The run's events as an operator reads them later."""
+        """The run's events as an operator reads them later, without the run itself, which comes last."""
         told = self.agentd.run("logs", "--json", "--all", run)
-        return [json.loads(line) for line in told.output.splitlines()]
+        documents = [json.loads(line) for line in told.output.splitlines()]
+        return [document for document in documents if "kind" in document]
 
     def is_untouched(self) -> bool:
         """Whether everything outside is as it was."""
