@@ -61,7 +61,7 @@ class Messages:
 
     def head(self, request: ModelRequest) -> bytes:
         """As Wire. The cache covers tools and system prompt, in this order."""
-        document: dict[str, Json] = {"model": self._model.model, "stream": True}
+        document: dict[str, Json] = {"model": self._model.model, "stream": self._model.is_streamed}
         if request.tools:
             document["tools"] = [_tool(tool) for tool in request.tools]
         if request.system:

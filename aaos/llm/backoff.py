@@ -7,7 +7,8 @@ Source: RFC 9110, section 10.2.3 (Retry-After).
 import email.utils
 import re
 
-MAX_ATTEMPTS = 5
+MAX_ATTEMPTS = 8
+MAX_CONNECTIONS_TRIED = 3  # nobody there: who waits for the answer should know within two seconds
 MAX_WAIT_S = 60.0
 
 _FIRST_S = 0.5

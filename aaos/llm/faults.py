@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from aaos.core.errors import AaosError, LimitError, ProviderError
 from aaos.core.text import nearest, quoted, suggestion
+from aaos.llm.backoff import MAX_ATTEMPTS
 from aaos.llm.types import Json
 
 MAX_TOLD_CHARS = 300
@@ -30,11 +31,22 @@ _BALANCE = re.compile(r"credit balance|insufficient (balance|credit|quota)", re.
 
 
 class TransientError(ProviderError):
-    """The provider may answer another time; `after_s` is when it asked for, if it did."""
+    """The provider may answer another time: `after_s` is when it asked for, if it did; `attempts` are worth it in all.
+    With `is_stale` the other side may have given up a kept connection: a new one is tried at once."""
 
-    def __init__(self, message: str, remedy: str = "", *, after_s: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        remedy: str = "",
+        *,
+        after_s: float | None = None,
+        attempts: int = MAX_ATTEMPTS,
+        is_stale: bool = False,
+    ) -> None:
         super().__init__(message, remedy)
         self.after_s = after_s
+        self.attempts = attempts
+        self.is_stale = is_stale
 
 
 class NoModelError(ProviderError):

@@ -19,7 +19,7 @@ import httpx
 
 from aaos.core.errors import AaosError, LimitError, ProviderError
 from aaos.core.text import quoted
-from aaos.llm.backoff import retry_after_s
+from aaos.llm.backoff import MAX_CONNECTIONS_TRIED, retry_after_s
 from aaos.llm.faults import Asked, TransientError, http_fault, redirect_fault
 from aaos.llm.sse import EventReader
 from aaos.llm.types import Json, ModelAnswer, OnText
@@ -32,6 +32,7 @@ KEEP_ALIVE_S = 55.0
 
 _DRAIN_BYTES = 65_536
 _DRAIN_S = 0.2
+_END_S = 5.0  # for what may follow the model's own end: usage, and the mark of the end
 _LIST_S = 5.0
 _SYSTEM_ROOTS = Path("/etc/ssl/certs/ca-certificates.crt")
 _HEADERS = [(b"content-type", b"application/json"), (b"accept-encoding", b"identity"), (b"user-agent", b"aaos")]
@@ -109,12 +110,10 @@ class Exchange:
                     return await self._answer(response, timer, reader=reader, on_text=on_text)
                 finally:
                     await response.aclose()
-        except TimeoutError as error:
-            raise self._late() from error
-        except httpx.ConnectTimeout as error:
-            raise self._unreachable(f"no connection in {self._deadlines.connect_s:g} s") from error
-        except httpx.HTTPError as error:
-            raise self._broken(error, reader) from error
+        except (TimeoutError, httpx.HTTPError) as error:
+            if reader.assembly.stop is not None:  # the model has ended; only the end of the stream did not come
+                return reader.assembly.answer()
+            raise self._failure(error, reader) from error
 
     async def models(self, connections: httpx.AsyncBaseTransport, question: Question) -> tuple[str, ...]:
         """The names that the provider lists, for a remedy; none when it does not say."""
@@ -164,7 +163,9 @@ class Exchange:
                     timer.reschedule(None)
                     await _drain(pieces)
                     return
-            if found and reader.assembly.has_begun:  # comments and pieces of events are no sign of life
+            if reader.assembly.stop is not None:
+                self._wait(timer, "end", min(_END_S, self._deadlines.idle_s))
+            elif found and reader.assembly.has_begun:  # comments and pieces of events are no sign of life
                 self._wait(timer, "go on", self._deadlines.idle_s)
 
     def _read(self, reader: Reader, data: str, *, on_text: OnText | None) -> None:
@@ -188,13 +189,23 @@ class Exchange:
         after_s = retry_after_s(response.headers.get("retry-after"), now_s=time.time())
         raise http_fault(status, _json_or_text(body), self._asked, after_s=after_s)
 
+    def _failure(self, error: TimeoutError | httpx.HTTPError, reader: Reader) -> AaosError:
+        match error:
+            case TimeoutError():
+                return self._late()
+            case httpx.ConnectTimeout():
+                return self._unreachable(f"no connection in {self._deadlines.connect_s:g} s")
+            case httpx.HTTPError():
+                return self._broken(error, reader)
+
     def _late(self) -> AaosError:
         message = f"{self._asked.provider} did not {self._phase} in {self._until_s:g} s"
         return ProviderError(message, "submit again, or raise first_token_s or idle_s of the provider in models.yaml")
 
     def _unreachable(self, why: str) -> AaosError:
         remedy = f"look whether it runs and whether this is its address: {self._asked.url}"
-        return TransientError(f"{self._asked.provider} cannot be reached: {why}", remedy)
+        message = f"{self._asked.provider} cannot be reached: {why}"
+        return TransientError(message, remedy, attempts=MAX_CONNECTIONS_TRIED)
 
     def _not_ours(self, what: str) -> AaosError:
         remedy = f"correct the provider's `url` in models.yaml, which is {self._asked.url}"
@@ -207,7 +218,7 @@ class Exchange:
         message = f"the connection to {self._asked.provider} broke: {why}"
         if reader.assembly.has_begun:
             return ProviderError(f"{message}; the answer was cut off", "submit the goal again")
-        return TransientError(message, "submit the goal again")
+        return TransientError(message, "submit the goal again", is_stale=True)
 
 
 async def _drain(pieces: AsyncIterator[bytes]) -> None:

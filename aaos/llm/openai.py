@@ -50,13 +50,13 @@ class ChatCompletions:
     def head(self, request: ModelRequest) -> bytes:
         """As Wire; the system prompt is the first message."""
         quirks = self._model.quirks
-        document: dict[str, Json] = {"model": self._model.model, "stream": quirks.has_stream}
-        if quirks.has_stream and quirks.has_stream_usage:
+        document: dict[str, Json] = {"model": self._model.model, "stream": self._model.is_streamed}
+        if self._model.is_streamed and quirks.has_stream_usage:
             document["stream_options"] = {"include_usage": True}
         if request.tools:
             document["tools"] = [_function(tool) for tool in request.tools]
             document |= {"tool_choice": "auto"} if quirks.has_tool_choice else {}
-            document |= {"parallel_tool_calls": True} if quirks.has_parallel_tools else {}
+            document |= {"parallel_tool_calls": True} if quirks.asks_parallel_tools else {}
         start = dumped(document)[:-1] + b',"messages":['
         return start + (dumped({"role": "system", "content": request.system}) if request.system else b"")
 

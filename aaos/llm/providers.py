@@ -126,8 +126,8 @@ class HttpProvider:
                 async with asyncio.timeout_at(until_s):
                     return await exchange.run(self._connections, question, reader=self._wire.reader(), on_text=on_text)
             except TransientError as error:
-                known = TransientError(redactor.error(error.message), error.remedy, after_s=error.after_s)
-                await self._wait(request, known, attempt=attempt, until_s=until_s)
+                error.message = redactor.error(error.message)
+                await self._wait(request, error, attempt=attempt, until_s=until_s)
             except TimeoutError as error:
                 message = f"{self._asked.provider} was not done in {total_s:g} s"
                 raise ProviderError(message, "raise total_s of the provider in models.yaml") from error
@@ -148,8 +148,10 @@ class HttpProvider:
 
     async def _wait(self, request: ModelRequest, error: TransientError, *, attempt: int, until_s: float) -> None:
         """Before the next attempt. Raises ProviderError when there is none."""
+        if error.is_stale and attempt == 1:
+            return
         seconds = wait_s(attempt, error.after_s, chance=self._chances.spread())
-        if attempt == MAX_ATTEMPTS:
+        if attempt >= error.attempts:
             raise ProviderError(f"{error.message}; {attempt} attempts were made", error.remedy) from error
         if asyncio.get_running_loop().time() + seconds >= until_s:
             raise ProviderError(f"{error.message}; the time for another attempt is over", error.remedy) from error
@@ -203,7 +205,7 @@ def providers_from(
 
 def _wire(entry: ModelEntry) -> Wire:
     quirks = entry.provider.quirks
-    model = WireModel(entry.provider.name, entry.model, quirks, entry.answers_as)
+    model = WireModel(entry.provider.name, entry.model, quirks, entry.answers_as, entry.provider.is_streamed)
     match quirks.wire:
         case WireName.OPENAI:
             return ChatCompletions(model)

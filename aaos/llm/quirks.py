@@ -44,9 +44,8 @@ class Quirks:
     default_url: str
     needs_key: bool
     output_limit: str = "max_tokens"  # the parameter that bounds an answer
-    has_stream: bool = True
     has_stream_usage: bool = True  # takes `stream_options.include_usage`
-    has_parallel_tools: bool = True  # takes `parallel_tool_calls`
+    asks_parallel_tools: bool = False  # needs `parallel_tool_calls: true`; elsewhere it is the default
     has_tool_choice: bool = True  # takes `tool_choice: auto`
     reasoning_fields: tuple[str, ...] = ("reasoning_content", "reasoning")  # kept apart from the text
     wants_reasoning_back: bool = False  # with answers that asked for calls
@@ -56,48 +55,47 @@ class Quirks:
 
 QUIRKS = MappingProxyType(
     {
-        # platform.openai.com/docs/api-reference/chat/create: `max_tokens` is deprecated and refused by newer models;
+        # platform.openai.com/docs/api-reference/chat/create: `max_tokens` is deprecated and refused by newer models,
+        # some of which refuse `parallel_tool_calls` too, whose default is true;
         # `content` may be null beside `tool_calls`; a dated snapshot's name is echoed for its alias.
         Kind.OPENAI: Quirks(
             WireName.OPENAI, "https://api.openai.com/v1", needs_key=True, output_limit="max_completion_tokens"
         ),
         # api-docs.deepseek.com/guides/thinking_mode: it thinks by default, and refuses (400) a conversation with tool
         # calls whose `reasoning_content` does not come back; .../quick_start/rate_limit: `: keep-alive` comments.
-        # .../api/create-chat-completion has no `parallel_tool_calls`.
         Kind.DEEPSEEK: Quirks(
             WireName.OPENAI,
             "https://api.deepseek.com",
             needs_key=True,
-            has_parallel_tools=False,
             wants_reasoning_back=True,
             empty_content_is_null=False,
         ),
         # openrouter.ai/docs/api/reference/streaming: `: OPENROUTER PROCESSING` comments; an error in mid-stream is an
-        # event with `error` and finish_reason "error"; .../parameters: `max_tokens`; reasoning comes as `reasoning`.
-        Kind.OPENROUTER: Quirks(WireName.OPENAI, "https://openrouter.ai/api/v1", needs_key=True),
-        # github.com/ollama/ollama docs/openai.md: `tool_choice` and `parallel_tool_calls` are not among the supported
-        # fields; issue 15457: every streamed call has index 0; reasoning comes as `reasoning`.
+        # event with `error` and finish_reason "error"; .../parameters: `max_tokens`; reasoning comes as `reasoning`;
+        # a model is echoed under its canonical name, or that of a fallback.
+        Kind.OPENROUTER: Quirks(WireName.OPENAI, "https://openrouter.ai/api/v1", needs_key=True, echo=Echo.ANY),
+        # github.com/ollama/ollama docs/openai.md: `tool_choice` is not among the supported fields; issue 15457: every
+        # streamed call has index 0; reasoning comes as `reasoning`.
         Kind.OLLAMA: Quirks(
             WireName.OPENAI,
             "http://127.0.0.1:11434/v1",
             needs_key=False,
-            has_parallel_tools=False,
             has_tool_choice=False,
             empty_content_is_null=False,
         ),
-        # lmstudio.ai/docs/developer/openai-compat: the listed parameters have no `parallel_tool_calls`; any loaded
-        # model may answer for an unknown name.
+        # lmstudio.ai/docs/developer/openai-compat: any loaded model may answer for an unknown name.
         Kind.LMSTUDIO: Quirks(
             WireName.OPENAI,
             "http://127.0.0.1:1234/v1",
             needs_key=False,
-            has_parallel_tools=False,
             empty_content_is_null=False,
             echo=Echo.ANY,
         ),
         # github.com/ggml-org/llama.cpp tools/server/README.md: one model per server, whatever `model` says; tools need
-        # --jinja; `parallel_tool_calls` is taken; `--api-key` makes it ask for a key.
-        Kind.LLAMACPP: Quirks(WireName.OPENAI, "http://127.0.0.1:8080/v1", needs_key=False, echo=Echo.ANY),
+        # --jinja, several in one answer `parallel_tool_calls`; `--api-key` makes it ask for a key.
+        Kind.LLAMACPP: Quirks(
+            WireName.OPENAI, "http://127.0.0.1:8080/v1", needs_key=False, asks_parallel_tools=True, echo=Echo.ANY
+        ),
         # docs.vllm.ai/en/latest/features/tool_calling: calls need --enable-auto-tool-choice and --tool-call-parser;
         # `--api-key` makes it ask for a key; reasoning comes as `reasoning_content`, later as `reasoning`.
         Kind.VLLM: Quirks(WireName.OPENAI, "http://127.0.0.1:8000/v1", needs_key=False),

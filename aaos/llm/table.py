@@ -42,6 +42,7 @@ class _Provider(_Document):
     url: Annotated[str, Field(max_length=2048)] | None = None
     key: Annotated[str, Field(max_length=64)] | None = None
     plain_http: bool = False
+    stream: bool = True
     connect_s: _Seconds = _DEADLINES.connect_s
     first_token_s: _Seconds = _DEADLINES.first_s
     idle_s: _Seconds = _DEADLINES.idle_s
@@ -79,6 +80,7 @@ class ProviderEntry:
     url: str
     key: str | None
     deadlines: Deadlines
+    is_streamed: bool = True
 
     @property
     def quirks(self) -> Quirks:
@@ -143,7 +145,7 @@ def _provider(name: str, entry: _Provider) -> ProviderEntry:
     if entry.key is not None:
         check_name(entry.key, f"{place}.key")
     deadlines = Deadlines(entry.connect_s, entry.first_token_s, entry.idle_s, entry.total_s)
-    return ProviderEntry(name, entry.kind, url, entry.key, deadlines)
+    return ProviderEntry(name, entry.kind, url, entry.key, deadlines, entry.stream)
 
 
 def _address(text: str, place: str, *, is_plain_allowed: bool) -> str:

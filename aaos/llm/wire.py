@@ -27,6 +27,7 @@ class WireModel:
     model: str
     quirks: Quirks
     answers_as: tuple[str, ...] = ()
+    is_streamed: bool = True
 
     def check_echo(self, name: object) -> None:
         """Whether the answer is of the model that was asked. Raises ProviderError (H-LLM-11)."""

@@ -41,7 +41,7 @@ CONVERSATION: tuple[Message, ...] = (
     ToolResultMessage("a-1-1-0", "content"),
 )
 
-Handler = Callable[[httpx.Request], httpx.Response]
+Handler = Callable[[httpx.Request], httpx.Response | Exception]
 
 
 class Pieces(httpx.AsyncByteStream):
@@ -111,6 +111,7 @@ class Scene:
         keys: Keys | None = None,
         terms: ModelTerms | None = None,
         url: str = "https://models.example/v1",
+        slept: list[float] | None = None,
     ) -> None:
         self.requests: list[httpx.Request] = []
         self.waits: list[Waiting] = []
@@ -122,7 +123,7 @@ class Scene:
             connections=httpx.MockTransport(self._handle),
             places=PLACES,
             on_wait=lambda _, waiting: self.waits.append(waiting),
-            chances=Chances(sleep=_at_once, spread=lambda: 0.0),
+            chances=Chances(sleep=_counting([] if slept is None else slept), spread=lambda: 0.0),
         )
 
     async def _handle(self, request: httpx.Request) -> httpx.Response:
@@ -169,8 +170,11 @@ def in_no_time(work: Coroutine[Any, Any, T]) -> T:
         return runner.run(work)
 
 
-async def _at_once(seconds: float) -> None:
-    """No test waits."""
+def _counting(slept: list[float]) -> Callable[[float], Coroutine[Any, Any, None]]:
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    return sleep
 
 
 def asking(messages: tuple[Message, ...] = (UserMessage("hello"),), *, agent: str = "a-1") -> ModelRequest:

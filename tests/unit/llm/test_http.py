@@ -81,6 +81,13 @@ def test_a_stream_that_breaks_before_the_model_has_begun_may_be_tried_again() ->
     assert isinstance(refusal(httpx.ConnectTimeout("")), TransientError)
 
 
+@pytest.mark.parametrize("end", [b"", 99.0, httpx.ReadError("reset"), httpx.RemoteProtocolError("incomplete")])
+def test_an_answer_that_has_ended_needs_no_mark_of_the_end(end: bytes | float | Exception) -> None:
+    """Some servers send none, some hold the connection open."""
+    answer = exchange(streamed(chunk(call(0, '{"path": "/a"}', "file_read", "x")), chunk({}, "tool_calls"), end))
+    assert answer.calls[0].args == {"path": "/a"}
+
+
 def test_what_breaks_after_the_end_does_not_matter() -> None:
     assert exchange(streamed(chunk({"content": "x"}, "stop"), DONE, httpx.ReadError("reset"))).text == "x"
     assert exchange(streamed(chunk({"content": "x"}, "stop"), DONE, b"x" * 100_000)).text == "x"

@@ -55,7 +55,6 @@ def test_the_whole_conversation_is_sent_as_documented() -> None:
             }
         ],
         "tool_choice": "auto",
-        "parallel_tool_calls": True,
         "messages": [
             {"role": "system", "content": "be brief"},
             {"role": "user", "content": "read /a"},
@@ -75,7 +74,7 @@ def test_the_whole_conversation_is_sent_as_documented() -> None:
 def test_servers_get_only_what_they_document(kind: Kind) -> None:
     """LLM-1: the table of quirks."""
     body, quirks = sent(kind, limit=7), QUIRKS[kind]
-    assert ("parallel_tool_calls" in body) == quirks.has_parallel_tools
+    assert ("parallel_tool_calls" in body) == quirks.asks_parallel_tools
     assert ("tool_choice" in body) == quirks.has_tool_choice
     assert body[quirks.output_limit] == 7
     assert len({"max_tokens", "max_completion_tokens"} & set(body)) == 1

@@ -1,6 +1,7 @@
 """Models behind HTTP: attempts and waits, keys that show up nowhere, choice by the settings alone."""
 
 import asyncio
+import traceback
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -81,6 +82,21 @@ def test_attempts_are_counted() -> None:
     with pytest.raises(ProviderError, match=f"{MAX_ATTEMPTS} attempts were made"):
         scene.ask()
     assert len(scene.requests) == MAX_ATTEMPTS
+
+
+def test_a_kept_connection_that_was_given_up_is_replaced_at_once() -> None:
+    scene = Scene([httpx.RemoteProtocolError("Server disconnected without sending a response."), streamed(*HELLO)])
+    assert scene.ask().text == "Hello"
+    assert scene.waits == []
+
+
+def test_nobody_there_is_told_within_two_seconds() -> None:
+    """H-API-14"""
+    slept: list[float] = []
+    scene = Scene(lambda _: httpx.ConnectError("refused"), slept=slept)
+    with pytest.raises(ProviderError, match="cannot be reached: refused; 3 attempts were made"):
+        scene.ask()
+    assert 2 * sum(slept) < 2  # when chance has it, waits are twice as long
 
 
 @pytest.mark.parametrize("asked", ["1000000000", "60"])
@@ -175,6 +191,7 @@ def test_no_error_holds_the_key(response: object, capfd: pytest.CaptureFixture[s
     while error is not None:
         seen += [str(error), repr(error), getattr(error, "remedy", "")]
         error = error.__cause__
+    seen += traceback.format_exception(caught.value)
     text = "".join(seen) + "".join(capfd.readouterr())
     assert not [part for at in range(len(SECRET) - 8) if (part := SECRET[at : at + 8]) in text]
 

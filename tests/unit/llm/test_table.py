@@ -42,6 +42,7 @@ providers:
     kind: vllm
     url: https://models.example/v1/
     key: mine
+    stream: false
     connect_s: 1
     first_token_s: 2.5
     idle_s: 3
@@ -60,6 +61,7 @@ models:
     )
     entry = table.choose("big", Tier.T3)
     assert (entry.provider.url, entry.provider.key) == ("https://models.example/v1", "mine")
+    assert not entry.provider.is_streamed
     assert entry.provider.deadlines == Deadlines(1, 2.5, 3, 4)
     assert entry.terms == ModelTerms(1000, 100, 1, 0.5, 2, 4)
     assert (entry.model, entry.answers_as) == ("org/Big-70B", ("big",))
