@@ -38,6 +38,7 @@ _SYSTEM_ROOTS = Path("/etc/ssl/certs/ca-certificates.crt")
 _HEADERS = [(b"content-type", b"application/json"), (b"accept-encoding", b"identity"), (b"user-agent", b"aaos")]
 _STREAM = "text/event-stream"
 _WHOLE = "application/json"
+_AUTHORITIES = "an authority of your own belongs in /usr/local/share/ca-certificates, then type: update-ca-certificates"
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +213,10 @@ class Exchange:
         return ProviderError(f"{self._asked.provider} sent {what}", remedy)
 
     def _broken(self, error: httpx.HTTPError, reader: Reader) -> AaosError:
-        why = quoted(self._redact(str(error)[:500]) or type(error).__name__, max_chars=200)[1:-1]
+        why = quoted(self._redact(_reason(error)), max_chars=200)[1:-1]
+        if "CERTIFICATE_VERIFY_FAILED" in why:
+            message = f"{self._asked.provider} at {self._asked.url} is not who it should be: {why}"
+            return ProviderError(message, _AUTHORITIES)
         if isinstance(error, httpx.ConnectError | httpx.PoolTimeout):
             return self._unreachable(why)
         message = f"the connection to {self._asked.provider} broke: {why}"
@@ -260,6 +264,18 @@ def _listed(document: Json) -> tuple[str, ...]:
     entries = document.get("data") if isinstance(document, dict) else None
     names = (entry.get("id") for entry in entries or () if isinstance(entry, dict)) if isinstance(entries, list) else ()
     return tuple(name[:200] for name in names if isinstance(name, str))
+
+
+def _reason(error: BaseException) -> str:
+    """What an error says, or else what it came from says."""
+    seen: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in seen and len(seen) < 8:
+        if text := str(cause)[:500]:
+            return text
+        seen.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    return type(error).__name__
 
 
 def _too_large() -> LimitError:
