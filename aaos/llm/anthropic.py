@@ -118,7 +118,7 @@ class Messages:
 
     def _kept(self, message: AssistantMessage) -> list[Json]:
         kept = json.loads(message.carried) if message.carried else {}
-        blocks: list[Json] = kept.get("blocks", []) if kept.get("by") == self._model.provider else []
+        blocks: list[Json] = kept.get("blocks", []) if kept.get("by") == self._model.origin else []
         return blocks
 
 
@@ -244,7 +244,7 @@ class EventBlocks:
         if stop is Stop.REFUSED:
             self.assembly.remedy = "the model declined: say it differently, or use another model"
         if any(block.kind in _THINKING for block in self._blocks.values()):
-            kept = {"by": self._model.provider, "blocks": [_kept(self._blocks[at]) for at in sorted(self._blocks)]}
+            kept = {"by": self._model.origin, "blocks": [_kept(self._blocks[at]) for at in sorted(self._blocks)]}
             self.assembly.carried = json.dumps(kept)
 
 

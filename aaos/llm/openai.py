@@ -97,11 +97,13 @@ class ChatCompletions:
         return document
 
     def _reasoning(self, carried: str) -> dict[str, Json]:
-        """What this provider said before it asked for calls; another provider's is not for it."""
-        if not carried or not self._model.quirks.wants_reasoning_back:
+        """What this model thought before it asked for calls. Another's is not for it; but the field must be there."""
+        if not self._model.quirks.wants_reasoning_back:
             return {}
-        kept = json.loads(carried)
-        return {kept["field"]: kept["text"]} if kept.get("by") == self._model.provider else {}
+        kept = json.loads(carried) if carried else {}
+        if kept.get("by") == self._model.origin:
+            return {kept["field"]: kept["text"]}
+        return {self._model.quirks.reasoning_fields[0]: ""}
 
 
 class ChunkReader:
@@ -207,7 +209,7 @@ class ChunkReader:
         if stop is Stop.REFUSED:
             self.assembly.remedy = "the provider's filter withheld the answer: say it differently, or use another model"
         if self._reasoning:
-            kept = {"by": self._model.provider, "field": self._reasoning_field, "text": "".join(self._reasoning)}
+            kept = {"by": self._model.origin, "field": self._reasoning_field, "text": "".join(self._reasoning)}
             self.assembly.carried = json.dumps(kept)
 
     def _usage(self, usage: dict[str, Json]) -> None:

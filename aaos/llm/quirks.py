@@ -62,7 +62,8 @@ QUIRKS = MappingProxyType(
             WireName.OPENAI, "https://api.openai.com/v1", needs_key=True, output_limit="max_completion_tokens"
         ),
         # api-docs.deepseek.com/guides/thinking_mode: it thinks by default, and refuses (400) a conversation with tool
-        # calls whose `reasoning_content` does not come back; .../quick_start/rate_limit: `: keep-alive` comments.
+        # calls whose `reasoning_content` does not come back, be it empty; .../quick_start/rate_limit: comments
+        # `: keep-alive`.
         Kind.DEEPSEEK: Quirks(
             WireName.OPENAI,
             "https://api.deepseek.com",

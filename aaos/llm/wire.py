@@ -29,6 +29,11 @@ class WireModel:
     answers_as: tuple[str, ...] = ()
     is_streamed: bool = True
 
+    @property
+    def origin(self) -> str:
+        """Whose reasoning it is that an answer carries: what one model has signed, another may not read."""
+        return f"{self.provider}/{self.model}"
+
     def check_echo(self, name: object) -> None:
         """Whether the answer is of the model that was asked. Raises ProviderError (H-LLM-11)."""
         if self.quirks.echo is Echo.ANY or not isinstance(name, str) or not name:

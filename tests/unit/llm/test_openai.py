@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -191,6 +192,10 @@ def test_reasoning_goes_back_to_the_server_that_wants_it_and_to_no_other() -> No
     assert back["reasoning_content"] == "I see"
     other = json.loads(ChatCompletions(wire_model(Kind.OPENAI)).piece([message]))
     assert "reasoning_content" not in other
+    foreign = replace(wire_model(Kind.DEEPSEEK), model="another")
+    assert json.loads(ChatCompletions(foreign).piece([message]))["reasoning_content"] == ""
+    none = AssistantMessage("", message.calls)
+    assert json.loads(ChatCompletions(wire_model(Kind.DEEPSEEK)).piece([none]))["reasoning_content"] == ""
 
 
 def test_an_answer_that_was_not_streamed_is_read_too() -> None:
