@@ -112,7 +112,7 @@ class Egress:
     async def stop(self) -> None:
         """End it, and whatever waits for it."""
         if self._live is not None:
-            self._lose(self._live, "agentd is stopping")
+            self._let_go(self._live, "agentd is stopping")
         while not self._lost.empty():
             await reap(self._lost.get_nowait().pidfd)
 
@@ -153,11 +153,13 @@ class Egress:
             await reap(lost.pidfd)
 
     def _lose(self, live: ConfinedEgress, why: str) -> None:
-        if live is not self._live:
-            return
+        if live is self._live:
+            self._record(EventKind.EGRESS_LOST, pid=live.pid, message=why, pending=len(self._waiting))
+            self._let_go(live, why)
+
+    def _let_go(self, live: ConfinedEgress, why: str) -> None:
         self._live = None
         self._problem = ConfinementError(f"the egress was lost: {why}", "try again: it is being started anew")
-        self._record(EventKind.EGRESS_LOST, pid=live.pid, message=why, pending=len(self._waiting))
         asyncio.get_running_loop().remove_reader(live.sock)
         live.sock.close()
         for waiting in self._waiting.values():

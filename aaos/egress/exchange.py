@@ -41,9 +41,9 @@ class Answer:
     partial: str = ""
 
 
-async def exchange(fetch: Fetch, connection: Connection) -> Answer:
-    """Ask and read the answer. Raises FetchError; TimeoutError of the caller's own deadline passes through."""
-    talk = _Talk(fetch, connection)
+async def exchange(fetch: Fetch, connection: Connection, *, until_s: float) -> Answer:
+    """Ask and read the answer, until this monotonic time at the latest. Raises FetchError."""
+    talk = _Talk(fetch, connection, until_s)
     await talk.ask()
     answer = _head(await talk.response())
     try:
@@ -60,11 +60,11 @@ async def exchange(fetch: Fetch, connection: Connection) -> Answer:
 class _Talk:
     """h11 on a connection, counting what comes."""
 
-    def __init__(self, fetch: Fetch, connection: Connection) -> None:
+    def __init__(self, fetch: Fetch, connection: Connection, until_s: float) -> None:
         self._fetch = fetch
         self._connection = connection
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_BYTES)
-        self._deadline_s = time.monotonic() + fetch.total_ms / 1000
+        self._until_s = until_s
         self.wire_bytes = 0
 
     async def ask(self) -> None:
@@ -72,7 +72,10 @@ class _Talk:
         data = self._http.send(request) or b""
         self._connection.writer.write(data + (self._http.send(h11.EndOfMessage()) or b""))
         try:
-            await self._connection.writer.drain()
+            async with asyncio.timeout(FIRST_BYTE_S):
+                await self._connection.writer.drain()
+        except TimeoutError as error:
+            raise FetchError("timeout", f"{self._fetch.host}: it does not read") from error
         except OSError as error:
             raise FetchError("http", f"{self._fetch.host}: the connection ended: {error}") from error
 
@@ -114,7 +117,7 @@ class _Talk:
     async def _read(self, timeout_s: float) -> bytes:
         if self.wire_bytes >= self._fetch.wire_bytes:
             raise FetchError("content", f"cut after {self.wire_bytes} bytes")
-        left_s = self._deadline_s - time.monotonic()
+        left_s = self._until_s - time.monotonic()
         try:
             async with asyncio.timeout(min(timeout_s, left_s)):
                 data = await self._connection.reader.read(READ_BYTES)

@@ -5,6 +5,7 @@ Invariant: what is foreign is parsed on a thread, so that a page that takes long
 
 import asyncio
 import ssl
+import time
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
@@ -13,8 +14,6 @@ from aaos.egress.connect import connect
 from aaos.egress.exchange import PORTS, REDIRECTS, Answer, exchange
 from aaos.egress.readable import readable
 from aaos.egress.wire import Fetch, Fetched, FetchError
-
-CLOSE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +36,14 @@ class Text:
 
 async def fetch_page(fetch: Fetch, tools: Tools) -> tuple[Fetched, bytes]:
     """The answer and its text. Raises FetchError."""
+    until_s = time.monotonic() + fetch.total_ms / 1000
     try:
         async with asyncio.timeout(fetch.total_ms / 1000):
             connection = await connect(fetch, tools.lookups, tools.trust)
-            try:
-                answer = await exchange(fetch, connection)
-            finally:
-                connection.writer.close()
+        try:
+            answer = await exchange(fetch, connection, until_s=until_s)
+        finally:
+            connection.writer.close()
     except TimeoutError as error:
         raise FetchError("timeout", f"{fetch.host}: no answer in {fetch.total_ms / 1000:g} s") from error
     except OSError as error:

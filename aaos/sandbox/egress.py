@@ -51,18 +51,18 @@ class ConfinedEgress:
     outside: Mapping[str, str]
 
 
-async def launch_egress(settings: Settings, directory: Path, files: Path) -> ConfinedEgress:
+async def launch_egress(settings: Settings, directory: Path, files: Path, *, boot: Path = BOOT) -> ConfinedEgress:
     """An egress that waits for fetches. `files` is all that it sees of the machine, `directory` is for its boot.
 
     Raises ConfinementError, WorkerLostError, SettingsError.
     """
     policy = egress_policy(settings)
     os.makedirs(directory, mode=0o700, exist_ok=True)
-    boot = Zygote(directory, lambda _: None, boot=BOOT, is_filtered=False)
+    parent = Zygote(directory, lambda _: None, boot=boot, is_filtered=False)
     try:
         async with asyncio.timeout(START_TIMEOUT_S):
-            await boot.start()
-            sock, forked = await _fork(boot, replace(policy, agent="", entry="", mounts=()))
+            await parent.start()
+            sock, forked = await _fork(parent, replace(policy, agent="", entry="", mounts=()))
             try:
                 _assign(sock, policy, files)
                 outside = _agree(policy, forked.pid, await ready_frame(sock))
@@ -73,7 +73,7 @@ async def launch_egress(settings: Settings, directory: Path, files: Path) -> Con
     except TimeoutError as error:
         raise WorkerLostError("the egress did not start in time", "look at the load; then agentd doctor") from error
     finally:
-        await boot.stop()
+        await parent.stop()
     digest = hashlib.sha256(filters.egress_filter()).hexdigest()
     return ConfinedEgress(sock, forked.pid, forked.pidfd, policy.host_uid, policy_digest(policy), digest, outside)
 
@@ -100,13 +100,13 @@ def egress_policy(settings: Settings) -> abi.Policy:
     )
 
 
-async def _fork(boot: Zygote, policy: abi.Policy) -> tuple[socket.socket, Forked]:
+async def _fork(parent: Zygote, policy: abi.Policy) -> tuple[socket.socket, Forked]:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.setblocking(False)
     filter_fd = transport.sealed_memfd(filters.egress_filter())
     try:
         with closing(theirs):
-            return ours, await boot.fork(policy, [theirs.fileno(), filter_fd])
+            return ours, await parent.fork(policy, [theirs.fileno(), filter_fd])
     except BaseException:
         ours.close()
         raise

@@ -207,6 +207,7 @@ EGRESS_ROWS: tuple[Row, ...] = (
     Row("recvfrom", "bytes of a server, answers of DNS"),
     Row("sendto", "bytes to a server, frames to agentd"),
     Row("sendmmsg", "questions to DNS"),
+    Row("writev", "questions to DNS over TCP"),
     Row("poll", "wait for DNS"),
     Row("epoll_create1", "the loop"),
     Row("epoll_ctl", "the loop"),

@@ -1,6 +1,8 @@
 """A web server on loopback that says what a test wants, byte for byte; and an egress of the product to fetch with."""
 
 import asyncio
+import socket
+import ssl
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -28,6 +30,7 @@ class Server:
 
     answers: dict[str, Answer] = field(default_factory=dict)
     heads: list[str] = field(default_factory=list)
+    connections: int = 0
     port: int = 0
     _tasks: set[object] = field(default_factory=set)  # asyncio itself would let go of one that waits
 
@@ -37,6 +40,7 @@ class Server:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection."""
         self._tasks.add(asyncio.current_task())
+        self.connections += 1
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             self.heads.append(head)
@@ -60,15 +64,22 @@ def html(body: str, *, status: str = "200 OK", **headers: str) -> bytes:
 
 
 @asynccontextmanager
-async def serving(answers: Mapping[str, Answer], host: str = "127.0.0.1") -> AsyncIterator[Server]:
-    """A server with these answers."""
+async def serving(
+    answers: Mapping[str, Answer], host: str = "127.0.0.1", trust: ssl.SSLContext | None = None
+) -> AsyncIterator[Server]:
+    """A server with these answers, at every address of the network when `host` is empty."""
     made = Server(dict(answers))
-    listener = await asyncio.start_server(made.serve, host, 0)
+    sock = socket.create_server((host, 0)) if host else _everywhere()
+    listener = await asyncio.start_server(made.serve, sock=sock, ssl=trust)
     made.port = listener.sockets[0].getsockname()[1]
     try:
         yield made
     finally:
         listener.close()
+
+
+def _everywhere() -> socket.socket:
+    return socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True)
 
 
 @asynccontextmanager

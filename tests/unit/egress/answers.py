@@ -1,6 +1,7 @@
 """A server's answer without a server: prepared bytes on a real stream reader, and a writer that keeps what is asked."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -43,4 +44,5 @@ async def _play(chunks: Sequence[bytes], fetch: Fetch, *, is_cut: bool) -> tuple
         reader.feed_data(chunk)
     if is_cut:
         reader.feed_eof()
-    return await exchange(fetch, Connection(reader, asked, "192.0.2.1")), asked.data
+    until_s = time.monotonic() + fetch.total_ms / 1000
+    return await exchange(fetch, Connection(reader, asked, "192.0.2.1"), until_s=until_s), asked.data

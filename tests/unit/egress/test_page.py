@@ -38,7 +38,7 @@ def fetched(
         asked: Any = Asked()  # Any: it stands for a StreamWriter
         return Connection(asyncio.StreamReader(), asked, "93.184.216.34")
 
-    async def exchange(_fetch: Fetch, _connection: Connection) -> Answer:
+    async def exchange(_fetch: Fetch, _connection: Connection, *, until_s: float) -> Answer:
         if isinstance(answer, Exception):
             raise answer
         return answer
