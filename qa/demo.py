@@ -174,7 +174,7 @@ def _parts(demo: Demo, text: str) -> list[tuple[str, float, float]]:
     """Each subtask of the run that `text` tells of, and when it began and ended, in ms from the run's start."""
     found = re.search(r"\br-[a-z0-9]{12}\b", text)
     lines = demo.daemon.run("--json", "logs", found.group()).output.splitlines() if found else []
-    events = [json.loads(line) for line in lines]
+    events = [event for line in lines if "kind" in (event := json.loads(line))]  # the run itself comes last
     begin_s = next((event["time_s"] for event in events if event["kind"] == "run.started"), 0.0)
     times: dict[str, list[float]] = {}
     for event in events:
