@@ -9,7 +9,7 @@ import os
 import platform
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from ctypes import byref, c_char_p, c_int, c_long, c_size_t, c_uint, c_uint16, c_uint32, c_uint64, c_ulong, c_void_p
 
 SYS_CLONE = 56
@@ -103,6 +103,8 @@ _prctl = _libc.prctl
 _unshare = _libc.unshare
 _umount2 = _libc.umount2
 _setfsuid, _setfsgid = _libc.setfsuid, _libc.setfsgid
+_setfsuid.argtypes = _setfsgid.argtypes = (c_uint32,)
+_setfsuid.restype = _setfsgid.restype = c_uint32
 _mount = _libc.mount
 _mount.argtypes = (c_char_p, c_char_p, c_char_p, c_ulong, c_char_p)
 _ptrace_call = _libc.ptrace
@@ -177,26 +179,42 @@ def renameat2(old_dir_fd: int, old: str, new_dir_fd: int, new: str, *, flags: in
     _check(result, "renameat2", new)
 
 
-@contextmanager
-def acting_as(uid: int, gid: int, groups: Sequence[int]) -> Iterator[None]:
+def acting_as(uid: int, gid: int, groups: Sequence[int]) -> AbstractContextManager[None]:
     """File access of this thread with another user's rights; the thread's own rights come back at the end.
 
     Only the calling thread changes (raw calls, not glibc's broadcast), so nothing may await inside.
     Raises OSError(EPERM) when an id did not take. Source: setfsuid(2), setgroups(2), credentials(7).
     """
-    if uid == 0:
-        yield
-        return
-    own_groups = os.getgroups()
-    try:
-        _setgroups(groups)
-        _setfsid(_setfsgid, gid)
-        _setfsid(_setfsuid, uid)
-        yield
-    finally:
-        _setfsid(_setfsuid, os.geteuid())
-        _setfsid(_setfsgid, os.getegid())
-        _setgroups(own_groups)
+    return nullcontext() if uid == 0 else _Acting(uid, gid, groups)
+
+
+class _Acting:
+    """A class and not a generator: it is on the way of every file that is opened for an agent."""
+
+    __slots__ = ("_gid", "_groups", "_own_groups", "_uid")
+
+    def __init__(self, uid: int, gid: int, groups: Sequence[int]) -> None:
+        self._uid = uid
+        self._gid = gid
+        self._groups = groups
+
+    def __enter__(self) -> None:
+        self._own_groups = os.getgroups()
+        try:
+            if self._is_of_other_groups():
+                _setgroups(self._groups)
+            _setfsids(self._uid, self._gid)
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def __exit__(self, *error: object) -> None:
+        _setfsids(os.geteuid(), os.getegid())
+        if self._is_of_other_groups():
+            _setgroups(self._own_groups)
+
+    def _is_of_other_groups(self) -> bool:
+        return bool(self._groups or self._own_groups) and set(self._groups) != set(self._own_groups)
 
 
 def mount(source: str, target: str, kind: str, *, flags: int, options: str = "") -> None:
@@ -370,10 +388,12 @@ def _setgroups(groups: Sequence[int]) -> None:
     _check(_syscall(SYS_SETGROUPS, c_size_t(len(groups)), byref(array)), "setgroups")
 
 
-def _setfsid(call: "ctypes._NamedFuncPointer", wanted: int) -> None:
-    call(c_uint32(wanted))
-    if c_uint32(call(c_uint32(NO_ID))).value != wanted:
-        raise PermissionError(1, f"{call.__name__}: cannot act as id {wanted}")
+def _setfsids(uid: int, gid: int) -> None:
+    """Both calls return what was before and never an error: asking with an impossible id tells what holds now."""
+    _setfsgid(gid)
+    _setfsuid(uid)
+    if _setfsgid(NO_ID) != gid or _setfsuid(NO_ID) != uid:
+        raise PermissionError(1, f"setfsuid: cannot act as {uid}:{gid}")
 
 
 def _check(result: int, call: str, path: str | None = None) -> int:
