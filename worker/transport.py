@@ -15,8 +15,10 @@ from typing import TypeVar
 from worker import abi
 
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
-_CUT_SHORT = int(socket.MSG_TRUNC | socket.MSG_CTRUNC)
+_CUT_SHORT = int(socket.MSG_TRUNC | socket.MSG_CTRUNC)  # plain numbers: operations on enum members cost microseconds
 _ANCILLARY_BYTES = socket.CMSG_SPACE((abi.FRAME_FDS + 1) * array.array("i").itemsize)
+
+_CLOEXEC = int(socket.MSG_CMSG_CLOEXEC)
 
 F = TypeVar("F")
 
@@ -38,35 +40,49 @@ def send(sock: socket.socket, frame: abi.Frame, fds: Sequence[int] = ()) -> None
         os.close(memfd)
 
 
-def receive(sock: socket.socket, allowed: tuple[type[F], ...]) -> tuple[F, list[int]]:
-    """The next frame and the fds that came with it, which the caller closes.
+def receive(
+    sock: socket.socket, allowed: tuple[type[F], ...], *, weigh: Callable[[int], None] = lambda _: None
+) -> tuple[F, list[int]]:
+    """The next frame and the fds that came with it, which the caller closes. `weigh` is told how many bytes a large
+    one has before they are decoded.
 
     Raises ClosedError at the end, FrameError for whatever breaks the wire format (its fds are closed), OSError.
     """
-    return _received(sock, lambda data, fds: _decode(data, fds, allowed))
-
-
-def receive_message(sock: socket.socket) -> tuple[bytes, list[int]]:
-    """The next message of another channel than the ABI, undecoded, under the same bounds. Raises as `receive`."""
-    return _received(sock, lambda data, _: data)
-
-
-def _received(sock: socket.socket, decode: Callable[[bytes, list[int]], F]) -> tuple[F, list[int]]:
-    data, ancillary, flags, _ = sock.recvmsg(abi.INLINE_BYTES + 1, _ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC)
-    fds = _fds(ancillary)
+    data, fds = _message(sock)
     try:
-        if not data:
-            raise ClosedError
-        if flags & _CUT_SHORT or len(data) > abi.INLINE_BYTES:
-            raise abi.FrameError(f"a message of more than {abi.INLINE_BYTES} bytes or {abi.FRAME_FDS} fds")
-        frame = decode(data, fds)
+        frame = _decode_large(data, fds, allowed, weigh) if _is_large(data) else abi.decode(data, allowed)
         if len(fds) > abi.FRAME_FDS:
             raise abi.FrameError(f"{len(fds)} fds are more than {abi.FRAME_FDS}")
         return frame, fds
     except BaseException:  # whatever ends this, nobody else knows of the fds
-        for fd in fds:
-            os.close(fd)
+        close_all(fds)
         raise
+
+
+def receive_message(sock: socket.socket) -> tuple[bytes, list[int]]:
+    """The next message of another channel than the ABI, undecoded, under the same bounds. Raises as `receive`."""
+    data, fds = _message(sock)
+    if len(fds) > abi.FRAME_FDS:
+        close_all(fds)
+        raise abi.FrameError(f"{len(fds)} fds are more than {abi.FRAME_FDS}")
+    return data, fds
+
+
+def close_all(fds: Sequence[int]) -> None:
+    """Close fds that nobody wants."""
+    for fd in fds:
+        os.close(fd)
+
+
+def _message(sock: socket.socket) -> tuple[bytes, list[int]]:
+    data, ancillary, flags, _ = sock.recvmsg(abi.INLINE_BYTES + 1, _ANCILLARY_BYTES, _CLOEXEC)
+    fds = _fds(ancillary) if ancillary else []
+    if data and not flags & _CUT_SHORT and len(data) <= abi.INLINE_BYTES:
+        return data, fds
+    close_all(fds)
+    if not data:
+        raise ClosedError
+    raise abi.FrameError(f"a message of more than {abi.INLINE_BYTES} bytes or {abi.FRAME_FDS} fds")
 
 
 def sealed_memfd(data: bytes) -> int:
@@ -97,27 +113,26 @@ def read_sealed(fd: int, limit: int = abi.LARGE_BYTES) -> bytes:
     return os.pread(fd, size, 0)
 
 
-def _decode(data: bytes, fds: list[int], allowed: tuple[type[F], ...]) -> F:
-    large = _large(data)
-    if large is None:
-        return abi.decode(data, allowed)
+def _decode_large(data: bytes, fds: list[int], allowed: tuple[type[F], ...], weigh: Callable[[int], None]) -> F:
+    try:
+        large = abi.decode(data, (abi.Large,))
+    except abi.FrameError:
+        return abi.decode(
+            data, allowed
+        )  # another frame that has the word; or it is refused as the frame that it is not
     if not fds:
         raise abi.FrameError("a large frame came without its memfd")
     document = read_sealed(fds[0])
     if len(document) != large.size:
         raise abi.FrameError(f"size: {large.size} announced, {len(document)} bytes came")
+    weigh(len(document))
     frame = abi.decode(document, allowed)
     os.close(fds.pop(0))
     return frame
 
 
-def _large(data: bytes) -> abi.Large | None:
-    if b'"large"' not in data[:64]:  # the outer message of a large frame is not longer
-        return None
-    try:
-        return abi.decode(data, (abi.Large,))
-    except abi.FrameError:
-        return None  # another frame that has the word; or it is refused as the frame that it is not
+def _is_large(data: bytes) -> bool:
+    return b'"large"' in data[:64]  # the outer message of a large frame is not longer
 
 
 def send_message(sock: socket.socket, data: bytes, fds: Sequence[int] = ()) -> None:

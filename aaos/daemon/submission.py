@@ -9,7 +9,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from aaos.agent.pace import Bucket, Pace
 from aaos.agent.registry import Registry
 from aaos.agent.runner import run_holder
 from aaos.core.capability import Capability, Kind, narrow, path_resource
@@ -19,6 +18,7 @@ from aaos.core.errors import AaosError, BusyError, InputError
 from aaos.core.events import Event, EventKind, Scalar
 from aaos.core.graph import Plan, RunState
 from aaos.core.ids import RoleName, RunId, Uid, new_run_id
+from aaos.core.pace import Bucket, Pace
 from aaos.core.text import clip
 from aaos.core.token import TokenBox
 from aaos.daemon.grants import Paths, granted, host_capability, page_capability, tool_capabilities

@@ -12,15 +12,18 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import NoReturn
 
 from aaos.core.errors import AaosError, WorkerLostError
 from aaos.core.ids import AgentId
+from aaos.core.pace import Bucket, Pace
 from aaos.core.ports import Attestation
 from worker import abi, transport
 
 QUEUE_FRAMES = 64
 FRAMES_PER_WAKE = 32  # or this long: then other sessions get their turn
 WAKE_S = 0.005
+LARGE = Pace(per_s=4 * 2**20, burst=8 * 2**20)  # bytes of large frames: 4 MiB can take a quarter of a second to decode
 REAP_TIMEOUT_S = 5.0
 
 FrameHandler = Callable[[abi.FromWorker], None]
@@ -49,6 +52,9 @@ class WorkerSession:
         self._queue: deque[tuple[abi.ToWorker, list[int]]] = deque()
         self._ended: asyncio.Future[str] = self._loop.create_future()
         self._closed = False
+        self._large = Bucket(LARGE, now_s=self._loop.time())
+        self._rest_s = 0.0  # for so long nothing is read, after what was read last
+        self._resting: asyncio.TimerHandle | None = None
 
     @property
     def agent(self) -> AgentId:
@@ -100,7 +106,7 @@ class WorkerSession:
         self._forget_socket()
         self._sock.close()
         while self._queue:
-            _close_all(self._queue.popleft()[1])
+            transport.close_all(self._queue.popleft()[1])
         try:
             await reap(self._confined.pidfd)
         finally:
@@ -112,9 +118,13 @@ class WorkerSession:
             if self._ended.done() or self._loop.time() > until_s:
                 return
             try:
-                frame, fds = transport.receive(self._sock, abi.FROM_WORKER)
-                _refuse_fds(fds)
+                frame, fds = transport.receive(self._sock, abi.FROM_WORKER, weigh=self._weigh)
+                if fds:
+                    _refuse(fds)
                 handle(frame)
+                if self._rest_s:
+                    self._rest(handle)
+                    return
             except BlockingIOError:
                 return
             except (transport.ClosedError, ConnectionError):
@@ -123,6 +133,16 @@ class WorkerSession:
                 self._fail(WorkerLostError(f"the worker broke the ABI: {error}", "see aaos-abi(7) for the wire format"))
             except AaosError as error:
                 self._fail(error)
+
+    def _weigh(self, size_bytes: int) -> None:
+        self._rest_s = self._large.spend(size_bytes, self._loop.time())
+
+    def _rest(self, handle: FrameHandler) -> None:
+        """Let the worker wait, so that what it sends does not hold up the others."""
+        rest_s, self._rest_s = self._rest_s, 0.0
+        if not self._closed and not self._ended.done():
+            self._loop.remove_reader(self._sock)
+            self._resting = self._loop.call_later(rest_s, self._loop.add_reader, self._sock, self._read, handle)
 
     def _enqueue(self, frame: abi.ToWorker, fds: Sequence[int]) -> None:
         if len(self._queue) >= QUEUE_FRAMES:
@@ -140,7 +160,7 @@ class WorkerSession:
             except OSError:
                 self._end("the worker ended")
                 return
-            _close_all(self._queue.popleft()[1])
+            transport.close_all(self._queue.popleft()[1])
         self._loop.remove_writer(self._sock)
 
     def _end(self, reason: str) -> None:
@@ -153,6 +173,8 @@ class WorkerSession:
             self._ended.exception()  # seen, even if nobody serves any more
 
     def _forget_socket(self) -> None:
+        if self._resting is not None:
+            self._resting.cancel()
         if self._sock.fileno() >= 0:
             self._loop.remove_reader(self._sock)
             self._loop.remove_writer(self._sock)
@@ -187,12 +209,6 @@ def settle(future: "asyncio.Future[None]") -> None:
         future.set_result(None)
 
 
-def _refuse_fds(fds: Sequence[int]) -> None:
-    if fds:
-        _close_all(fds)
-        raise abi.FrameError("a worker may send no fds")
-
-
-def _close_all(fds: Sequence[int]) -> None:
-    for fd in fds:
-        os.close(fd)
+def _refuse(fds: Sequence[int]) -> NoReturn:
+    transport.close_all(fds)
+    raise abi.FrameError("a worker may send no fds")

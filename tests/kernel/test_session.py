@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from aaos.core.errors import AaosError, InputError, WorkerLostError
+from aaos.core.pace import Pace
+from aaos.sandbox import session as session_module
 from aaos.sandbox.session import QUEUE_FRAMES, WorkerSession
 from tests.kernel.harness import DEADLINE_S, Stand, children, exit_of, inside, request, serve, start_frame
 from worker import abi
@@ -288,3 +290,29 @@ def test_a_close_that_is_cancelled_still_leaves_nothing(stand: Stand) -> None:
     before = len(os.listdir("/proc/self/fd"))
     stand.run(cancelled())
     assert len(os.listdir("/proc/self/fd")) == before - 2  # socket and pidfd
+
+
+LARGE_FRAMES = """
+import fcntl, json
+def large(text):
+    data = json.dumps({"t": "log", "text": text}).encode()
+    memfd = os.memfd_create("m", os.MFD_ALLOW_SEALING)
+    os.write(memfd, data)
+    fcntl.fcntl(memfd, fcntl.F_ADD_SEALS, 15)
+    message = json.dumps({"t": "large", "size": len(data)}).encode()
+    agentd.sendmsg([message], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [memfd]))])
+    os.close(memfd)
+for number in range(8):
+    large(str(number) + "x" * 100_000)
+agentd.send(b'{"t":"finish","ok":true,"text":""}')
+"""
+
+
+def test_who_sends_large_frames_waits_and_loses_none(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    """BRK-9, H-BRK-10: bytes count, not only frames; the loop is free for the others meanwhile."""
+    monkeypatch.setattr(session_module, "LARGE", Pace(per_s=500_000, burst=200_000))
+    session = _launched(stand, RAW + LARGE_FRAMES)
+    began_s = time.monotonic()
+    ended = stand.run(serve(session))
+    assert [text[0] for text in ended.said] == list("01234567")
+    assert time.monotonic() - began_s >= (7 * 100_000 - 200_000) / 500_000

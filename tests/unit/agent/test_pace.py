@@ -1,31 +1,39 @@
-"""Rates of a session."""
+"""How fast a worker may speak."""
 
-from hypothesis import given
-from hypothesis import strategies as st
+import pytest
 
-from aaos.agent.pace import Bucket, Pace
+from aaos.agent.order import AbiBrokenError
+from aaos.agent.pace import CHECKPOINTS, LOGS, MAX_BUSY, REQUESTS, Throttle
 
 
-def test_a_burst_passes_and_then_the_rate_holds() -> None:
+def test_a_burst_of_requests_passes_and_a_flood_is_the_end() -> None:
     """H-BRK-10"""
-    bucket = Bucket(Pace(per_s=10, burst=3), now_s=0.0)
-    assert [bucket.take(0.0) for _ in range(4)] == [True, True, True, False]
-    assert bucket.take(0.1)
-    assert not bucket.take(0.1)
+    throttle = Throttle(0.0)
+    assert all(throttle.may_request(0.0) for _ in range(int(REQUESTS.burst)))
+    assert not any(throttle.may_request(0.0) for _ in range(MAX_BUSY))
+    assert throttle.refused_requests == MAX_BUSY
+    with pytest.raises(AbiBrokenError, match="in a row"):
+        throttle.may_request(0.0)
 
 
-def test_a_clock_that_goes_back_gives_nothing() -> None:
-    """H-CAP-07"""
-    bucket = Bucket(Pace(per_s=10, burst=1), now_s=100.0)
-    assert bucket.take(100.0)
-    assert not bucket.take(50.0)
-    assert not bucket.take(100.05)
+def test_one_quiet_moment_begins_the_row_of_refusals_anew() -> None:
+    throttle = Throttle(0.0)
+    while throttle.may_request(0.0):
+        pass
+    assert throttle.may_request(1.0)
+    assert throttle.refused_requests == 0
 
 
-@given(st.lists(st.floats(0, 2), max_size=200))
-def test_never_more_than_burst_and_rate(gaps: list[float]) -> None:
-    bucket, now_s, passed = Bucket(Pace(per_s=5, burst=4), now_s=0.0), 0.0, 0
-    for gap in gaps:
-        now_s += gap
-        passed += bucket.take(now_s)
-    assert passed <= 4 + 5 * now_s + 1e-6
+def test_logs_beyond_their_rate_are_lost_and_a_flood_of_them_is_the_end() -> None:
+    """H-RES-14"""
+    throttle = Throttle(0.0)
+    assert sum(throttle.may_log(0.0) for _ in range(1_000)) == LOGS.burst
+    while throttle.refused_logs < MAX_BUSY * LOGS.per_s:
+        throttle.may_log(0.0)
+    with pytest.raises(AbiBrokenError, match="log lines"):
+        throttle.may_log(0.0)
+
+
+def test_checkpoints_are_few() -> None:
+    throttle = Throttle(0.0)
+    assert sum(throttle.may_checkpoint(0.0) for _ in range(100)) == CHECKPOINTS.burst

@@ -13,6 +13,7 @@ from aaos.agent.replay import Checkpoint
 from aaos.agent.turns import MAX_VAIN_TURNS
 from aaos.core.errors import LimitError, ProviderError, WorkerLostError
 from aaos.core.events import EventKind
+from aaos.core.pace import Pace
 from aaos.llm import types as llm
 from tests.unit.agent.sessions import AGENT, ECHO, Bench, calls, run, settled
 from worker import abi
@@ -54,7 +55,7 @@ def test_the_calls_of_a_run_are_bounded() -> None:
 
 def test_too_many_requests_are_busy_and_then_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """H-BRK-10: the flood is one event, not many."""
-    monkeypatch.setattr("aaos.agent.service.REQUESTS", pace.Pace(per_s=0.001, burst=1))
+    monkeypatch.setattr("aaos.agent.pace.REQUESTS", Pace(per_s=0.001, burst=1))
 
     async def check(bench: Bench) -> None:
         bench.permit(0)
