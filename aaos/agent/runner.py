@@ -69,6 +69,7 @@ class Parts:
     accounts: Accounts
     conversations: ConversationStore
     step: Callable[[], AbstractContextManager[None]]
+    afterwards: Callable[[], AbstractContextManager[None]]
     durable: Callable[[], Awaitable[None]]
     audit: AuditSink
     note: Callable[[Event], None]
@@ -218,7 +219,7 @@ class AgentRunner:
             charge_call=lambda: parts.registry.charge_call(task.run, task.envelope.limits.max_calls),
             replay=Replay(asks.past, digest=partial(call_digest, parts.catalog)),
         )
-        doors = Doors(parts.gate, parts.audit, parts.conversations, parts.step, parts.durable)
+        doors = Doors(parts.gate, parts.audit, parts.conversations, parts.step, parts.afterwards, parts.durable)
         service = AgentService(terms, turns, context=context, asked=asked, doors=doors)
         return _Work(asks=asks, caller=caller, turns=turns, service=service)
 

@@ -18,14 +18,14 @@ from typing import TypeVar, assert_never
 from aaos.agent.asked import AskedCalls
 from aaos.agent.context import Context, ConversationStore
 from aaos.agent.order import AbiBrokenError, Order
-from aaos.agent.pace import CHECKPOINTS, LOGS, MAX_BUSY, REQUESTS, Bucket
+from aaos.agent.pace import CHECKPOINTS, LOGS, REQUESTS, Throttle
 from aaos.agent.replay import CHECKPOINT, Checkpoint, Replay
 from aaos.agent.turns import Turns
 from aaos.core.errors import AaosError, BusyError, DeniedError, InputError, LimitError, WorkerLostError
 from aaos.core.events import Event, EventKind, Scalar
 from aaos.core.ids import CallId
 from aaos.core.ports import AuditSink, Evidence, Origin, Session, WrittenFile
-from aaos.tools.brokered import BrokerWork, ToolResult
+from aaos.tools.brokered import BrokerWork, Reported, ToolResult
 from aaos.tools.gate import Caller, CallRequest, Gate, Permit, Publish
 from worker import abi
 
@@ -35,13 +35,14 @@ R = TypeVar("R", abi.ModelComplete, abi.ToolCall, abi.ToolDone, abi.Checkpoint)
 
 @dataclass(frozen=True, slots=True)
 class Doors:
-    """The rooms below that a session needs. `step` makes the rows of one step one transaction, `durable` waits until
-    every row so far survives a power cut (RUN-8)."""
+    """The rooms below that a session needs. `step` makes the rows of one step one transaction; `afterwards` too, to be
+    committed with what comes next or before it; `durable` waits until every row survives a power cut (RUN-8)."""
 
     gate: Gate
     audit: AuditSink
     conversations: ConversationStore
     step: Callable[[], AbstractContextManager[None]]
+    afterwards: Callable[[], AbstractContextManager[None]]
     durable: Callable[[], Awaitable[None]]
 
 
@@ -77,14 +78,10 @@ class AgentService:
         self._audit = doors.audit
         self._conversations = doors.conversations
         self._step = doors.step
+        self._afterwards = doors.afterwards
         self._durable = doors.durable
         self._order = Order(terms.credits)
-        now_s = time.monotonic()
-        self._requests = Bucket(REQUESTS, now_s=now_s)
-        self._logs = Bucket(LOGS, now_s=now_s)
-        self._saves = Bucket(CHECKPOINTS, now_s=now_s)
-        self._busy = 0
-        self._lost_logs = 0
+        self._throttle = Throttle(time.monotonic())
         self._permits: dict[str, _OpenPermit] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._turn: asyncio.Task[None] | None = None
@@ -156,16 +153,12 @@ class AgentService:
                 assert_never(impossible)
 
     def _when_in_time(self, frame: R, act: Callable[[R], None]) -> None:
-        if self._requests.take(time.monotonic()):
-            self._busy = 0
+        if self._throttle.may_request(time.monotonic()):
             act(frame)
             return
         self._order.busy(frame.id)
-        self._busy += 1
-        if self._busy == 1:
+        if self._throttle.refused_requests == 1:
             self._record(EventKind.ABI_BUSY, frame=frame.t, per_s=REQUESTS.per_s)
-        if self._busy > MAX_BUSY:
-            raise AbiBrokenError(f"{self._busy} requests in a row over the rate of {REQUESTS.per_s:g} a second")
         self._send_failure(frame.id, BusyError("too many requests", f"at most {REQUESTS.per_s:g} requests a second"))
 
     # --- tools ----------------------------------------------------------------------------------------------------
@@ -226,23 +219,24 @@ class AgentService:
     def _on_done(self, frame: abi.ToolDone) -> None:
         self._order.done(frame.id, frame.permit)
         open_permit = self._permits.pop(frame.permit)
-        result = self._settled(frame)
-        match result:
-            case AaosError():
-                self._fail(frame.id, result, call=open_permit.call)
-            case ToolResult():
-                self._answer(frame.id, result, call=open_permit.call)
+        done = self._gate.done(self._caller, frame)
+        match done:
+            case Reported():
+                self._reported(frame.id, done, call=open_permit.call)
             case Publish():
-                self._work(frame.id, partial(self._published, result), call=open_permit.call)
+                self._work(frame.id, partial(self._published, done), call=open_permit.call)
             case _ as impossible:
                 assert_never(impossible)
 
-    def _settled(self, frame: abi.ToolDone) -> ToolResult | Publish | AaosError:
-        with self._step():
-            try:
-                return self._gate.done(self._caller, frame)
-            except AaosError as error:
-                return error
+    def _reported(self, request: int, done: Reported, *, call: CallId) -> None:
+        """The worker knows its own words already: it is answered, and goes on, while they are written down. Whatever it
+        does with them is committed with them or after them."""
+        if isinstance(done.result, AaosError):
+            self._fail(request, done.result, call=call)
+        else:
+            self._answer(request, done.result, call=call)
+        with self._afterwards():
+            done.record()
 
     async def _published(self, publish: Publish) -> ToolResult:
         """An effect: its intent is on disk before it happens, its result before anybody is told."""
@@ -304,7 +298,7 @@ class AgentService:
     def _on_checkpoint(self, frame: abi.Checkpoint) -> None:
         self._order.call(frame.id)
         _bounded(frame.data, abi.CHECKPOINT_BYTES, frame.t)
-        if not self._saves.take(time.monotonic()):
+        if not self._throttle.may_checkpoint(time.monotonic()):
             self._fail(frame.id, BusyError("too many checkpoints", f"at most {CHECKPOINTS.per_s:g} a second"))
             return
         try:
@@ -320,14 +314,10 @@ class AgentService:
     def _on_log(self, frame: abi.Log) -> None:
         self._order.not_finished(frame.t)
         _bounded(frame.text, abi.LOG_BYTES, frame.t)
-        if self._logs.take(time.monotonic()):
+        if self._throttle.may_log(time.monotonic()):
             self._record(EventKind.AGENT_LOG, message=frame.text, evidence=Evidence.REPORTED)
-            return
-        self._lost_logs += 1
-        if self._lost_logs == 1:
+        elif self._throttle.refused_logs == 1:
             self._record(EventKind.ABI_BUSY, frame=frame.t, per_s=LOGS.per_s)
-        if self._lost_logs > MAX_BUSY * LOGS.per_s:
-            raise AbiBrokenError(f"{self._lost_logs} log lines over the rate of {LOGS.per_s:g} a second")
 
     def _on_finish(self, frame: abi.Finish) -> None:
         self._order.finish()

@@ -97,12 +97,8 @@ class _Token:
     deadline_s: float | None  # monotonic; expiry is whatever of both clocks comes first
     meters: tuple[_Meter, ...]
     parent: "_Token | None"
+    is_free: bool  # a use needs neither a check of limits nor counting
     children: "dict[int, _Token]" = field(default_factory=dict)
-
-    @property
-    def is_free(self) -> bool:
-        """Whether a use needs neither a check of limits nor counting."""
-        return not self.meters and self.capability.constraints == NONE
 
 
 class TokenBox:
@@ -234,6 +230,7 @@ class TokenBox:
         handle = Handle(secrets.token_urlsafe(HANDLE_BYTES))
         self._serial += 1
         own = (_Meter(capability.constraints),) if capability.constraints.is_metered else ()
+        meters = own + (parent.meters if parent else ())
         token = _Token(
             serial=self._serial,
             agent=agent,
@@ -241,8 +238,9 @@ class TokenBox:
             covers=resource_matcher(capability.kind, capability.resource),
             digest=self._digest(handle),
             deadline_s=self._deadline(capability, parent),
-            meters=own + (parent.meters if parent else ()),
+            meters=meters,
             parent=parent,
+            is_free=not meters and capability.constraints == NONE,
         )
         tokens = self._of_agent.setdefault(agent, {}).setdefault(capability.kind, [])
         tokens.append(token)

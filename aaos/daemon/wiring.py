@@ -295,6 +295,7 @@ def _parts(base: _Base, launcher: Launcher, catalog: Mapping[str, Tool], *, mode
         accounts=Accounts(Spends(base.database)),
         conversations=base.rows.conversations,
         step=base.database.transaction,
+        afterwards=base.database.trailing,
         durable=base.database.durable,
         audit=base.audit,
         note=base.audit.note,

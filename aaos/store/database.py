@@ -1,9 +1,13 @@
 """The database: one writer on the event loop's thread, commits in microseconds, durability when it is asked for.
 
-Invariant: a write is committed when the outermost `transaction()` ends, or not at all; a daemon that lost its place to
-a newer one (epoch) or its disk (failed sync) can write nothing more. Never `await` inside a transaction.
+Invariant: a write is committed when the outermost `transaction()` ends, or not at all; what is written `trailing()` is
+committed with whatever is written next, and at the latest `TRAIL_S` after, so nothing that follows from it stands
+without it. A daemon that lost its place to a newer one (epoch) or its disk (failed sync) can write nothing more. Never
+`await` inside a transaction.
 """
 
+import asyncio
+import logging
 import os
 import sqlite3
 from collections.abc import Callable
@@ -24,8 +28,10 @@ from aaos.store.wal import close_keeping_log
 
 Value = str | int | float | bytes | None
 Row = tuple[Any, ...]  # columns have the types of schema.py, which is STRICT
+TRAIL_S = 0.002
 _EPOCH_COMMIT = 1  # opening made it
 _COMMITS_PER_LOOK = 64
+_log = logging.getLogger("agentd")
 
 
 class Database:
@@ -41,8 +47,11 @@ class Database:
         self._control = opened.connection.cursor()  # so that a COMMIT does not overwrite the outcome of a write
         self._barrier = barrier
         self._checkpointer = checkpointer
-        self._transaction = _Transaction(self)
+        self._transaction = _Transaction(self, trails=False)
+        self._trailing = _Transaction(self, trails=True)
         self._depth = 0
+        self._trails = False  # a transaction is open although nobody is in it
+        self._timer: asyncio.TimerHandle | None = None
         self._commits = _EPOCH_COMMIT
         self._after: list[Callable[[], None]] = []
         self._marks: list[int] = []
@@ -107,12 +116,17 @@ class Database:
         """`with db.transaction():` all or nothing; an inner one can fail alone. Raises StorageError, ConflictError."""
         return self._transaction
 
+    def trailing(self) -> "_Transaction":
+        """As `transaction()`, for what nobody but a later write depends on: the commit may wait for that write."""
+        return self._trailing
+
     def after_commit(self, action: Callable[[], None]) -> None:
         """Run `action`, which must not raise, once the outermost transaction is committed; never when it is not."""
         self._after.append(action)
 
     async def durable(self) -> None:
-        """Return when all that is committed now would survive a power cut. Raises StorageError. Source: barrier.py."""
+        """Return when all that is written now would survive a power cut. Raises StorageError. Source: barrier.py."""
+        self._catch_up()
         await self._barrier.wait(self._commits)
 
     def insert(self, sql: str, values: tuple[Value, ...]) -> int:
@@ -133,7 +147,8 @@ class Database:
         return int(number)
 
     def rows(self, sql: str, values: tuple[Value, ...] = ()) -> list[Row]:
-        """All rows of a bounded query. Raises StorageError."""
+        """All rows of a bounded query; outside of a transaction, of what is committed. Raises StorageError."""
+        self._catch_up()
         try:
             return self._connection.execute(sql, values).fetchall()
         except sqlite3.DatabaseError as error:
@@ -151,6 +166,7 @@ class Database:
         self._is_open = False
         self._checkpointer.close()
         try:
+            self._catch_up()
             self._close_cleanly()
         except sqlite3.Error as error:
             raise storage_error(error, self._state.database) from error
@@ -188,7 +204,7 @@ class Database:
         failure = self._failure or self._barrier.failure
         if failure is not None:
             raise failure.with_traceback(None)
-        if self._depth:
+        if self._depth or self._trails:
             self._execute(self._control, f"SAVEPOINT level{self._depth}")
             self._marks.append(len(self._after))
         else:
@@ -206,15 +222,44 @@ class Database:
             self._failure = ConflictError(message, f"end this one: kill {os.getpid()}")
             raise self._failure
 
-    def _end(self, is_good: bool) -> None:
+    def _end(self, *, is_good: bool, trails: bool) -> None:
         self._depth -= 1
-        if self._depth:
-            self._end_inner(is_good)
-            return
-        after, self._after = self._after, []
-        if not is_good:
+        if self._depth or self._trails:
+            self._end_inner(is_good=is_good)
+        elif not is_good:
+            self._after = []
             self._roll_back()
+        if not self._depth and is_good:
+            if trails:
+                self._trail()
+            else:
+                self._commit()
+
+    def _trail(self) -> None:
+        """Leave the transaction open to the next; where no loop runs there is nobody to end it in time."""
+        self._trails = True
+        if self._timer is not None:
             return
+        try:
+            self._timer = asyncio.get_running_loop().call_later(TRAIL_S, self._catch_up_late)
+        except RuntimeError:
+            self._commit()
+
+    def _catch_up(self) -> None:
+        """Commit what trails. Raises StorageError."""
+        if self._trails and not self._depth:
+            self._commit()
+
+    def _catch_up_late(self) -> None:
+        self._timer = None
+        try:
+            self._catch_up()
+        except AaosError as error:  # whoever writes next meets it too
+            _log.error("what was written last is lost: %s", error.message)
+
+    def _commit(self) -> None:
+        self._trails = False
+        after, self._after = self._after, []
         try:
             self._execute(self._control, "COMMIT")
         except AaosError:
@@ -234,14 +279,25 @@ class Database:
             with suppress(sqlite3.Error):  # the commit stands; the thread tries again and tells
                 checkpoint(self._connection)
 
-    def _end_inner(self, is_good: bool) -> None:
+    def _end_inner(self, *, is_good: bool) -> None:
         mark = self._marks.pop()
         if not is_good:
             del self._after[mark:]
-            if self._broken is not None:
-                return
+        if self._broken is not None:
+            self._forget_trail()
+            if is_good:
+                raise self._broken.with_traceback(None)
+            return
+        if not is_good:
             self._execute(self._control, f"ROLLBACK TO level{self._depth}")
         self._execute(self._control, f"RELEASE level{self._depth}")
+
+    def _forget_trail(self) -> None:
+        """SQLite ended the transaction by itself: what trailed is lost with it."""
+        if not self._depth and self._trails:
+            self._trails = False
+            self._after = []
+            _log.error("what was written just before is lost as well")
 
     def _roll_back(self) -> None:
         if self._connection.in_transaction:
@@ -258,10 +314,11 @@ class Database:
 class _Transaction:
     """The context manager; it has no state of its own, so one serves all levels."""
 
-    __slots__ = ("_database",)
+    __slots__ = ("_database", "_trails")
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, trails: bool) -> None:
         self._database = database
+        self._trails = trails
 
     def __enter__(self) -> None:
         self._database._begin()
@@ -269,4 +326,4 @@ class _Transaction:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._database._end(kind is None)
+        self._database._end(is_good=kind is None, trails=self._trails)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from aaos.core.capability import Kind
-from aaos.core.errors import AaosError, CancelledError
+from aaos.core.errors import AaosError, CancelledError, DeniedError
 from aaos.core.events import EventKind, Scalar
 from aaos.core.ports import BrokerCall, BrokerResult, CallState, WrittenFile
 from aaos.tools import admit
@@ -33,6 +33,14 @@ class Failed(Protocol):
     """Writes down that a call ended with an error."""
 
     def __call__(self, opened: OpenCall, error: AaosError, *, state: CallState = CallState.FAILED) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """A call that the worker carried out. `record` writes that down: before anything that comes of the result."""
+
+    result: ToolResult | DeniedError
+    record: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)

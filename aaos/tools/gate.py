@@ -44,7 +44,7 @@ from aaos.core.ports import (
 from aaos.core.text import clip, quoted
 from aaos.core.token import Clock, TokenBox
 from aaos.tools import admit
-from aaos.tools.brokered import BrokerWork, ToolResult, call_of
+from aaos.tools.brokered import BrokerWork, Reported, ToolResult, call_of
 from aaos.tools.handout import hand_out
 from aaos.tools.opencall import OpenCall
 from aaos.tools.records import Draft, Records, published_text
@@ -161,19 +161,20 @@ class Gate:
             self._records.refused(draft, error)
             raise
 
-    def done(self, caller: Caller, report: abi.ToolDone) -> "ToolResult | Publish":
-        """A worker says that it carried a permit out. Its words are a report; a file is published by us, or not.
+    def done(self, caller: Caller, report: abi.ToolDone) -> "Reported | Publish":
+        """A worker says that it carried a permit out. Its words are a report, and discarded when the grant was revoked
+        meanwhile; a file is published by us, or not.
 
         Raises:
             WorkerLostError: the permit is not one that this agent has; the session must end.
-            DeniedError: the grant was revoked meanwhile; the result is discarded.
         """
         opened = self._agent(caller.agent).permits.pop(report.permit, None)
         if opened is None:
             raise WorkerLostError(f"tool.done for {quoted(report.permit)}, which is not open", "see aaos-abi(7)")
         opened.handout.close()
         if not self._is_live(opened):
-            raise self._revoked(opened)
+            error = _revoked(opened)
+            return Reported(error, partial(self._failed, opened, error))
         if opened.handout.pending is None:
             return self._reported(opened, report)
         if report.ok:
@@ -258,15 +259,18 @@ class Gate:
 
     # --- on the way out -----------------------------------------------------------------------------------------------
 
-    def _reported(self, opened: OpenCall, report: abi.ToolDone) -> ToolResult:
+    def _reported(self, opened: OpenCall, report: abi.ToolDone) -> Reported:
         text, is_cut = clip(report.text, opened.limit_bytes + MARKER_BYTES, hint="the worker gave too much")
         result = ToolResult(text + hint(opened.count), report.ok, report.truncated or is_cut)
-        self._records.done(opened.draft, self._outcome(opened, result, Evidence.REPORTED))
-        return result
+        return Reported(
+            result, partial(self._records.done, opened.draft, self._outcome(opened, result, Evidence.REPORTED))
+        )
 
     def _carried_out(self, opened: OpenCall, got: BrokerResult) -> ToolResult:
         if not self._is_live(opened):
-            raise self._revoked(opened)
+            error = _revoked(opened)
+            self._failed(opened, error)
+            raise error
         kept, is_cut = clip(got.text, opened.limit_bytes + OVERHEAD_BYTES, hint="ask for less")
         result = ToolResult(kept + hint(opened.count), ok=True, truncated=got.is_truncated or is_cut)
         outcome = self._outcome(opened, result, Evidence.OBSERVED)
@@ -300,15 +304,6 @@ class Gate:
         if isinstance(error, ConflictError):
             self._records.conflict(opened.draft, error)
         self._records.failed(opened.draft, error, duration_ms=self._took_ms(opened), state=state)
-
-    def _revoked(self, opened: OpenCall) -> DeniedError:
-        opened.handout.discard()
-        error = DeniedError(
-            f"{opened.draft.record.tool}: the grant was revoked while the call ran; its result is discarded",
-            "ask the operator",
-        )
-        self._failed(opened, error)
-        return error
 
     def _is_live(self, opened: OpenCall) -> bool:
         return all(self._tokens.is_live(charge) for charge in opened.charges)
@@ -375,6 +370,12 @@ class Publish:
     def _settle_late(self, future: "asyncio.Future[Observed]") -> None:
         with suppress(AaosError):
             self._settled(future)
+
+
+def _revoked(opened: OpenCall) -> DeniedError:
+    opened.handout.discard()
+    message = f"{opened.draft.record.tool}: the grant was revoked while the call ran; its result is discarded"
+    return DeniedError(message, "ask the operator")
 
 
 def _draft(caller: Caller, call: CallRequest, tool: Tool | None, arguments: str, *, path: str | None) -> Draft:

@@ -53,7 +53,7 @@ class Death:
 
 def install(death: Death) -> None:
     """Puts the points around the product's own functions, for the rest of this process."""
-    end = Database._end
+    commit = Database._commit
 
     def armed(function: Callable[..., Any]) -> Callable[..., Any]:  # Any: passed on as it comes
         def called(*args: Any, **more: Any) -> Any:  # Any: as above
@@ -62,17 +62,14 @@ def install(death: Death) -> None:
 
         return called
 
-    def ended(database: Database, is_good: bool) -> None:
-        is_commit = is_good and database._depth == 1
-        if is_commit:
-            death.pass_by("before")
-        end(database, is_good)
-        if is_commit:
-            death.pass_by("after")
+    def committed(database: Database) -> None:
+        death.pass_by("before")
+        commit(database)
+        death.pass_by("after")
 
     setattr(Runs, "create", armed(Runs.create))  # noqa: B010  # a type checker would be right to refuse an assignment
     setattr(Runs, "resume", armed(Runs.resume))  # noqa: B010  # as above
-    setattr(Database, "_end", ended)  # noqa: B010  # as above
+    setattr(Database, "_commit", committed)  # noqa: B010  # as above
     setattr(SyncBarrier, "_attempt", death.after(SyncBarrier._attempt, "synced"))  # noqa: B010  # as above
     setattr(syscalls, "renameat2", death.after(syscalls.renameat2, "renamed"))  # noqa: B010  # as above
 

@@ -86,7 +86,9 @@ class Bench:
             turn_terms, self.context, asked=asked, models=self.model, audit=self.audit, note=self.audit.note
         )
         terms = Terms(self.caller, may_code_call, 3, call_timeout_s, self.charge)
-        doors = Doors(self.gate, self.audit, self.conversations, contextlib.nullcontext, at_once)
+        doors = Doors(
+            self.gate, self.audit, self.conversations, contextlib.nullcontext, contextlib.nullcontext, at_once
+        )
         self.service = AgentService(terms, self.turns, context=self.context, asked=asked, doors=doors)
 
     def charge(self) -> None:

@@ -105,6 +105,7 @@ class Bench:
                 accounts=Accounts(MemorySpends()),
                 conversations=self.conversations,
                 step=contextlib.nullcontext,
+                afterwards=contextlib.nullcontext,
                 durable=at_once,
                 audit=self.audit,
                 note=self.audit.note,

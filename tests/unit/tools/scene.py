@@ -11,11 +11,12 @@ from aaos.broker.files import FileBroker
 from aaos.core.capability import Capability, Kind
 from aaos.core.constraint import NONE, Constraints
 from aaos.core.envelope import Submitter
+from aaos.core.errors import DeniedError
 from aaos.core.events import EventKind
 from aaos.core.ids import AgentId, CallId, Gid, RunId, SubtaskId, Uid
 from aaos.core.ports import CallOutcome, Held, Origin, Root
 from aaos.core.token import Handle, TokenBox
-from aaos.tools.brokered import BrokerWork, ToolResult
+from aaos.tools.brokered import BrokerWork, Reported, ToolResult
 from aaos.tools.catalog import CATALOG
 from aaos.tools.gate import Caller, CallRequest, Gate, Permit, Publish
 from aaos.tools.spec import Tool
@@ -116,9 +117,14 @@ class Scene:
             os.close(fd)
         return abi.ToolDone(2, permit.permit, done.ok, done.text, done.truncated)
 
-    def settled(self, result: ToolResult | Publish) -> ToolResult:
-        """The final result."""
-        return asyncio.run(result.finish()) if isinstance(result, Publish) else result
+    def settled(self, result: Reported | Publish) -> ToolResult:
+        """The final result. Raises DeniedError for one that is discarded."""
+        if isinstance(result, Publish):
+            return asyncio.run(result.finish())
+        result.record()
+        if isinstance(result.result, DeniedError):
+            raise result.result
+        return result.result
 
     def call(self, tool: str, *, origin: Origin = Origin.CODE, **args: Json) -> ToolResult:
         """The whole way, with an honest worker."""

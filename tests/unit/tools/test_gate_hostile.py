@@ -54,7 +54,7 @@ def fill(permit: Permit, content: bytes) -> None:
 def test_a_permit_is_good_once(scene: Scene) -> None:
     """BRK-1, H-BRK-05"""
     permit = scene.permit("echo", text="a")
-    scene.gate.done(scene.caller, done(permit, text="a"))
+    scene.settled(scene.gate.done(scene.caller, done(permit, text="a")))
     with pytest.raises(WorkerLostError):
         scene.gate.done(scene.caller, done(permit, text="b"))
     for name in ("", "x" * 10_000, "a-other-1-1"):
@@ -138,7 +138,7 @@ def test_a_result_after_a_revocation_is_discarded(scene: Scene, tool: str) -> No
     report = scene.carried_out(permit)
     scene.tokens.revoke(AGENT)
     with pytest.raises(DeniedError, match="revoked"):
-        scene.gate.done(scene.caller, report)
+        scene.settled(scene.gate.done(scene.caller, report))
     assert (scene.path / "f").read_text() == "one\ntwo\n"
     assert scene.last_outcome.state is CallState.FAILED
 
