@@ -191,30 +191,27 @@ def acting_as(uid: int, gid: int, groups: Sequence[int]) -> AbstractContextManag
 class _Acting:
     """A class and not a generator: it is on the way of every file that is opened for an agent."""
 
-    __slots__ = ("_gid", "_groups", "_own_groups", "_uid")
+    __slots__ = ("_groups", "_ids", "_own_groups")
 
     def __init__(self, uid: int, gid: int, groups: Sequence[int]) -> None:
-        self._uid = uid
-        self._gid = gid
+        self._ids = uid, gid
         self._groups = groups
 
     def __enter__(self) -> None:
-        self._own_groups = os.getgroups()
+        own_groups = os.getgroups()
+        self._own_groups = own_groups if set(own_groups) != set(self._groups) else None  # None: nothing to change
         try:
-            if self._is_of_other_groups():
+            if self._own_groups is not None:
                 _setgroups(self._groups)
-            _setfsids(self._uid, self._gid)
+            _setfsids(*self._ids)
         except BaseException:
             self.__exit__()
             raise
 
     def __exit__(self, *error: object) -> None:
         _setfsids(os.geteuid(), os.getegid())
-        if self._is_of_other_groups():
+        if self._own_groups is not None:
             _setgroups(self._own_groups)
-
-    def _is_of_other_groups(self) -> bool:
-        return bool(self._groups or self._own_groups) and set(self._groups) != set(self._own_groups)
 
 
 def mount(source: str, target: str, kind: str, *, flags: int, options: str = "") -> None:
