@@ -34,7 +34,7 @@ _STORIES = (
     rf"(?:of\s+)?{_OWN}{_NOUN}"
 )
 _ALSO = r"(?:(?:those|the\s+ones|the\s+same)\s+)?(?:(?:of|on|from|at|in)\s+)?"
-_PAIR = rf"{ATOM}(?:(?:\s*,?\s*(?:and|with|to|against|versus|vs\.?|&|from|than|or)\s+|\s*,\s*){_ALSO}{ATOM})*"
+_PAIR = rf"{ATOM}(?:(?:(?:\s*,)?\s*(?:and|with|to|against|versus|vs\.?|&|from|than|or)\s+|\s*,\s*){_ALSO}{ATOM})*"
 _S = r"(?:'s|’s)"
 PAGES = (
     r"(?:(?:both|them|each|these|those|all|the\s+two|it)(?:\s+of\s+(?:them|these|those))?"
@@ -53,7 +53,7 @@ def _shapes(*texts: str) -> tuple[re.Pattern[str], ...]:
 
 _COMPARED = _shapes(
     rf"(?:compare|contrast|diff)\s+{_STORIES}{_WHERE}",
-    rf"(?:compare|contrast|diff)\s+(?P<urls>{_PAIR}){_S}?\s*,?\s*(?:by|on|in|regarding|looking\s+at)\s+{_STORIES}",
+    rf"(?:compare|contrast|diff)\s+(?P<urls>{_PAIR}){_S}?(?:\s*,)?\s*(?:by|on|in|regarding|looking\s+at)\s+{_STORIES}",
     rf"(?:compare|contrast|diff)\s+(?P<one>{ATOM}){_S}?\s+{_STORIES}\s+(?:and|with|to|against)\s+(?P<two>{ATOM})"
     rf"{_S}?(?:\s+{_NOUN})?",
     rf"(?:{_TELL}\s+)?(?:an?\s+|the\s+)?(?:comparison|differences?)\s+(?:of|between|among|in)\s+{_STORIES}{_WHERE}",

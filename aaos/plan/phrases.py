@@ -90,7 +90,7 @@ _SUMMARISE_THEM = re.compile(
 _ABOUT = re.compile(
     rf"^what(?:'s|\s+is|\s+does|\s+do|\s+are)\s+(?:in\s+)?(?P<paths>{LIST})(?:\s+(?:about|say|contain))?$", re.I
 )
-_PAIR = rf"{ATOM}(?:(?:\s*,?\s*(?:and|with|to|against|versus|vs\.?|&|from|than)\s+|\s*,\s*){ATOM})*"
+_PAIR = rf"{ATOM}(?:(?:(?:\s*,)?\s*(?:and|with|to|against|versus|vs\.?|&|from|than)\s+|\s*,\s*){ATOM})*"
 _COMPARE = re.compile(
     rf"^(?:(?:compare|contrast|diff)\s+(?:the\s+)?(?:contents?\s+of\s+)?"
     rf"|{_GIVE}(?:an?\s+|the\s+)?{_ADJECTIVES}(?:comparison|diff|differences?)\s+(?:of|between|among)\s+)(?P<paths>{_PAIR})$",

@@ -224,7 +224,11 @@ def test_no_order_of_known_words_breaks_the_parser_or_loses_a_name(words: list[s
     [
         "report " + "a " * 2000, "summarise " + "/a, " * 60, "how many " + "the " * 2000, "search for " + "x " * 2000,
         ", " * 2000, "report the " + "by a " * 2000, "and then " * 2000, "please " * 2000,
-        "count lines " + "in " * 2000, "write " * 2000,
+        "count lines " + "in " * 2000, "write " * 2000, "compare /a" + " and /a" * 60 + " x y",
+        "compare /a" + " , /a" * 60 + " x y",
+        "compare the top 3 stories of https://a.b/" + " and those of https://a.b/" * 50 + " x",
+        "fetch https://a.b/ and compare " + "the their " * 2000, "fetch https://a.b/ " + "the front pages of " * 2000,
+        "fetch https://a.b/" + " and https://a.b/" * 60 + " x",
     ],
 )  # fmt: skip
 def test_long_goals_are_read_in_few_steps(goal: str) -> None:
