@@ -75,7 +75,7 @@ def _read(task: Task, paths: Sequence[str]) -> tuple[FileText, ...] | ModelAnswe
 def _texts(task: Task) -> tuple[FileText, ...] | ModelAnswer:
     """The pages and the files of the task, or the answer that asks for more. Raises ProviderError."""
     files = _read(task, _files_only(task))
-    return files if isinstance(files, ModelAnswer) else (*(page.text for page in task.pages), *files)
+    return files if isinstance(files, ModelAnswer) else (*(page.prose for page in task.pages), *files)
 
 
 def _files_only(task: Task) -> tuple[str, ...]:

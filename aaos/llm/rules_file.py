@@ -15,7 +15,8 @@ class FileText:
     """The text of a file from its first line on; no slots, since the sizes are counted once.
 
     `is_whole` is False when reading stopped at a bound; `clipped` counts lines that were too long to be read whole;
-    `total_bytes` is the size of the whole file where it is known, else 0.
+    `total_bytes` is the size of the whole file where it is known, else 0; `is_prose` is for text that is known to be
+    written for people, whatever it looks like.
     """
 
     path: str
@@ -24,6 +25,7 @@ class FileText:
     clipped: int = 0
     ends_with_newline: bool = True
     total_bytes: int = 0
+    is_prose: bool = False
 
     @cached_property
     def size_bytes(self) -> int:

@@ -104,6 +104,8 @@ def kind_of(file: FileText) -> TextKind:
     sample = list(islice((line for line in file.lines if line.strip()), SAMPLE))
     if not sample:
         return TextKind.EMPTY
+    if file.is_prose:
+        return TextKind.PROSE
     if language_of(file) is not None:
         return TextKind.CODE
     if _extension(file) in _PROSE_NAMES:

@@ -16,6 +16,7 @@ _UNDERLINE = re.compile(r"\s*(={3,}|-{3,})\s*")
 _ITEM = re.compile(r"(?:[-*+•]|\d{1,3}[.)])\s+")
 _MARKS = re.compile(r"\*\*|__|~~|`|\\(?=[!-/:-@\[-`{-~])|(?<!\w)[*_](?=\w)|(?<=\w)[*_](?!\w)")
 _BARS = re.compile(r"\s*\|\s*")
+_WORD = re.compile(r"[^\W\d_]")
 _SPACES = re.compile(r"\s+")
 
 
@@ -63,6 +64,26 @@ def blocks(lines: Sequence[str]) -> Iterator[Block]:
         if block.text:
             yield block
             is_apart = False
+
+
+def prose(lines: Sequence[str]) -> tuple[str, ...]:
+    """A page's lines as they are read: without the addresses of links, and empty where only links are, as in menus.
+
+    The lines of a page that is nothing but links stay.
+    """
+    kept = tuple("" if _is_links_alone(line) else without_links(line) for line in lines)
+    return kept if any(kept) else tuple(map(without_links, lines))
+
+
+def without_links(line: str) -> str:
+    """A line of a page with the words of its links and without their addresses."""
+    return _LINK.sub(r"\1", line[:MAX_LINE]) + line[MAX_LINE:]
+
+
+def _is_links_alone(line: str) -> bool:
+    if _HEADING.match(line) or not _LINK.search(line[:MAX_LINE]):
+        return False
+    return not _WORD.search(_LINK.sub(" ", line[:MAX_LINE]))
 
 
 def _block(line: str, number: int, *, is_apart: bool, level: int) -> Block:

@@ -6,13 +6,17 @@ that the page cannot know: nothing that it says can become part of the head.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from aaos.core.ids import SubtaskId
 from aaos.llm.rules_file import FileText
+from aaos.llm.rules_page_blocks import prose
 
-_HEAD = re.compile(r"URL: (?P<url>https?://\S+)\nStatus: \d{3}\b[^\n]*(?P<more>(?:\n[^\n]+)*?)(?:\n\n|\n*\Z)")
+_HEAD = re.compile(
+    r"URL: (?P<url>https?://\S+)\nStatus: \d{3}\b(?P<terms>[^\n]*)(?P<more>(?:\n[^\n]+)*?)(?:\n\n|\n*\Z)"
+)
+_HTML = re.compile(r"Type: (?:text/html|application/xhtml\+xml)\b")
 _FRAMED = re.compile(
     r"\[outside (?P<mark>[0-9a-f]{8,64}): [^\n]*\]\n(?P<text>.*)\n\[/outside (?P=mark)\](?P<rest>.*)\Z", re.DOTALL
 )
@@ -34,6 +38,11 @@ class Page:
     def place(self) -> str:
         """The address without its scheme, and without the slash of an address that is a host alone."""
         return self.url.partition("://")[2].rstrip("/")
+
+    @property
+    def prose(self) -> FileText:
+        """The text as it is read, line for line: without menus and the addresses of its links."""
+        return replace(self.text, lines=prose(self.text.lines))
 
     @property
     def caveat(self) -> str:
@@ -67,4 +76,6 @@ def _page(text: str) -> Page | None:
     framed = _FRAMED.match(text, head.end())
     body = framed["text"] if framed else text[head.end() :]
     is_whole = not head["more"] and not (framed and framed["rest"].strip())
-    return Page(head["url"], FileText(head["url"], tuple(body.split("\n")) if body.strip() else (), is_whole=is_whole))
+    lines = tuple(body.split("\n")) if body.strip() else ()
+    is_prose = _HTML.search(head["terms"]) is not None
+    return Page(head["url"], FileText(head["url"], lines, is_whole=is_whole, is_prose=is_prose))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from aaos.llm.rules_page_blocks import Block, Link, blocks
+from aaos.llm.rules_page_blocks import Block, Link, blocks, prose, without_links
 
 
 def one(line: str) -> Block:
@@ -27,6 +27,18 @@ def one(line: str) -> Block:
 def test_words_and_links_are_told_apart(line: str, text: str, links: tuple[Link, ...]) -> None:
     found = one(line)
     assert (found.text, found.links) == (text, links)
+
+
+def test_a_line_is_read_without_the_addresses_of_its_links() -> None:
+    assert without_links("# A [b](https://c.example/d) and [e](https://f.example/)") == "# A b and e"
+    assert without_links("x" * 9_000) == "x" * 9_000
+
+
+def test_lines_of_links_alone_are_not_read() -> None:
+    menu = "- [a](https://a.example/) | [b](https://b.example/)"
+    page = [menu, "## [Two](https://a.example/2)", "See [a](https://a.example/).", "1. [c](https://c.example/)"]
+    assert prose(page) == ("", "## Two", "See a.", "")
+    assert prose([menu]) == ("- a | b",)
 
 
 def test_headings_are_marked_or_underlined() -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from aaos.core.ids import SubtaskId
+from aaos.llm.rules_kind import TextKind, kind_of
 from aaos.llm.rules_pages import others_of, page_text, pages_of
 
 MARK = "0123456789abcdef0123456789abcdef"
@@ -22,6 +23,15 @@ def test_a_page_is_its_address_and_its_own_lines() -> None:
     (page,) = pages_of(inputs(fetched("# One\n\ntwo")))
     assert (page.url, page.host, page.place) == ("https://a.example/x", "a.example", "a.example/x")
     assert (page.text.lines, page.text.is_whole, page.caveat) == (("# One", "", "two"), True, "")
+
+
+def test_html_is_prose_and_other_text_is_what_it_looks_like() -> None:
+    """A page's headings look like the comments of settings."""
+    lines = "# One\n\n[a](https://a.example/)\n\n# Two\n\nb = c\n\n# Three"
+    (page,) = pages_of(inputs(fetched(lines)))
+    assert kind_of(page.prose) is TextKind.PROSE
+    (data,) = pages_of(inputs(fetched("a,b\n1,2\n3,4\n").replace("text/html", "text/csv")))
+    assert kind_of(data.prose) is TextKind.RECORDS
 
 
 def test_documents_are_no_pages() -> None:
@@ -59,6 +69,11 @@ def test_an_empty_page_has_no_lines() -> None:
     (page,) = pages_of(inputs(head))
     assert (page.text.lines, page.text.is_whole) == ((), True)
     assert page_text(head) == ""
+
+
+def test_its_prose_has_no_addresses_of_links() -> None:
+    (page,) = pages_of(inputs(fetched("See [the manual](https://m.example/) first.\n\nThen go.", more="\nPartial: x")))
+    assert (page.prose.lines, page.prose.is_whole) == (("See the manual first.", "", "Then go."), False)
 
 
 def test_text_is_kept_as_it_is() -> None:
