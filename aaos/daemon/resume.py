@@ -46,11 +46,6 @@ def order_of(run: RunRow, rows: Rows, *, left_s: float, resumes: int) -> RunOrde
     )
 
 
-def settled_calls(order: RunOrder, rows: Rows) -> int:
-    """How many of the run's tool calls are used up; one that is still open is counted when it is made again."""
-    return sum(row.outcome is not None for row in rows.calls.of_run(order.run))
-
-
 def _end(subtask: SubtaskRow) -> SubtaskEnd:
     return SubtaskEnd(subtask.state, subtask.result or "", subtask.attempt, _error(subtask.error))
 

@@ -21,6 +21,7 @@ from aaos.broker.files import FileBroker
 from aaos.broker.nameservice import NameService
 from aaos.core.config import Settings, credentials_dir
 from aaos.core.envelope import Submitter, from_json
+from aaos.core.errors import AaosError
 from aaos.core.events import Event, EventKind, Scalar
 from aaos.core.ids import AgentId, Uid
 from aaos.core.layers import Layer
@@ -34,7 +35,7 @@ from aaos.daemon.listen import adopt, group_id, listen
 from aaos.daemon.operator import Operator, Rooms
 from aaos.daemon.peers import AccessRule, own_uid
 from aaos.daemon.recovery import Recovered, Recovery
-from aaos.daemon.resume import Rows, settled_calls
+from aaos.daemon.resume import Rows
 from aaos.daemon.runs import LiveRuns
 from aaos.daemon.server import Server
 from aaos.daemon.submission import Desk, Submissions
@@ -62,7 +63,7 @@ from aaos.store.runs import Runs
 from aaos.store.spends import Spends
 from aaos.tools.catalog import CATALOG
 from aaos.tools.gate import Gate
-from aaos.tools.settle import outcome_after_crash
+from aaos.tools.settle import outcome_after_crash, unknown_outcome
 from aaos.tools.spec import Tool
 from aaos.tools.web import web_fetch
 
@@ -198,8 +199,9 @@ async def assembled(options: Options) -> AsyncIterator[Daemon]:
 
 def _resumed(submissions: Submissions, recovered: Recovered, rows: Rows) -> Submissions:
     """With the runs of earlier daemons, which go on when runs may start."""
+    used = rows.calls.settled([order.run for order in recovered.resumed])  # an open call counts when it is made again
     for order in recovered.resumed:
-        submissions.resume(order.envelope.submitter.uid, order, calls=settled_calls(order, rows))
+        submissions.resume(order.envelope.submitter.uid, order, calls=used.get(order.run, 0))
     return submissions
 
 
@@ -239,7 +241,10 @@ def _files() -> Files:
 
 def _judged(runs: Runs, files: Files, catalog: Mapping[str, Tool], record: CallRecord) -> CallOutcome | None:
     """What became of a call of an earlier daemon, found with the rights of its run's submitter."""
-    envelope = from_json(runs.get(record.run).envelope)
+    try:
+        envelope = from_json(runs.get(record.run).envelope)
+    except AaosError:  # a row that cannot be read must not keep the daemon from starting
+        return unknown_outcome(record)
     tool = catalog.get(record.tool)
     return outcome_after_crash(record, files(envelope.submitter), is_effect=tool is None or tool.is_effect)
 

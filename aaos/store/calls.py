@@ -6,7 +6,7 @@ The id of a call begins with its agent's id, so an agent's calls need no index o
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
 
 from aaos.core.errors import ConflictError, InputError, NotFoundError
@@ -28,7 +28,7 @@ _SELECT = f"SELECT {_RECORD}, epoch, {_OUTCOME} FROM calls LEFT JOIN outcomes US
 _GET = f"{_SELECT} WHERE call = ?"
 _OF_AGENT = f"{_SELECT} WHERE call > ?1 || '-' AND call < ?1 || '.' AND agent = ?1 ORDER BY id"  # '.' follows '-'
 _UNSETTLED = f"""{_SELECT} WHERE id IN (SELECT id FROM calls EXCEPT SELECT id FROM outcomes) ORDER BY id"""  # noqa: S608  # a constant
-_OF_RUN = f"{_SELECT} WHERE run = ? ORDER BY id"
+_SETTLED = "SELECT run, count(*) FROM calls JOIN outcomes USING (id) WHERE run IN ({}) GROUP BY run"
 
 
 class Calls:
@@ -84,9 +84,10 @@ class Calls:
         """The calls of an agent in the order in which they were opened."""
         return tuple(_call(row) for row in self._database.rows(_OF_AGENT, (agent,)))
 
-    def of_run(self, run: RunId) -> tuple[CallRow, ...]:
-        """The calls of all agents of a run, in order. It reads the whole table: for recovery."""
-        return tuple(_call(row) for row in self._database.rows(_OF_RUN, (run,)))
+    def settled(self, runs: Collection[RunId]) -> Mapping[RunId, int]:
+        """How many calls of each run have an outcome; no entry for none. Reads the whole table, once: for recovery."""
+        sql = _SETTLED.format(", ".join("?" * len(runs)))
+        return dict(self._database.rows(sql, tuple(runs)))
 
     def unsettled(self) -> tuple[CallRow, ...]:
         """The calls without an outcome, of this daemon and of earlier ones: what recovery has to decide on."""

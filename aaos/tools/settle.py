@@ -33,11 +33,11 @@ def outcome_after_crash(record: CallRecord, files: FileBroker, *, is_effect: boo
     `files` acts as the submitter of its run. Blocking: file I/O.
     """
     if record.tool not in ("file_write", "file_edit"):
-        return _unknown(record) if is_effect else None
+        return unknown_outcome(record) if is_effect else None
     try:
         return _judged(record, files)
     except (AaosError, ValueError, KeyError, TypeError):
-        return _unknown(record)
+        return unknown_outcome(record)
 
 
 def _judged(record: CallRecord, files: FileBroker) -> CallOutcome | None:
@@ -51,7 +51,7 @@ def _judged(record: CallRecord, files: FileBroker) -> CallOutcome | None:
             files.remove_stale(root, relative, temporary_name(record.call))
             return None
         if now is None or not _is_made(record, args, now) or _holds_others_words(record, files, root, relative):
-            return _unknown(record)
+            return unknown_outcome(record)
         files.remove_stale(root, relative, temporary_name(record.call))
         return _done(record, WrittenFile(path, hashlib.sha256(now).hexdigest(), len(now)))
     finally:
@@ -88,7 +88,8 @@ def _done(record: CallRecord, file: WrittenFile) -> CallOutcome:
     )
 
 
-def _unknown(record: CallRecord) -> CallOutcome:
+def unknown_outcome(record: CallRecord) -> CallOutcome:
+    """Of a call of which nobody can tell what it did."""
     return CallOutcome(
         state=CallState.OUTCOME_UNKNOWN,
         result=_UNKNOWN,

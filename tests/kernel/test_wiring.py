@@ -15,8 +15,10 @@ from aaos.core.config import ModelSettings
 from aaos.core.errors import ConflictError
 from aaos.core.events import EventKind
 from aaos.core.graph import RunState
-from aaos.core.ids import Gid, RunId, Uid
+from aaos.core.ids import AgentId, CallId, Gid, RunId, SubtaskId, Uid
+from aaos.core.ports import CallRecord, CallState, Origin
 from aaos.daemon.wiring import Daemon, assembled
+from aaos.store.calls import Calls
 from aaos.store.database import Database
 from aaos.store.runs import RunRow, Runs
 from tests.fakes import ThreadLauncher
@@ -97,17 +99,21 @@ def test_the_doctor_answers_over_the_socket(place: Path) -> None:
 
 
 def test_after_an_unclean_end_the_next_daemon_ends_what_was_left(place: Path) -> None:
-    """H-DUR-11"""
+    """H-DUR-11: also where its rows cannot be read any more."""
     database = Database.open(place / "state")
     runs = Runs(database)
     runs.create(RunRow(RunId("r-left"), Uid(0), Gid(0), "goal", "{}", None, RunState.RUNNING, 1.0))
+    agent = AgentId("a-left")
+    about = (CallId("a-left-1-0"), RunId("r-left"), SubtaskId("s"), agent, 1, "file_write", Origin.MODEL)
+    Calls(database).open_call(CallRecord(*about, '{"path":"/f"}', "d", CallState.PERMITTED, "absent"))
     database.close()
 
     async def check(daemon: Daemon, path: Path) -> None:
         client = await Client.connect(path)
         status = await client.result("status", run="r-left")
         assert status["state"] == "failed"
-        assert EventKind.STALE_CLEANED in [recorded.event.kind for recorded in daemon.audit.query()]
+        kinds = [recorded.event.kind for recorded in daemon.audit.query()]
+        assert {EventKind.STALE_CLEANED, EventKind.OUTCOME_UNKNOWN} <= set(kinds)
 
     with_daemon(place, check)
 

@@ -12,7 +12,7 @@ from aaos.core.graph import Plan, RunState, Subtask, SubtaskState
 from aaos.core.ids import AgentId, CallId, Gid, RoleName, RunId, SubtaskId, Uid
 from aaos.core.ports import CallOutcome, CallRecord, CallState, Evidence, Origin
 from aaos.daemon.recovery import MAX_RESUMES, Recovered, Recovery
-from aaos.daemon.resume import Rows, settled_calls
+from aaos.daemon.resume import Rows
 from aaos.plan.ports import SubtaskEnd, Underway
 from aaos.store.calls import Calls
 from aaos.store.conversations import Conversations
@@ -81,7 +81,7 @@ class Restarted:
         self.run = self.rows.runs.get(RUN)
         self.states = {subtask.id: subtask.state for subtask in self.rows.runs.subtasks(RUN)}
         self.calls = self.rows.calls.of_agent(AGENT)
-        self.settled = sum(settled_calls(order, self.rows) for order in self.recovered.resumed)
+        self.settled = self.rows.calls.settled([order.run for order in self.recovered.resumed])
         database.close()
 
 
@@ -129,7 +129,7 @@ def test_a_read_stays_open_for_its_agent_and_an_unknown_outcome_is_told(tmp_path
     restarted = Restarted(tmp_path / "s")
     assert [row.outcome and row.outcome.state for row in restarted.calls] == [None, CallState.OUTCOME_UNKNOWN]
     assert [event.fields["tool"] for event in restarted.audit.of(EventKind.OUTCOME_UNKNOWN)] == ["file_write"]
-    assert (restarted.recovered.calls, restarted.settled) == (1, 1)
+    assert (restarted.recovered.calls, restarted.settled) == (1, {RUN: 1})
 
 
 def test_a_write_that_was_done_is_recorded_so(tmp_path: Path) -> None:

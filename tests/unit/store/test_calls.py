@@ -1,3 +1,6 @@
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from aaos.core.errors import ConflictError, InputError, NotFoundError
@@ -80,3 +83,32 @@ def test_what_has_no_outcome_is_found(calls: Calls) -> None:
         calls.open_call(_record(name))
     calls.settle_call(names[1], OUTCOME)
     assert [row.record.call for row in calls.unsettled()] == [names[0], names[2]]
+
+
+def test_the_calls_that_a_run_has_used_up_are_counted(calls: Calls) -> None:
+    """BRK-8: a restart gives no call anew, and takes none for one that is still open."""
+    for index in range(3):
+        calls.open_call(_record(call_id(AGENT, 1, index)))
+    for index in range(2):
+        calls.settle_call(call_id(AGENT, 1, index), OUTCOME)
+    assert calls.settled([RunId("r-1"), RunId("r-2")]) == {"r-1": 2}
+    assert calls.settled([]) == {}
+
+
+def test_a_call_that_an_earlier_daemon_left_open_is_opened_again_once(state_dir: Path) -> None:
+    """BRK-8, H-BRK-07: in its own row, by the same arguments, under the new epoch."""
+    first = Database.open(state_dir)
+    Calls(first).open_call(_record(call_id(AGENT, 1, 0)))
+    Calls(first).open_call(_record(call_id(AGENT, 1, 1)))
+    Calls(first).settle_call(call_id(AGENT, 1, 1), OUTCOME)
+    first.close()
+    second = Database.open(state_dir)
+    calls, again = Calls(second), replace(_record(call_id(AGENT, 1, 0)), pre_hash="another")
+    with pytest.raises(ConflictError):
+        calls.open_call(replace(again, digest="of other arguments"))
+    calls.open_call(again)
+    assert (calls.get(again.call).epoch, calls.get(again.call).record.pre_hash) == (2, "another")
+    for record in (again, _record(call_id(AGENT, 1, 1))):
+        with pytest.raises(ConflictError, match="exists already"):
+            calls.open_call(record)
+    second.close()
