@@ -125,16 +125,18 @@ class ZygoteLauncher:
         expected = Expected(policy, self._filters, parked.leaf.path if parked.leaf else None)
         try:
             _assign(parked, policy, request)
+            digest = policy_digest(policy)  # now: the worker is at work meanwhile
             ready = await ready_frame(parked.sock)
-            attestation = self._agree(policy, parked.pid, ready, expected=expected, begun=begun)
+            attestation = self._agree(parked.pid, ready, expected=expected, digest=digest, begun=begun)
             self._record(request, attestation)
         except BaseException:
             await self._yard.end(parked)
             raise
         return WorkerSession(self._confined(parked, attestation, expected))
 
-    def _agree(self, policy: abi.Policy, pid: int, ready: abi.Ready, *, expected: Expected, begun: int) -> Attestation:
+    def _agree(self, pid: int, ready: abi.Ready, *, expected: Expected, digest: str, begun: int) -> Attestation:
         """Both halves, layer by layer. Raises ConfinementError when they do not agree."""
+        policy = expected.policy
         if ready.v != abi.VERSION:
             raise ConfinementError(f"the worker speaks ABI {ready.v}, agentd {abi.VERSION}", "restart agentd")
         undenied = sorted(layer for layer in policy.layers if ready.canaries.get(layer) != "denied")
@@ -153,7 +155,7 @@ class ZygoteLauncher:
             missing=self._missing,
             inside=dict(ready.canaries),
             outside=outside,
-            policy_digest=policy_digest(policy),
+            policy_digest=digest,
             filter_digest=self._filter_digest,
             duration_ms=(now - begun) / 1e6,
             steps_us={**ready.steps, "outside attestation": (now - before) // 1000},

@@ -1,6 +1,9 @@
 """From request to serving worker, against bubblewrap with a Python that says hello; interleaved in one run.
 
-The timed path is the product's own `launch()`: one write grant, audit row, both attestations. Prints medians, ratios.
+The timed path is the product's own `launch()`: one write grant, audit row, both attestations. Three of ours: `cold` is
+a launcher that parks nothing; `parked` takes a worker that waits; `sustained` is what a launcher that parks workers
+does over several bursts in a row, the time for stopping them and for parking the next ones included. Prints medians,
+and ratios.
 """
 
 import asyncio
@@ -17,6 +20,7 @@ from qa.bench.kit import Bench, bench, median, missing_layers, p, table
 ROUNDS = 60
 AT_ONCE = 16
 BATCHES = 6
+BURSTS = 4
 BWRAP = (
     *("bwrap", "--unshare-all", "--die-with-parent", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev"),
     *(sys.executable, "-I", "-c"),
@@ -74,62 +78,95 @@ async def launch_many(kit: Bench, first: int) -> float:
     return rate
 
 
+async def launch_for_long(kit: Bench, first: int) -> float:
+    """Workers per second over BURSTS of AT_ONCE, each stopped before the next, until as many are parked as before."""
+    parked = kit.launcher.parked
+    begun = time.perf_counter()
+    for burst in range(BURSTS):
+        await launch_many(kit, first + burst * AT_ONCE)
+    await kit.filled(parked)
+    return BURSTS * AT_ONCE / (time.perf_counter() - begun)
+
+
 @dataclass(slots=True)
 class Taken:
-    """Samples of one contender: milliseconds of single starts, starts per second of AT_ONCE together."""
+    """Samples of one contender: milliseconds of single starts, starts per second of AT_ONCE together and for long."""
 
     single_ms: list[float] = field(default_factory=list)
     rates: list[float] = field(default_factory=list)
+    sustained: list[float] = field(default_factory=list)
 
     def row(self, name: str) -> tuple[str, ...]:
         """Its figures."""
-        return name, f"{median(self.single_ms):.2f}", f"{p(self.single_ms, 95):.2f}", f"{median(self.rates):.0f}"
+        rates = (f"{median(rates):.0f}" if rates else "" for rates in (self.rates, self.sustained))
+        return name, f"{median(self.single_ms):.2f}", f"{p(self.single_ms, 95):.2f}", *rates
 
     def ratio_to(self, other: "Taken", name: str) -> tuple[str, ...]:
-        """How it stands to another."""
+        """How it stands to another, whose rate is the same for long."""
         halves = (median(other.single_ms) / median(self.single_ms), p(other.single_ms, 95) / p(self.single_ms, 95))
-        return name, *(f"1/{half:.1f}" for half in halves), f"{median(self.rates) / median(other.rates):.1f}x"
+        times = (median(rates) / median(other.rates) for rates in (self.rates, self.sustained))
+        return name, *(f"1/{half:.1f}" for half in halves), *(f"{rate:.1f}x" for rate in times)
 
 
-async def take(kit: Bench, steps: list[dict[str, int]]) -> tuple[Taken, Taken, Taken]:
-    """All three contenders in turn, so that a change of the machine's speed meets them alike."""
-    ours, hello, serves = Taken(), Taken(), Taken()
-    for number in range(ROUNDS):
-        elapsed, step = await launch_once(kit, 100 + number)
-        ours.single_ms.append(elapsed)
-        steps.append(step)
-        hello.single_ms.append(bwrap_once(HELLO))
-        serves.single_ms.append(bwrap_once(SERVES))
-    for batch in range(BATCHES):
-        ours.rates.append(await launch_many(kit, 1000 + batch * AT_ONCE))
-        hello.rates.append(bwrap_many(HELLO))
-        serves.rates.append(bwrap_many(SERVES))
-    return ours, hello, serves
+@dataclass(slots=True)
+class Contest:
+    """All contenders, and the steps of ours."""
+
+    cold: Taken = field(default_factory=Taken)
+    parked: Taken = field(default_factory=Taken)
+    hello: Taken = field(default_factory=Taken)
+    serves: Taken = field(default_factory=Taken)
+    steps: list[dict[str, int]] = field(default_factory=list)
+
+    async def play(self, cold: Bench, parking: Bench) -> None:
+        """All in turn, so that a change of the machine's speed meets them alike."""
+        for number in range(ROUNDS):
+            await self._play_single(cold, parking, 100 + number)
+        for batch in range(BATCHES):
+            first = 10_000 + batch * 1_000
+            self.cold.rates.append(await launch_many(cold, first))
+            await parking.filled(AT_ONCE)
+            self.parked.rates.append(await launch_many(parking, first))
+            self.hello.rates.append(bwrap_many(HELLO))
+            self.serves.rates.append(bwrap_many(SERVES))
+            self.cold.sustained.append(await launch_for_long(cold, first + 100))
+            await parking.filled(AT_ONCE)
+            self.parked.sustained.append(await launch_for_long(parking, first + 100))
+
+    async def _play_single(self, cold: Bench, parking: Bench, number: int) -> None:
+        self.cold.single_ms.append((await launch_once(cold, number))[0])
+        await parking.filled(AT_ONCE)
+        elapsed, steps = await launch_once(parking, number)
+        self.parked.single_ms.append(elapsed)
+        self.steps.append(steps)
+        self.hello.single_ms.append(bwrap_once(HELLO))
+        self.serves.single_ms.append(bwrap_once(SERVES))
 
 
 async def main() -> None:
     """Run and print."""
     if shutil.which("bwrap") is None:
         raise SystemExit("bwrap is not installed: apt install bubblewrap")
-    steps: list[dict[str, int]] = []
-    async with bench(missing_layers()) as kit:
-        for number in range(5):
-            await launch_once(kit, number)
-            bwrap_once(SERVES)
-        ours, hello, serves = await take(kit, steps)
+    contest = Contest()
+    async with bench(missing_layers()) as cold, bench(missing_layers(), parked=AT_ONCE) as parking:
+        await launch_many(parking, 0)  # shows the need that the stock then meets
+        await launch_many(cold, 0)
+        bwrap_once(SERVES)
+        await contest.play(cold, parking)
+    rows = [("cold", contest.cold), ("parked", contest.parked)]
     table(
         f"request to serving worker, n={ROUNDS}, layers left out: {', '.join(sorted(missing_layers())) or 'nothing'}",
         [
-            ("", "median ms", "p95 ms", f"{AT_ONCE} at once, per s"),
-            ours.row("launch()"),
-            hello.row("bwrap + python that says hello"),
-            serves.row("bwrap + python that imports json, socket"),
-            ours.ratio_to(hello, "launch() to hello"),
-            ours.ratio_to(serves, "launch() to json, socket"),
+            ("", "median ms", "p95 ms", f"{AT_ONCE} at once, per s", "sustained, per s"),
+            *(taken.row(f"launch(), {name}") for name, taken in rows),
+            contest.hello.row("bwrap + python that says hello"),
+            contest.serves.row("bwrap + python that imports json, socket"),
+            *(taken.ratio_to(contest.hello, f"{name} to hello") for name, taken in rows),
+            *(taken.ratio_to(contest.serves, f"{name} to json, socket") for name, taken in rows),
         ],
     )
-    rows = [(name, f"{median([step[name] for step in steps]):.0f}") for name in steps[0]]
-    table("where the time goes (medians)", [("step", "µs"), *rows])
+    steps = [(name, f"{median([step[name] for step in contest.steps]):.0f}") for name in contest.steps[0]]
+    table("where the time goes, parked ones (medians)", [("step", "µs"), *steps])
 
 
 if __name__ == "__main__":

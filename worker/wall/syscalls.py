@@ -115,6 +115,10 @@ _after_fork_parent = ctypes.pythonapi.PyOS_AfterFork_Parent
 _after_fork_child = ctypes.pythonapi.PyOS_AfterFork_Child
 
 
+_CapHeader = c_uint32 * 2  # kept, since ctypes forgets a type that nobody holds, and making one is slow
+_CapData = c_uint32 * 6
+
+
 class _OpenHow(ctypes.Structure):
     _fields_ = (("flags", c_uint64), ("mode", c_uint64), ("resolve", c_uint64))
 
@@ -271,17 +275,14 @@ def drop_bounding_set() -> None:
 
 
 def drop_capability_sets() -> None:
-    """Empty the effective, permitted and inheritable sets (the ambient set follows). Source: capget(2)."""
-    header = (c_uint32 * 2)(LINUX_CAPABILITY_VERSION_3, 0)
-    data = (c_uint32 * 6)()
-    _check(_syscall(SYS_CAPSET, byref(header), byref(data)), "capset")
+    """Empty the effective, permitted and inheritable sets; the ambient set follows."""
+    keep_capabilities(0)
 
 
 def keep_capabilities(kept: int) -> None:
     """Reduce the effective and permitted sets to the bit set `kept`. Source: capget(2)."""
     low, high = kept & 0xFFFFFFFF, kept >> 32
-    header = (c_uint32 * 2)(LINUX_CAPABILITY_VERSION_3, 0)
-    data = (c_uint32 * 6)(low, low, 0, high, high, 0)
+    header, data = _CapHeader(LINUX_CAPABILITY_VERSION_3, 0), _CapData(low, low, 0, high, high, 0)
     _check(_syscall(SYS_CAPSET, byref(header), byref(data)), "capset")
 
 

@@ -181,6 +181,7 @@ def _become_worker(order: Order, template: Template, wait_fd: int) -> None:
     try:
         canaries = confine.park(order.policy, template.outside)
         program_filter = _read_once(order.filter_fd)
+        _rehearse(order.policy)
         assigned, fds = transport.receive(sock, abi.TO_PARKED)
         granted = [abi.build(abi.Mount, mount) for mount in assigned.mounts]
         trees = [fds.pop(0) for _ in granted]
@@ -197,6 +198,16 @@ def _become_worker(order: Order, template: Template, wait_fd: int) -> None:
     if not sock.recv(1, socket.MSG_PEEK):
         return
     template.run(sock, assigned.entry, program)
+
+
+def _rehearse(policy: abi.Policy) -> None:
+    """Do once, without effect, what an assignment will do: a parked worker then has the pages that this writes to."""
+    mounts_there = abi.mounts_to_json((abi.Mount("/dev", is_dir=True, writable=False, idmapped=False),))
+    assigned = abi.decode(abi.encode(abi.Assign("", mounts_there, program=False)), abi.TO_PARKED)
+    for mount in assigned.mounts:
+        os.makedirs(abi.build(abi.Mount, mount).path, exist_ok=True)
+    os.listdir("/")
+    abi.encode(abi.Ready(v=abi.VERSION, layers=policy.layers, canaries={"": ""}, steps={"": 0}))
 
 
 def _keep_only_socket(order: Order) -> socket.socket:
