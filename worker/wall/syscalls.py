@@ -321,10 +321,7 @@ def clear_errno() -> None:
 
 
 def make_immortal(objects: Iterable[object]) -> None:
-    """Stop counting references to these objects, which then live for ever: using one writes to no page any more.
-
-    Not a system call, but memory that Python does not offer. Source: PEP 683; Include/object.h of 3.12 and 3.13.
-    """
+    """Count no references to these objects: using one writes to no page. Source: PEP 683, object.h of 3.12, 3.13."""
     for thing in objects:
         count = c_uint64.from_address(id(thing))
         if count.value < IMMORTAL_COUNT:
