@@ -7,6 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from qa.daemon import REPOSITORY
 from qa.demo import WAITING_PROGRAM
 from qa.vm.checks import CHECKS
 from qa.vm.guest import Guest, Image, booted
@@ -41,6 +42,7 @@ def _payload(place: Path, package: Path) -> Path:
     files = place / "files"
     files.mkdir()
     shutil.copy(package, files)
+    shutil.copytree(REPOSITORY / "qa/pages", files / "pages")
     (files / "waits.py").write_text(WAITING_PROGRAM)
     subprocess.run(["mke2fs", "-qF", "-t", "ext4", "-d", files, place / "payload", "32M"], check=True)
     return place / "payload"

@@ -10,11 +10,13 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from qa.daemon import REPOSITORY
 from qa.vm.guest import Guest, Ran
 
 OPERATOR, OTHER, STRANGER = "vera", "otto", "stan"
 EXPOSURE = 7.1  # systemd-analyze security: no regression
 LAYERS = 13
+PAGES = tuple(sorted(path.name for path in (REPOSITORY / "qa/pages").glob("*.html")))
 SPAWNED = "[worker] summarise-1 confined"
 
 Check = Callable[[Guest], str]
@@ -83,6 +85,20 @@ def answers_an_operator(guest: Guest) -> str:
     owner = _ok(guest.run(f"stat -c %U ~{OPERATOR}/gpl.md"))
     assert "674 lines" in text and owner == OPERATOR, (text[:200], owner)
     return "the summary is in the operator's home, and the operator's own"
+
+
+def compares_two_pages(guest: Guest) -> str:
+    """TOL-8, H-PKG-01: the canonical goal, through the confined egress process and its own user."""
+    _ok(guest.run("systemd-run --unit pages python3 -m http.server 8000 --bind 127.0.0.1 --directory /payload/pages"))
+    _until(lambda: guest.run("ss -ltn | grep -q 127.0.0.1:8000").status == 0)
+    first, second = (f"http://127.0.0.1:8000/{name}" for name in PAGES)
+    goal = f"fetch {first} and {second}, compare their top three stories, and write the comparison to stories.md"
+    said = _ok(guest.run(f"agentd submit '{goal}'", user=OPERATOR, timeout_s=300))
+    text = _ok(guest.run(f"cat ~{OPERATOR}/stories.md"))
+    assert all(name in text for name in PAGES), (said, text[:500])
+    user = _ok(guest.run("ps -o user= -p $(pgrep -f '[a]aos/egress')"))
+    assert "aaos-egress" in user or user.split()[0].startswith("aaos-eg"), user
+    return f"egress runs as {user.split()[0]}"
 
 
 def refuses_with_the_grant(guest: Guest) -> str:
@@ -219,7 +235,7 @@ CHECKS: Mapping[str, Check] = {
     check.__name__.replace("_", " "): check
     for check in (
         boots, installs, serves, is_well, is_hardened, has_users,
-        answers_an_operator, refuses_with_the_grant, keeps_strangers_out, keeps_users_apart,
+        answers_an_operator, compares_two_pages, refuses_with_the_grant, keeps_strangers_out, keeps_users_apart,
         attests_all_layers, is_in_the_journal, explains_itself, wakes_by_its_socket, is_quiet,
         survives_its_own_death, keeps_modes, keeps_edited_settings, says_what_is_wrong, goes_away,
     )
