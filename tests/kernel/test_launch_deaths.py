@@ -25,7 +25,7 @@ def _agentd(*arguments: str, stdin: int = subprocess.DEVNULL) -> subprocess.Pope
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV], ids=lambda end: end.name)
 def test_when_agentd_dies_its_workers_and_zygote_die(end: signal.Signals) -> None:
-    """ISO-11, ISO-6: also those that are busy, and those that were never started."""
+    """ISO-11, ISO-6: also those that are busy, those that were never started, and those that are parked."""
     with _agentd("idle") as agentd:
         assert agentd.stdout is not None
         facts = json.loads(agentd.stdout.readline())

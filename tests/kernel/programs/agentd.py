@@ -35,15 +35,18 @@ def terminal_of(pid: int | str) -> int:
 
 
 async def idle() -> None:
-    """Four workers: two that wait, one that is busy, one that was launched and never started."""
-    async with launcher() as made:
+    """Six workers: two that wait, one that is busy, one that was launched and never started, two that are parked."""
+    async with launcher(parked=2) as made:
         sessions = [
             await made.launch(request(program, agent=f"a-{n}")) for n, program in enumerate((None, None, BUSY, BUSY))
         ]
         for session in sessions[:3]:
             session.send(start_frame())
         assert made._zygote is not None
-        tell(zygote=made._zygote.pid, workers=[session.attestation.pid for session in sessions])
+        while made.parked < 2:  # noqa: ASYNC110  # the launcher tells nobody
+            await asyncio.sleep(0.002)
+        parked = [worker.pid for worker in made._yard._parked]
+        tell(zygote=made._zygote.pid, workers=[session.attestation.pid for session in sessions] + parked)
         await asyncio.sleep(600)
 
 
