@@ -37,6 +37,7 @@ class StateDir:
     def __init__(self, path: Path, lock_fd: int) -> None:
         self.path = path
         self._lock_fd = lock_fd
+        self._marker_fd = -1
 
     @classmethod
     def open(cls, path: Path) -> "StateDir":
@@ -106,18 +107,20 @@ class StateDir:
                 file.write(json.dumps(asdict(marker)).encode() + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
+                held, self._marker_fd = self._marker_fd, os.dup(file.fileno())
+                _close(held)
             fresh.replace(path)
             self.sync()
         except OSError as error:
             raise storage_error(error, path) from error
 
     def is_ours(self) -> bool:
-        """Whether the lock has not been taken away since: a daemon that stood still may have a successor.
+        """Whether lock and marker are still those that were made here: a successor replaces the marker at its start.
 
-        For any thread; a look at two inodes.
+        For any thread, also one that acts as another user: it looks at open files only, whose names are gone then.
         """
         try:
-            return self._lock_fd >= 0 and os.path.samestat(os.fstat(self._lock_fd), (self.path / LOCK).lstat())
+            return all(os.fstat(fd).st_nlink for fd in (self._lock_fd, self._marker_fd))
         except OSError:
             return False
 
@@ -131,9 +134,14 @@ class StateDir:
 
     def close(self) -> None:
         """Let another daemon in; idempotent."""
-        if self._lock_fd >= 0:
-            os.close(self._lock_fd)
-            self._lock_fd = -1
+        _close(self._marker_fd)
+        _close(self._lock_fd)
+        self._marker_fd = self._lock_fd = -1
+
+
+def _close(fd: int) -> None:
+    if fd >= 0:
+        os.close(fd)
 
 
 def _make_directory(path: Path) -> None:

@@ -123,14 +123,25 @@ def test_a_lock_file_that_was_replaced_does_not_count(state_dir: Path, monkeypat
     state.close()
 
 
-def test_a_daemon_knows_that_its_state_was_taken_over(state_dir: Path) -> None:
+def _marked(state_dir: Path) -> StateDir:
+    opened = StateDir.open(state_dir)
+    opened.write_marker(Marker("d", 1, is_clean=False))
+    return opened
+
+
+@pytest.mark.parametrize("away", ["unlink", "rename"])
+def test_a_daemon_knows_that_its_state_was_taken_over(state_dir: Path, away: str) -> None:
     """H-DUR-12: also when it stood still meanwhile, and can ask in any thread."""
-    before = StateDir.open(state_dir)
+    before = _marked(state_dir)
     assert before.is_ours()
-    (state_dir / "lock").unlink()
-    assert not before.is_ours()
-    after = StateDir.open(state_dir)
+    lock = state_dir / "lock"
+    if away == "rename":
+        lock.rename(state_dir / "lock.old")
+    lock.unlink(missing_ok=True)
+    after = _marked(state_dir)
     assert (before.is_ours(), after.is_ours()) == (False, True)
+    after.write_marker(Marker("d", 1, is_clean=True))
+    assert after.is_ours()
     after.close()
     assert not after.is_ours()
     before.close()
