@@ -1,0 +1,153 @@
+"""The manual pages tell of every command, option, setting and key of a role, of none else, with the true defaults."""
+
+import argparse
+import re
+import textwrap
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from aaos.cli.parser import command_parser
+from aaos.core import rolefile
+from aaos.core.capability import Kind
+from aaos.core.config import ConfinementSettings, Settings, load_settings
+from aaos.core.constraint import KEYS
+from aaos.core.role import ParameterType
+
+ROOT = Path(__file__).parent.parent
+SETTINGS = (ROOT / "docs/agentd.toml.5.md").read_text(encoding="utf-8")
+ROLES = (ROOT / "docs/aaos-roles.5.md").read_text(encoding="utf-8")
+COMMAND = (ROOT / "docs/agentd.1.md").read_text(encoding="utf-8")
+SHIPPED = (ROOT / "packaging/debian/agentd.toml").read_text(encoding="utf-8")
+PACKAGED_USER = "aaos-egress"  # what the package sets, since it makes that user
+NOT_SET = "not set"
+
+_SECTION = re.compile(r"^#+ \[?([A-Za-z ]+)\]?\n(.*?)(?=^#|\Z)", re.MULTILINE | re.DOTALL)
+_TERM = re.compile(r"^`([^`]+)`( \(not set\))?\n:   \S", re.MULTILINE)
+_EXAMPLE = re.compile(r"(?:^(?: {4}.*)?\n)+", re.MULTILINE)
+
+
+def test_the_page_of_settings_has_every_key_with_its_default() -> None:
+    """OPS-5"""
+    described = {name: dict(_described(text)) for name, text in _SECTION.findall(SETTINGS) if name.islower()}
+    assert described == _defaults()
+
+
+def test_the_examples_of_settings_are_settings(tmp_path: Path) -> None:
+    """OPS-5"""
+    examples = list(_examples(SETTINGS))
+    assert len(examples) == 2
+    for text in examples:
+        file = tmp_path / "agentd.toml"
+        file.write_text(text)
+        assert load_settings(file) != Settings()
+
+
+def test_the_shipped_settings_are_the_defaults(tmp_path: Path) -> None:
+    """OPS-5: but for the user of the egress, whom the package makes."""
+    file = tmp_path / "agentd.toml"
+    file.write_text(SHIPPED)
+    shipped = load_settings(file)
+    assert shipped.egress.user == PACKAGED_USER
+    assert shipped == Settings(egress=shipped.egress)
+    assert shipped.egress == Settings().egress.model_copy(update={"user": PACKAGED_USER})
+
+
+def test_the_shipped_settings_show_every_key_with_its_default() -> None:
+    """OPS-5: each line that is commented out would change nothing."""
+    shown = tomllib.loads(re.sub(r"^#(?=\w+ = )", "", SHIPPED, flags=re.MULTILINE))
+    expected = {
+        section: {key: value for key, value in keys.items() if value != NOT_SET}
+        for section, keys in _defaults().items()
+    }
+    expected["egress"]["user"] = PACKAGED_USER
+    del expected["confinement"]["require"]  # it cannot be changed
+    assert shown == expected
+
+
+def test_the_page_of_roles_has_every_key() -> None:
+    """RUN-2"""
+    assert _terms(ROLES, "KEYS") == list(_keys(rolefile._Role))
+    assert set(_terms(ROLES, "PARAMETER TYPES")) == {kind.value for kind in ParameterType}
+    assert _terms(ROLES, "CAPABILITIES") == [kind.value for kind in Kind]
+    assert _terms(ROLES, "LIMITS OF A CAPABILITY") == [*KEYS, "as_owner"]
+
+
+def test_the_example_of_a_role_is_one() -> None:
+    """RUN-2"""
+    example = next(_examples(ROLES))
+    role = rolefile.read_role(example.encode(), "docs/aaos-roles.5.md", name="reviewer")
+    assert role.limits.iterations == 40
+
+
+def test_the_man_page_has_every_option() -> None:
+    """OPS-1: under the command that it belongs to, in its line of usage, and none that is not there."""
+    for name, parser in _commands().items():
+        usage = re.search(rf"^\*\*agentd {name}\*\*.*(?=\n:   )", COMMAND, re.MULTILINE)
+        assert usage, name
+        told = set(re.findall(r"\\--[a-z-]+", usage.group()))
+        assert told == {f"\\{option}" for option in _options(parser)}, name
+
+
+@pytest.mark.parametrize("page", [SETTINGS, ROLES, COMMAND])
+def test_a_page_has_the_parts_of_a_page(page: str) -> None:
+    """DEB-2"""
+    heads = re.findall(r"^# (.+)$", page, re.MULTILINE)
+    assert heads[:3] == ["NAME", "SYNOPSIS", "DESCRIPTION"]
+    assert heads[-1] == "SEE ALSO"
+
+
+def _described(text: str) -> Iterator[tuple[str, object]]:
+    for term, unset in _TERM.findall(text):
+        yield (term, NOT_SET) if unset else next(iter(tomllib.loads(term).items()))
+
+
+def _defaults() -> dict[str, dict[str, Any]]:  # Any: what JSON can say
+    """Each section with its keys and their values when nothing is set, as TOML would give them."""
+    found = Settings().model_dump(mode="json")
+    found["confinement"]["require"] = sorted(ConfinementSettings().require)
+    return {
+        section: {key: NOT_SET if value is None else value for key, value in keys.items()}
+        for section, keys in found.items()
+    }
+
+
+def _examples(page: str) -> Iterator[str]:
+    """The blocks of code of a page, each as it would be typed."""
+    for block in _EXAMPLE.findall(page.partition("# EXAMPLES")[2]):
+        if block.strip():
+            yield textwrap.dedent(block)
+
+
+def _terms(page: str, section: str) -> list[str]:
+    return [term for term, _ in _TERM.findall(dict(_SECTION.findall(page))[section])]
+
+
+def _keys(model: type[BaseModel], place: str = "") -> Iterator[str]:
+    """The keys of a document and of the documents in it."""
+    inner: dict[str, tuple[str, type[BaseModel]]] = {
+        "parameters": ("parameters.NAME.", rolefile._Parameter),
+        "limits": ("limits.", rolefile._Limits),
+        "output": ("output.", rolefile._Output),
+    }
+    for name in model.model_fields:
+        yield f"{place}{name}"
+        if not place and name in inner:
+            below, document = inner[name]
+            yield from _keys(document, below)
+
+
+def _commands() -> dict[str, argparse.ArgumentParser]:
+    made = next(action for action in command_parser()._actions if isinstance(action, argparse._SubParsersAction))
+    return dict(made.choices)
+
+
+def _options(parser: argparse.ArgumentParser) -> Iterator[str]:
+    """Its own long options, or its short ones where it has both."""
+    for action in parser._actions:
+        if not set(action.option_strings) & {"--help", "--socket", "--json"} and len(action.option_strings) == 1:
+            yield from action.option_strings
