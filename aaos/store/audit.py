@@ -2,6 +2,8 @@
 
 Invariant: the database is the truth. An event is told to readers and copies only after its commit, and never when its
 transaction was rolled back; neither can delay or stop a record. A failed write is the caller's error: no row, no act.
+Events of `PROGRESS` tell of what is on record elsewhere and let nothing through: they are committed with what comes
+next, at the latest after `database.TRAIL_S`; all others before `record` returns.
 """
 
 import time
@@ -21,6 +23,19 @@ from aaos.store.subscription import Subscription
 MAX_SUBSCRIPTIONS: Final = 256
 MAX_LIMIT: Final = 10_000
 SUPPRESSED_SEQ: Final = 0
+PROGRESS: Final = frozenset(
+    {
+        EventKind.RUN_STARTED,
+        EventKind.SUBTASK_STARTED,
+        EventKind.SUBTASK_COMPLETED,
+        EventKind.AGENT_STARTING,
+        EventKind.AGENT_FINISHED,
+        EventKind.AGENT_LOG,
+        EventKind.TOKEN_GRANTED,
+        EventKind.MODEL_REQUESTED,
+        EventKind.MODEL_ANSWERED,
+    }
+)
 _TICK_S = 1.0
 _INSERT = "INSERT INTO events (time_s, kind, run, subtask, agent, fields) VALUES (?, ?, ?, ?, ?, ?)"
 _SELECT = "SELECT seq, time_s, kind, run, subtask, agent, fields FROM events"
@@ -111,7 +126,8 @@ class Audit:
     def _write(self, event: Event) -> Recorded:
         if self._database.is_in_transaction:  # one statement needs no savepoint of its own
             return self._insert(event)
-        with self._database.transaction():
+        is_progress = event.kind in PROGRESS
+        with self._database.trailing() if is_progress else self._database.transaction():
             return self._insert(event)
 
     def _insert(self, event: Event) -> Recorded:

@@ -203,7 +203,7 @@ def test_killed_again_and_again_a_run_comes_to_its_end(place: Path, name: str) -
     """RUN-8: each life goes on where the one before was cut short."""
     job, lives = JOBS[name], 0
     fresh(place)
-    while life(place, job, ("after", 26)) is None:
+    while life(place, job, ("after", 14)) is None:
         lives += 1
         assert lives < 60
     assert lives
