@@ -119,7 +119,10 @@ class Contest:
     steps: list[dict[str, int]] = field(default_factory=list)
 
     async def play(self, cold: Bench, parking: Bench) -> None:
-        """All in turn, so that a change of the machine's speed meets them alike."""
+        """All in turn, so that a change of the machine's speed meets them alike, and each only when nothing is being parked.
+
+        bubblewrap is waited for in a thread: a loop that is blocked for long takes its zygotes for stuck.
+        """
         for number in range(ROUNDS):
             await self._play_single(cold, parking, 100 + number)
         for batch in range(BATCHES):
@@ -127,8 +130,9 @@ class Contest:
             self.cold.rates.append(await launch_many(cold, first))
             await parking.filled(AT_ONCE)
             self.parked.rates.append(await launch_many(parking, first))
-            self.hello.rates.append(bwrap_many(HELLO))
-            self.serves.rates.append(bwrap_many(SERVES))
+            await parking.filled(AT_ONCE)
+            self.hello.rates.append(await asyncio.to_thread(bwrap_many, HELLO))
+            self.serves.rates.append(await asyncio.to_thread(bwrap_many, SERVES))
             self.cold.sustained.append(await launch_for_long(cold, first + 100))
             await parking.filled(AT_ONCE)
             self.parked.sustained.append(await launch_for_long(parking, first + 100))
@@ -139,8 +143,9 @@ class Contest:
         elapsed, steps = await launch_once(parking, number)
         self.parked.single_ms.append(elapsed)
         self.steps.append(steps)
-        self.hello.single_ms.append(bwrap_once(HELLO))
-        self.serves.single_ms.append(bwrap_once(SERVES))
+        await parking.filled(AT_ONCE)
+        self.hello.single_ms.append(await asyncio.to_thread(bwrap_once, HELLO))
+        self.serves.single_ms.append(await asyncio.to_thread(bwrap_once, SERVES))
 
 
 async def main() -> None:
