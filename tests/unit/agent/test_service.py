@@ -3,9 +3,10 @@
 import pytest
 
 from aaos.agent.order import AbiBrokenError
-from aaos.core.errors import WorkerLostError
+from aaos.core.errors import StorageError, WorkerLostError
 from aaos.core.events import EventKind
-from aaos.core.ports import CallState
+from aaos.core.ids import CallId
+from aaos.core.ports import CallOutcome, CallState
 from aaos.llm import types as llm
 from tests.unit.agent.sessions import ECHO, Bench, calls, run, settled
 from worker import abi
@@ -155,3 +156,22 @@ def test_open_permits_of_a_lost_worker_are_settled() -> None:
 
     bench = run(Bench(), check)
     assert [outcome.error_code for outcome in bench.ledger.settled.values()] == ["worker_lost"]
+
+
+def test_what_cannot_be_written_down_ends_the_session() -> None:
+    """RUN-8: the worker was answered, and what comes of the answer is not let through any more."""
+
+    def full(call: CallId, outcome: CallOutcome) -> None:
+        raise StorageError(f"{call} {outcome.state}: the disk is full", "free space")
+
+    async def check(bench: Bench) -> None:
+        permit = bench.permit(1)
+        bench.ledger.settle_call = full  # type: ignore[method-assign]  # the disk fills up here
+        with pytest.raises(StorageError):
+            bench.handle(abi.ToolDone(2, permit, True, "hello"))
+        assert isinstance(bench.service.error, StorageError)
+        with pytest.raises(AbiBrokenError):
+            bench.handle(abi.ToolCall(3, "echo", ECHO))
+        del bench.ledger.settle_call
+
+    run(Bench(), check)

@@ -1,5 +1,8 @@
 import asyncio
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -7,7 +10,7 @@ from aaos.core.errors import BusyError, StorageError
 from aaos.core.events import Event, EventKind
 from aaos.core.ids import AgentId, RunId, SubtaskId
 from aaos.core.ports import AuditSink
-from aaos.store.audit import MAX_SUBSCRIPTIONS, SUPPRESSED_SEQ, Audit
+from aaos.store.audit import MAX_SUBSCRIPTIONS, PROGRESS, SUPPRESSED_SEQ, Audit
 from aaos.store.copies import Copied, Copies, Lost
 from aaos.store.database import Database
 from aaos.store.flood import PER_SECOND
@@ -240,3 +243,24 @@ def test_a_note_is_told_and_is_no_row(audit: Audit) -> None:
 
     asyncio.run(main())
     assert [one.event.kind for one in audit.query()] == [EventKind.TOOL_DONE]
+
+
+def test_only_events_of_progress_wait_for_the_next_commit(audit: Audit, database: Database, state_dir: Path) -> None:
+    """AUD-1, RUN-8: what lets something through is on record when `record` returns; nothing is on record without what
+    came before it."""
+
+    def committed() -> int:
+        with closing(sqlite3.connect(state_dir / "aaos.db")) as other:
+            (count,) = other.execute("SELECT count(*) FROM events").fetchone()
+        return int(count)
+
+    async def main() -> None:
+        for kind in sorted(EventKind):
+            before = committed()
+            audit.record(Event(kind, RUN))
+            assert committed() == before + (kind not in PROGRESS), kind
+            await database.durable()
+            assert committed() == before + 1
+
+    asyncio.run(main())
+    assert not {kind for kind in PROGRESS if kind.startswith(("tool.", "file.", "net.", "agent.confined", "abi."))}
