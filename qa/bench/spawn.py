@@ -119,7 +119,7 @@ class Contest:
     steps: list[dict[str, int]] = field(default_factory=list)
 
     async def play(self, cold: Bench, parking: Bench) -> None:
-        """All in turn, so that a change of the machine's speed meets them alike, and each only when nothing is being parked.
+        """All in turn, so that a change of speed meets them alike, and each only when nothing is being parked.
 
         bubblewrap is waited for in a thread: a loop that is blocked for long takes its zygotes for stuck.
         """
