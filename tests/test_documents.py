@@ -18,7 +18,7 @@ from aaos.core.events import EventKind, message_id
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = ("README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md", "SPECIFICATION.md")
 PAGES = tuple(sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md")))
-OTHER_PROGRAMS = set("adduser apt cat cd cp git install journalctl ls tail uname".split())
+OTHER_PROGRAMS = set("adduser apt cat cd cp git install journalctl ls systemctl tail uname".split())
 # The last number of each group.
 LAST = {"ISO": 14, "BRK": 10, "CAP": 8, "TOL": 9, "RUN": 9, "LLM": 8, "AUD": 5, "OPS": 7, "DEB": 4}
 HOSTILE = set("SBX FS PROC RES NET BRK CAP SUB API MCP WEB SEC DUR FUZZ LLM PKG".split())
