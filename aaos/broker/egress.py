@@ -1,21 +1,24 @@
 """agentd's end of the egress: keeps one alive and confined, hands it fetches, and gives each its answer or an error.
 
 Invariant: there is no fetch without a confirmed egress, and no other way to fetch; what the egress says is bounded and
-of the wire's types, else it is ended; when it dies every fetch under way fails at once.
+of the wire's types, else it is ended; when it dies every fetch under way fails at once. Servers that answer slowly take
+places of one user only: nobody but root holds more than half of them.
 """
 
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import assert_never
+from weakref import WeakValueDictionary
 
 from aaos.broker.nameservice import NameService
 from aaos.core.config import EgressSettings
 from aaos.core.errors import AaosError, BusyError, ConfinementError, DeniedError, ToolError
 from aaos.core.events import Event, EventKind, Scalar
+from aaos.core.ids import Uid
 from aaos.core.ports import AuditSink, Page, PageRequest
 from aaos.core.text import escape_for_terminal, quoted
 from aaos.egress import wire
@@ -64,6 +67,7 @@ class Egress:
         self._files = files
         self._launch = launch
         self._slots = asyncio.Semaphore(settings.max_parallel)
+        self._shares: WeakValueDictionary[Uid, asyncio.Semaphore] = WeakValueDictionary()  # of who fetches or waits
         self._live: ConfinedEgress | None = None
         self._problem: AaosError = ConfinementError("the egress was not started", "start agentd again")
         self._waiting: dict[int, _Waiting] = {}
@@ -118,7 +122,7 @@ class Egress:
 
     async def fetch(self, asked: PageRequest) -> Page:
         """The answer to one request; a redirect is an answer. Raises AaosError."""
-        async with self._slots:
+        async with self._place(asked.uid):
             live = self._live
             if live is None:
                 raise ConfinementError(f"nothing can be fetched: {self._problem.message}", self._problem.remedy)
@@ -137,6 +141,14 @@ class Egress:
                 del self._waiting[number]
                 if not page.done() or page.cancelled():
                     self._cancel(live, number)
+
+    @asynccontextmanager
+    async def _place(self, uid: Uid) -> AsyncIterator[None]:
+        """One of the places: of the user's share first, so that who waits for that keeps nobody else waiting."""
+        most = self._settings.max_parallel
+        share = self._shares.setdefault(uid, asyncio.Semaphore(most if uid == 0 else max(1, most // 2)))
+        async with share, self._slots:
+            yield
 
     # --- the process --------------------------------------------------------------------------------------------------
 

@@ -39,7 +39,7 @@ async def fetch_for(call: BrokerCall, wanted: Wanted, fetcher: Fetcher) -> Broke
     """
     url = parse_url(wanted.url)
     for _ in range(MAX_REDIRECTS + 1):
-        page = await fetcher.fetch(_request(url, wanted, call.limit_bytes))
+        page = await fetcher.fetch(_request(url, wanted, call))
         call.note(
             EventKind.NETWORK_FETCHED,
             {
@@ -63,15 +63,16 @@ def permitted(url: Url) -> tuple[str, ...]:
     return LOOPBACK if url.host == "localhost" else ()
 
 
-def _request(url: Url, wanted: Wanted, wire_bytes: int | None) -> PageRequest:
+def _request(url: Url, wanted: Wanted, call: BrokerCall) -> PageRequest:
     return PageRequest(
+        uid=call.uid,
         url=url,
         method=wanted.method,
         permitted=permitted(url),
         is_readable=wanted.is_readable,
         offset=wanted.offset,
         max_bytes=wanted.max_bytes,
-        wire_bytes=wire_bytes,
+        wire_bytes=call.limit_bytes,
     )
 
 

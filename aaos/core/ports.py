@@ -121,7 +121,7 @@ class Ledger(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class BrokerCall:
-    """What a tool of agentd's own knows of the call that it carries out.
+    """What a tool of agentd's own knows of the call that it carries out, and for which user.
 
     `charge(kind, resource, action)` counts one more use, before it happens; raises DeniedError, LimitError. `note` puts
     an event on record. `limit_bytes` is the most that one use of the network may move, None without a byte budget. A
@@ -130,6 +130,7 @@ class BrokerCall:
 
     run: RunId
     agent: AgentId
+    uid: Uid
     charge: Callable[[Kind, str, str], None]
     note: Callable[[EventKind, Mapping[str, Scalar]], None]
     limit_bytes: int | None
@@ -148,10 +149,11 @@ class BrokerResult:
 class PageRequest:
     """One request to one address. `permitted` are networks (CIDR) beyond the open internet that may be reached.
 
-    `max_bytes` of the text are wanted from byte `offset` on; `wire_bytes` bounds what is read, None without a bound of
-    the caller's own.
+    `uid` is the user for whom it is made. `max_bytes` of the text are wanted from byte `offset` on; `wire_bytes` bounds
+    what is read, None without a bound of the caller's own.
     """
 
+    uid: Uid
     url: Url
     method: str
     permitted: tuple[str, ...]

@@ -12,6 +12,7 @@ from typing import Protocol
 from aaos.core.capability import Kind
 from aaos.core.errors import AaosError, CancelledError, DeniedError
 from aaos.core.events import EventKind, Scalar
+from aaos.core.ids import Uid
 from aaos.core.ports import BrokerCall, BrokerResult, CallState, WrittenFile
 from aaos.tools import admit
 from aaos.tools.opencall import OpenCall
@@ -67,7 +68,7 @@ class BrokerWork:
         return self.done(self.opened, got)
 
 
-def call_of(opened: OpenCall, charger: admit.Charger, records: Records) -> BrokerCall:
+def call_of(opened: OpenCall, charger: admit.Charger, *, uid: Uid, records: Records) -> BrokerCall:
     """What the tool may know and do while it carries the call out."""
 
     def charge(kind: Kind, resource: str, action: str) -> None:
@@ -79,4 +80,5 @@ def call_of(opened: OpenCall, charger: admit.Charger, records: Records) -> Broke
         records.note(opened.draft, kind, fields)
 
     record = opened.draft.record
-    return BrokerCall(record.run, record.agent, charge, note, admit.network_bytes(charger.budgeted, opened.args))
+    limit_bytes = admit.network_bytes(charger.budgeted, opened.args)
+    return BrokerCall(record.run, record.agent, uid, charge, note, limit_bytes)

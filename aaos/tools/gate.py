@@ -228,7 +228,7 @@ class Gate:
         charger = admit.Charger(
             self._tokens, caller.agent, caller.roots, self._files(caller.submitter), self._agent(caller.agent).budgeted
         )
-        call = call_of(opened, charger, self._records)
+        call = call_of(opened, charger, uid=caller.submitter.uid, records=self._records)
         return BrokerWork(tool, opened, call, done=self._carried_out, failed=self._failed)
 
     def _counted(self, draft: Draft, *, is_effect: bool) -> int:

@@ -122,6 +122,33 @@ def test_an_egress_that_is_killed_fails_its_fetches_at_once_and_comes_back() -> 
     assert lost[0].fields["pending"] == 3
 
 
+def test_slow_servers_of_one_user_keep_no_other_waiting() -> None:
+    """H-RES-13: however many fetches a user has under way, half of the places are not his; the others wait."""
+
+    async def forever(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        asking.release()
+        await asyncio.Event().wait()
+
+    asking = asyncio.Semaphore(0)
+    settings = Settings(egress=EgressSettings(max_parallel=4))
+
+    async def run() -> None:
+        async with egress(settings=settings) as door, serving({"/hang": forever, "/": html("quick")}) as server:
+            hog = [asyncio.create_task(door.fetch(asked(server.url("/hang"), uid=1000))) for _ in range(8)]
+            await asking.acquire()
+            await asking.acquire()
+            async with asyncio.timeout(5):
+                texts = await asyncio.gather(*(text_of(door, server.url("/"), uid=uid) for uid in (1001, 1001, 0)))
+            assert texts == ["quick"] * 3
+            assert len([head for head in server.heads if "/hang" in head]) == 2
+            for task in hog:
+                task.cancel()
+            await asyncio.wait(hog)
+            assert await text_of(door, server.url("/"), uid=1000) == "quick"
+
+    asyncio.run(run())
+
+
 async def _error_of(work: object) -> AaosError | None:
     try:
         await work  # type: ignore[misc]  # a coroutine

@@ -107,10 +107,10 @@ async def egress(
 def asked(url: str, **changes: object) -> PageRequest:
     """A request for a page on loopback."""
     fields: dict[str, object] = {
-        "method": "GET", "permitted": LOOPBACK, "is_readable": True,
+        "uid": 0, "method": "GET", "permitted": LOOPBACK, "is_readable": True,
         "offset": 0, "max_bytes": 49_152, "wire_bytes": None,
     }  # fmt: skip
-    return PageRequest(parse_url(url), **(fields | changes))  # type: ignore[arg-type]  # as the test names them
+    return PageRequest(url=parse_url(url), **(fields | changes))  # type: ignore[arg-type]  # as the test names them
 
 
 async def text_of(door: Egress, url: str, **changes: object) -> str:

@@ -11,7 +11,7 @@ from aaos.broker.fetch import MAX_REDIRECTS, Wanted, fetch_for, permitted
 from aaos.core.capability import Kind
 from aaos.core.errors import AaosError, DeniedError, LimitError, ToolError
 from aaos.core.events import EventKind, Scalar
-from aaos.core.ids import AgentId, RunId
+from aaos.core.ids import AgentId, RunId, Uid
 from aaos.core.ports import BrokerCall, Label, Page
 from aaos.core.url import parse_url
 from tests.fakes import ScriptedWeb, page
@@ -37,7 +37,7 @@ class Agent:
         self.noted.append(fields)
 
     def call(self, limit_bytes: int | None = None) -> BrokerCall:
-        return BrokerCall(RunId("r-1"), AgentId("a-1"), self.charge, self.note, limit_bytes)
+        return BrokerCall(RunId("r-1"), AgentId("a-1"), Uid(1000), self.charge, self.note, limit_bytes)
 
 
 def fetched(agent: Agent, pages: Mapping[str, Page | AaosError], wanted: Wanted = WANTED) -> str:
