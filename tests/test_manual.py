@@ -17,10 +17,12 @@ from aaos.core.capability import Kind
 from aaos.core.config import ConfinementSettings, Settings, load_settings
 from aaos.core.constraint import KEYS
 from aaos.core.role import ParameterType
+from aaos.daemon.params import SubmitParams
 
 ROOT = Path(__file__).parent.parent
 SETTINGS = (ROOT / "docs/agentd.toml.5.md").read_text(encoding="utf-8")
 ROLES = (ROOT / "docs/aaos-roles.5.md").read_text(encoding="utf-8")
+PROTOCOL = (ROOT / "docs/operator-protocol.md").read_text(encoding="utf-8")
 COMMAND = (ROOT / "docs/agentd.1.md").read_text(encoding="utf-8")
 SHIPPED = (ROOT / "packaging/debian/agentd.toml").read_text(encoding="utf-8")
 PACKAGED_USER = "aaos-egress"  # what the package sets, since it makes that user
@@ -91,6 +93,12 @@ def test_the_man_page_has_every_option() -> None:
         assert usage, name
         told = set(re.findall(r"\\--[a-z-]+", usage.group()))
         assert told == {f"\\{option}" for option in _options(parser)}, name
+
+
+def test_the_protocol_has_every_parameter_of_a_goal() -> None:
+    """OPS-2"""
+    row = next(line for line in PROTOCOL.splitlines() if line.startswith("| `submit` |"))
+    assert sorted(re.findall(r"`(\w+)`", row.split("|")[3])) == sorted(SubmitParams.model_fields)
 
 
 @pytest.mark.parametrize("page", [SETTINGS, ROLES, COMMAND])
