@@ -209,10 +209,10 @@ class Egress:
             data, fds = transport.receive_message(live.sock)
         except BlockingIOError:
             return
-        except transport.ClosedError:
+        except (transport.ClosedError, OSError):
             self._lose(live, "it ended")
             return
-        except (abi.FrameError, OSError) as error:
+        except abi.FrameError as error:
             self._lose(live, f"it broke the wire format: {error}")
             return
         self._heard_s = time.monotonic()

@@ -36,6 +36,7 @@ def run(sock: socket.socket, _entry: str, _program: bytes) -> None:
     )
     loop = asyncio.new_event_loop()
     loop.run_until_complete(Service(sock, tools).serve())
+    os._exit(0)  # threads may still wait for a name: nobody waits for them
 
 
 def trusted(authorities: str) -> ssl.SSLContext:
