@@ -161,7 +161,8 @@ def test_what_is_unknown_is_refused_with_the_nearest_known(document: object, rem
         (Kind.NETWORK, "a.b/**"), (Kind.NETWORK, "a.b:0/**"), (Kind.NETWORK, "a.b:65536/**"),
         (Kind.NETWORK, "-a.b:443/**"),
         (Kind.NETWORK, "a..b:443/**"), (Kind.NETWORK, "u@a.b:443/**"), (Kind.NETWORK, "A.b:443/**"),
-        (Kind.NETWORK, "a.b.:443/**"),
+        (Kind.NETWORK, "a.b.:443/**"), (Kind.NETWORK, "*.0.0.1:443/**"), (Kind.NETWORK, "127.1:443/**"),
+        (Kind.NETWORK, "2130706433:443/**"), (Kind.NETWORK, "0177.0.0.1:443/**"), (Kind.NETWORK, "1.2.3.256:443/**"),
         (Kind.NETWORK, "[::01]:443/**"), (Kind.NETWORK, "\u212aa.b:443/**"), (Kind.NETWORK, "a.b:443/../x"),
     ],
 )  # fmt: skip
@@ -212,6 +213,8 @@ def test_a_look_alike_host_does_not_become_the_real_one() -> None:
         ("network: a.example/v1/*", Kind.NETWORK, "a.example:443/v1/x", True),
         ("network: a.example/v1/*", Kind.NETWORK, "a.example:443/v1/../x", False),
         ("network: a.example/v1/*", Kind.NETWORK, "a.example:443", False),
+        ("network: 127.0.0.1:8000", Kind.NETWORK, "127.0.0.1:8000/x", True),
+        ("network: 10.0.0.255:80/**", Kind.NETWORK, "10.0.0.255:80/", True),
     ],
 )
 def test_what_a_capability_covers(text: str, kind: Kind, resource: str, is_covered: bool) -> None:
@@ -370,6 +373,7 @@ def test_the_parent_that_leaves_the_wish_whole_is_taken() -> None:
         ("file_write: /d/[[]x]/**", "grant it with: --write '/d/[x]'"),
         ("file_read: /d/*.txt", "grant it with: --read '/d/*.txt'"),
         ("tool: grep", "grant it with: --tool grep"),
+        ("network: a.example/v1/*", "grant it with: --net 'a.example:443/v1/*'"),
         ("spawn: writer", "a role must grant spawn: writer"),
     ],
 )
