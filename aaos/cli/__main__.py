@@ -38,6 +38,10 @@ def command(name: str) -> Command:
             from aaos.cli.serve import run
 
             return run
+        case "configure":
+            from aaos.cli.configure import configure
+
+            return configure
         case "submit":
             from aaos.cli.submit import submit
 

@@ -16,6 +16,7 @@ from aaos.core.text import nearest, quoted
 
 COMMANDS = {
     "run": "start the daemon in the foreground",
+    "configure": "set up a language model and its key, or show the settings in force",
     "submit": "give a goal and watch it being carried out",
     "list": "show the newest runs",
     "status": "show one run, its subtasks and its agents",
@@ -79,6 +80,7 @@ def command_parser() -> _Parser:
         for name, about in COMMANDS.items()
     }
     _run(made["run"])
+    _configure(made["configure"])
     _submit(made["submit"])
     made["list"].add_argument("-n", "--limit", type=_positive, default=20, metavar="N", help="at most N runs (20)")
     for name in ("status", "stop"):
@@ -110,6 +112,19 @@ def _run(parser: argparse.ArgumentParser) -> None:
         metavar="LAYER",
         help="do without a layer of the wall; said loudly and recorded as confinement.reduced",
     )
+
+
+def _configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", metavar="FILE", help="settings of another daemon (/etc/aaos/agentd.toml)")
+    parser.add_argument("--provider", metavar="NAME", help="a provider of models.yaml, or a kind of server")
+    parser.add_argument("--model", metavar="NAME", help="a model of models.yaml, or as its server calls it")
+    parser.add_argument("--tier", choices=("T1", "T2", "T3"), help="local, cloud, large cloud; else where it suits")
+    keys = parser.add_mutually_exclusive_group()
+    keys.add_argument("--key-from-env", metavar="VAR", help="take the key from this environment variable")
+    keys.add_argument("--key-file", metavar="FILE", help="take the key from this file")
+    keys.add_argument("--key-stdin", action="store_true", help="take the key from standard input")
+    parser.add_argument("--no-restart", action="store_true", help="leave it to you to start agentd again")
+    parser.add_argument("--show", action="store_true", help="show the settings in force and where they come from")
 
 
 def _submit(parser: argparse.ArgumentParser) -> None:

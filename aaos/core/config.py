@@ -1,8 +1,8 @@
 """The settings of agentd: `/etc/aaos/agentd.toml`, then `agentd.toml.d/*.toml` in the order of their names.
 
 Invariant: a `Settings` is complete, typed and checked; an unknown key, a wrong type or a number out of range is an
-error that names file and key. Nothing in the environment is a setting; where systemd has put the credentials of the
-service is the one thing that is read there.
+error that names file and key. Nothing in the environment is a setting; what is read there is where systemd has put the
+credentials of the service, and the one variable that an operator names to `agentd configure`.
 """
 
 import os
@@ -16,12 +16,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from aaos.core.errors import SettingsError
 from aaos.core.layers import ALL_LAYERS, Layer
 from aaos.core.schema import read_model
-from aaos.core.smallfile import read_small_file
+from aaos.core.smallfile import NO_DRAFTS, Drafts, drop_ins, read_small_file
 from aaos.core.text import quoted
 
 DEFAULT_PATH = Path("/etc/aaos/agentd.toml")
 MAX_FILE_BYTES = 65_536
-MAX_DROP_INS = 64
 MIN_LANDLOCK_ABI = 6  # Linux 6.12
 MIB = 2**20
 
@@ -153,22 +152,31 @@ class Settings(_Section):
     models: ModelSettings = ModelSettings()
 
 
-def load_settings(path: Path | None = None) -> Settings:
+def load_settings(path: Path | None = None, *, drafts: Drafts = NO_DRAFTS) -> Settings:
     """The settings of `path` and its drop-in directory (`path` with `.d` appended); a drop-in wins over earlier ones.
 
-    Without `path` it is `/etc/aaos/agentd.toml`, which may be missing; a named file must exist.
+    Without `path` it is `/etc/aaos/agentd.toml`, which may be missing; a named file must exist. `drafts` are files as
+    they would be, to be tried before they are put in place.
 
     Raises:
         SettingsError: names the file and the key, with the nearest known one.
     """
-    main = path or DEFAULT_PATH
     merged: dict[str, object] = {}
-    files = [main] if path is not None or main.is_symlink() or main.exists() else []
-    for file in (*files, *_drop_ins(main)):
-        document = _parse(file)
-        read_model(Settings, document, source=str(file))  # so that an error names its own file
+    for _, document in documents(path, drafts=drafts):
         merged = _merge(merged, document)
-    return read_model(Settings, merged, source=str(main))
+    return read_model(Settings, merged, source=str(path or DEFAULT_PATH))
+
+
+def documents(path: Path | None = None, *, drafts: Drafts = NO_DRAFTS) -> list[tuple[Path, dict[str, object]]]:
+    """What each file of the settings says by itself, in the order in which they win. Raises SettingsError."""
+    main = path or DEFAULT_PATH
+    files = [main] if path is not None or main.is_symlink() or main.exists() else []
+    found = []
+    for file in (*files, *drop_ins(main, ".toml", drafts=drafts)):
+        document = _parse(file, drafts)
+        read_model(Settings, document, source=str(file))  # so that an error names its own file
+        found.append((file, document))
+    return found
 
 
 def credentials_dir() -> Path | None:
@@ -177,22 +185,13 @@ def credentials_dir() -> Path | None:
     return Path(text) if text.startswith("/") else None
 
 
-def _drop_ins(main: Path) -> list[Path]:
-    directory = main.with_name(f"{main.name}.d")
-    try:
-        found = sorted(entry for entry in directory.iterdir() if entry.name.endswith(".toml"))
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        remedy = f"check it with: ls -ld {directory}"
-        raise SettingsError(f"{directory}: cannot be read: {error.strerror}", remedy) from error
-    if len(found) > MAX_DROP_INS:
-        raise SettingsError(f"{directory}: {len(found)} files", f"at most {MAX_DROP_INS} are possible; join them")
-    return found
+def variable(name: str) -> str | None:
+    """A variable that an operator has named on the command line of `agentd configure`, and nobody else."""
+    return os.environ.get(name)
 
 
-def _parse(file: Path) -> dict[str, object]:
-    data = read_small_file(file, max_bytes=MAX_FILE_BYTES)
+def _parse(file: Path, drafts: Drafts) -> dict[str, object]:
+    data = read_small_file(file, max_bytes=MAX_FILE_BYTES, drafts=drafts)
     try:
         return tomllib.loads(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:

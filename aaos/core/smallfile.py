@@ -1,17 +1,45 @@
-"""Opens the small regular files that operators write: settings and roles.
+"""Opens the small regular files that operators write: settings, roles, models; and finds the drop-ins beside one.
 
 Invariant: nothing but a regular file is read, no link in the last name is followed, nothing blocks, memory is bounded.
 """
 
 import os
 import stat
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from aaos.core.errors import SettingsError
 
+MAX_DROP_INS = 64
 
-def read_small_file(path: Path, *, max_bytes: int) -> bytes:
+Drafts = Mapping[Path, bytes]  # files as they would be, to be tried before they are put in place
+NO_DRAFTS: Drafts = MappingProxyType({})
+
+
+def drop_ins(main: Path, ending: str, *, drafts: Drafts = NO_DRAFTS) -> list[Path]:
+    """The files with this ending in the directory beside `main` that is called as it with `.d` behind, by name.
+
+    Raises SettingsError: the directory cannot be read, or holds too many.
+    """
+    directory = main.with_name(f"{main.name}.d")
+    try:
+        found = {entry for entry in directory.iterdir() if entry.name.endswith(ending)}
+    except FileNotFoundError:
+        found = set()
+    except OSError as error:
+        remedy = f"check it with: ls -ld {directory}"
+        raise SettingsError(f"{directory}: cannot be read: {error.strerror}", remedy) from error
+    found |= {draft for draft in drafts if draft.parent == directory and draft.name.endswith(ending)}
+    if len(found) > MAX_DROP_INS:
+        raise SettingsError(f"{directory}: {len(found)} files", f"at most {MAX_DROP_INS} are possible; join them")
+    return sorted(found)
+
+
+def read_small_file(path: Path, *, max_bytes: int, drafts: Drafts = NO_DRAFTS) -> bytes:
     """The whole content. Raises SettingsError: missing, not readable, not a regular file, larger than `max_bytes`."""
+    if path in drafts:
+        return drafts[path]
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY)
     except (OSError, ValueError) as error:

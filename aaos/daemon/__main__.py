@@ -1,4 +1,5 @@
-"""`python -m aaos.daemon`: `run` is the daemon in the foreground, until SIGTERM or SIGINT; `doctor` looks without one.
+"""`python -m aaos.daemon`: `run` is the daemon in the foreground, until SIGTERM or SIGINT; `doctor` looks without one,
+and `configure` sets one up.
 
 Invariant: whatever ends the daemon, runs are stopped, workers gone and the state closed within ten seconds; an error at
 the start is one line with its remedy and the documented exit status, never a traceback.
@@ -21,7 +22,7 @@ from aaos.core.events import Event, EventKind
 from aaos.core.layers import Layer
 from aaos.core.rolefile import load_roles
 from aaos.core.text import escape_for_terminal, suggestion
-from aaos.daemon import process, systemd
+from aaos.daemon import configure_command, process, systemd
 from aaos.daemon.doctor import Doctor
 from aaos.daemon.wiring import Daemon, Options, assembled
 from aaos.sandbox.probe import probe, require_machine
@@ -34,8 +35,11 @@ _log = logging.getLogger("agentd")
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit status."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="agentd: %(levelname)s: %(message)s")
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["configure"]:
+        return configure_command.main(words[1:])
     try:
-        args = _parser().parse_args(argv)
+        args = _parser().parse_args(words)
         settings = load_settings(args.config)
         if args.command == "doctor":
             return _examine(settings, is_json=args.json)

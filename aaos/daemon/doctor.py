@@ -95,7 +95,7 @@ def tier_findings(settings: ModelSettings, places: KeyPlaces) -> tuple[Finding, 
 def _tier_finding(tier: Tier, entry: ModelEntry | None, places: KeyPlaces) -> Finding:
     name = f"tier {tier}"
     if entry is None:
-        return Finding(name, True, f"not set up; to choose a model: models.{tier} in agentd.toml")
+        return Finding(name, True, f"not set up; to choose a model: sudo agentd configure --tier {tier}")
     provider, terms = entry.provider, entry.terms
     price = "" if terms.input_usd or terms.output_usd else ", without a price: only its tokens are counted"
     detail = f"{entry.name}: {entry.model} at {provider.url}{price}"

@@ -262,7 +262,7 @@ def _providers(
     keys = load_keys((entry.provider.key for entry in entries if entry.provider.key), places)
     for error in keys.errors.values():
         _log.warning("%s; %s", error.message, error.remedy)
-    providers = providers_from(entries, keys, places=places, on_wait=_told(audit, agents))
+    providers = providers_from(entries, keys, on_wait=_told(audit, agents))
     for provider in providers:
         stack.push_async_callback(provider.close)
     return providers

@@ -55,13 +55,12 @@ class NoModelError(ProviderError):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Who was asked for what. `key` names the key and `key_file` is where it belongs."""
+    """Who was asked for what. `key` names the key."""
 
     provider: str
     url: str
     model: str
     key: str = ""
-    key_file: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,5 +153,5 @@ def _overflow(provider: str, said: Told) -> LimitError:
 def _unwelcome(message: str, asked: Asked) -> ProviderError:
     if not asked.key:
         return ProviderError(message, f"name a key for provider {asked.provider} in models.yaml: key: {asked.provider}")
-    remedy = f"write a valid key, then start agentd again: install -D -m 600 /dev/stdin {asked.key_file}"
+    remedy = f"give a valid key: sudo agentd configure --provider {asked.provider}"
     return ProviderError(f"{message} (key {asked.key})", remedy)

@@ -19,6 +19,7 @@ from aaos.core.ids import check_name
 MAX_KEY_BYTES = 4_096
 MIN_KEY_CHARS = 8
 ROOT = 0
+CREDENTIAL = "aaos-key-"  # before a key's name it is the name of its systemd credential
 
 _KEY = re.compile(rf"[\x21-\x7e]{{{MIN_KEY_CHARS},{MAX_KEY_BYTES}}}", re.ASCII)
 
@@ -59,7 +60,7 @@ class KeyPlaces:
     def file(self, name: str) -> Path:
         """Where the key is, or where it belongs. Raises InputError for what is no name."""
         check_name(name, "key")
-        handed = self.credentials / f"aaos-key-{name}" if self.credentials is not None else None
+        handed = self.credentials / f"{CREDENTIAL}{name}" if self.credentials is not None else None
         return handed if handed is not None and os.path.lexists(handed) else self.directory / name
 
     def check(self, name: str) -> Path:
@@ -104,6 +105,15 @@ def load_keys(names: Iterable[str], places: KeyPlaces) -> Keys:
     return Keys(keys, errors=errors)
 
 
+def checked_key(name: str, data: bytes, *, source: str) -> Key:
+    """The key in what was read from `source`. Raises ProviderError, which does not show what it was."""
+    secret = data.decode("ascii", "replace").rstrip("\r\n")
+    if not _KEY.fullmatch(secret):
+        wanted = f"{MIN_KEY_CHARS} to {MAX_KEY_BYTES} visible ASCII characters on one line"
+        raise ProviderError(f"{source}: does not hold a key, which is {wanted}", how_to_write(name))
+    return Key(name, secret)
+
+
 def _read(name: str, places: KeyPlaces) -> Key:
     path = places.file(name)
     fd = _opened(path, places.owner)
@@ -113,11 +123,7 @@ def _read(name: str, places: KeyPlaces) -> Key:
         raise ProviderError(f"{path}: cannot be read: {error.strerror}", f"check it with: ls -l {path}") from error
     finally:
         os.close(fd)
-    secret = data.decode("ascii", "replace").rstrip("\r\n")
-    if not _KEY.fullmatch(secret):  # the content must not be shown
-        wanted = f"{MIN_KEY_CHARS} to {MAX_KEY_BYTES} visible ASCII characters on one line"
-        raise ProviderError(f"{path}: does not hold a key, which is {wanted}", how_to_write(path))
-    return Key(name, secret)
+    return checked_key(name, data, source=str(path))
 
 
 def _opened(path: Path, owner: int) -> int:
@@ -125,7 +131,7 @@ def _opened(path: Path, owner: int) -> int:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY)
     except OSError as error:
-        raise ProviderError(f"{path}: the key cannot be opened: {error.strerror}", how_to_write(path)) from error
+        raise ProviderError(f"{path}: the key cannot be opened: {error.strerror}", _how(path)) from error
     try:
         _refuse_loose(os.fstat(fd), path, owner)
     except BaseException:
@@ -136,7 +142,7 @@ def _opened(path: Path, owner: int) -> int:
 
 def _refuse_loose(status: os.stat_result, path: Path, owner: int) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise ProviderError(f"{path}: is not a regular file", how_to_write(path))
+        raise ProviderError(f"{path}: is not a regular file", _how(path))
     if status.st_uid != owner:
         raise ProviderError(f"{path}: belongs to uid {status.st_uid}, not to root", f"chown root: {path}")
     if status.st_mode & 0o077:
@@ -144,6 +150,10 @@ def _refuse_loose(status: os.stat_result, path: Path, owner: int) -> None:
         raise ProviderError(f"{path}: mode {mode:04o} lets others read the key", f"chmod 600 {path}")
 
 
-def how_to_write(path: Path) -> str:
+def how_to_write(name: str) -> str:
     """What an operator types to put a key in its place; it asks for the key, so that no shell history has it."""
-    return f"write it, then start agentd again: install -D -m 600 /dev/stdin {path}"
+    return f"give key {name} with: sudo agentd configure"
+
+
+def _how(path: Path) -> str:
+    return how_to_write(path.name.removeprefix(CREDENTIAL))

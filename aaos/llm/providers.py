@@ -16,12 +16,13 @@ import httpx
 from aaos.core.config import ModelSettings
 from aaos.core.errors import AaosError, ProviderError
 from aaos.core.role import Tier
+from aaos.core.smallfile import NO_DRAFTS, Drafts
 from aaos.llm.anthropic import Messages
 from aaos.llm.backoff import MAX_ATTEMPTS, wait_s
 from aaos.llm.faults import Asked, NoModelError, TransientError, with_known
 from aaos.llm.http import Exchange, Question, transport, trusted
 from aaos.llm.joined import JoinedBytes
-from aaos.llm.keys import Key, KeyPlaces, Keys
+from aaos.llm.keys import Key, Keys
 from aaos.llm.openai import ChatCompletions
 from aaos.llm.quirks import WireName
 from aaos.llm.redact import RedactedStream, Redactor
@@ -63,7 +64,6 @@ class HttpProvider:
         keys: Keys,
         *,
         connections: httpx.AsyncBaseTransport,
-        places: KeyPlaces,
         on_wait: OnWait = _nobody_hears,
         chances: Chances = Chances(),
     ) -> None:
@@ -77,8 +77,7 @@ class HttpProvider:
         self._joined = JoinedBytes(self._wire)
         self._redactor: Redactor | None = None  # of the key that is used
         key = entry.provider.key or ""
-        file = str(places.file(key)) if key else ""
-        self._asked = Asked(entry.provider.name, entry.provider.url, entry.model, key, file)
+        self._asked = Asked(entry.provider.name, entry.provider.url, entry.model, key)
 
     @property
     def name(self) -> str:
@@ -176,17 +175,17 @@ class _Heard:
             self._on_text(rest)
 
 
-def chosen(settings: ModelSettings) -> tuple[ModelEntry, ...]:
+def chosen(settings: ModelSettings, *, drafts: Drafts = NO_DRAFTS) -> tuple[ModelEntry, ...]:
     """The models that the settings name, by tier. Reads the table only when they name any. Raises SettingsError."""
     names: Mapping[Tier, str | None] = {Tier.T1: settings.T1, Tier.T2: settings.T2, Tier.T3: settings.T3}
     if not any(names.values()):
         return ()
-    table = load_table(settings.table)
+    table = load_table(settings.table, drafts=drafts)
     return tuple(table.choose(name, tier) for tier, name in names.items() if name is not None)
 
 
 def providers_from(
-    entries: tuple[ModelEntry, ...], keys: Keys, *, places: KeyPlaces, on_wait: OnWait = _nobody_hears
+    entries: tuple[ModelEntry, ...], keys: Keys, *, on_wait: OnWait = _nobody_hears
 ) -> tuple[HttpProvider, ...]:
     """A provider for each of the chosen models."""
     is_encrypted = any(entry.provider.url.startswith("https:") for entry in entries)
@@ -196,7 +195,6 @@ def providers_from(
             entry,
             keys,
             connections=transport(tls, max_connections=2 * entry.terms.max_parallel),
-            places=places,
             on_wait=on_wait,
         )
         for entry in entries

@@ -1,10 +1,11 @@
-"""models.yaml: the providers and models that an operator knows, and what they take and cost.
+"""models.yaml and models.yaml.d/*.yaml: the providers and models that an operator knows, and what they take and cost.
 
-Invariant: every model names a provider of the same file; an unknown key, an odd number or an address that would show a
-key to the network is refused with its place. Nothing here is used until the settings choose it for a tier.
+Invariant: every model names a provider of these files; an entry of a later file stands for an earlier one of its name.
+An unknown key, an odd number or an address that would show a key to the network is refused with its place. Nothing here
+is used until the settings choose it for a tier.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -16,7 +17,7 @@ from aaos.core.errors import InputError, SettingsError
 from aaos.core.ids import check_name
 from aaos.core.role import Tier
 from aaos.core.schema import read_model
-from aaos.core.smallfile import read_small_file
+from aaos.core.smallfile import NO_DRAFTS, Drafts, drop_ins, read_small_file
 from aaos.core.text import quoted, suggestion
 from aaos.core.url import Url, parse_url
 from aaos.core.yamlfile import load_yaml
@@ -102,10 +103,11 @@ class ModelEntry:
 
 @dataclass(frozen=True, slots=True)
 class ModelTable:
-    """All models of the file by name."""
+    """All models and providers of the files by name."""
 
     source: str
     models: Mapping[str, ModelEntry]
+    providers: Mapping[str, ProviderEntry]
 
     def choose(self, name: str, tier: Tier) -> ModelEntry:
         """The model that the settings name for `tier`. Raises SettingsError."""
@@ -119,21 +121,36 @@ class ModelTable:
         return entry
 
 
-def load_table(path: Path) -> ModelTable:
-    """The table in the file. Raises SettingsError: names the file and the place in it."""
-    return read_table(read_small_file(path, max_bytes=MAX_FILE_BYTES), str(path))
+def load_table(path: Path, *, drafts: Drafts = NO_DRAFTS) -> ModelTable:
+    """The table in the file and its drop-ins; with a drop-in the file may be missing.
+
+    Raises SettingsError: names the file and the place in it.
+    """
+    added = drop_ins(path, ".yaml", drafts=drafts)
+    files = [path, *added] if not added or path.is_symlink() or path.exists() else added
+    documents = [_read(read_small_file(file, max_bytes=MAX_FILE_BYTES, drafts=drafts), str(file)) for file in files]
+    return _joined(documents, str(path))
 
 
 def read_table(data: bytes, source: str) -> ModelTable:
     """The table that the file `source` holds. Raises SettingsError."""
+    return _joined([_read(data, source)], source)
+
+
+def _read(data: bytes, source: str) -> _Table:
     document = load_yaml(data, source, max_bytes=MAX_FILE_BYTES)
-    table = read_model(_Table, {} if document is None else document, source=source)
+    return read_model(_Table, {} if document is None else document, source=source)
+
+
+def _joined(tables: Sequence[_Table], source: str) -> ModelTable:
+    named = {name: entry for table in tables for name, entry in table.providers.items()}
+    known = {name: entry for table in tables for name, entry in table.models.items()}
     try:
-        providers = {name: _provider(name, entry) for name, entry in table.providers.items()}
-        models = {name: _model(name, entry, providers) for name, entry in table.models.items()}
+        providers = {name: _provider(name, entry) for name, entry in named.items()}
+        models = {name: _model(name, entry, providers) for name, entry in known.items()}
     except InputError as error:
         raise SettingsError(f"{source}: {error.message}", error.remedy) from error
-    return ModelTable(source, MappingProxyType(models))
+    return ModelTable(source, MappingProxyType(models), MappingProxyType(providers))
 
 
 def _provider(name: str, entry: _Provider) -> ProviderEntry:
@@ -155,13 +172,14 @@ def _address(text: str, place: str, *, is_plain_allowed: bool) -> str:
         raise InputError(f"{place}.url: {error.message}", error.remedy) from error
     if url.query is not None:
         raise InputError(f"{place}.url: {quoted(text)} has a query", "leave out what follows the ?")
-    if url.scheme == "http" and not is_plain_allowed and not _is_loopback(url):
+    if url.scheme == "http" and not is_plain_allowed and not is_loopback(url):
         remedy = f"use https, or write plain_http: true below {place} if the network between is yours"
         raise InputError(f"{place}.url: anybody on the way to {url.host} could read what is sent there", remedy)
     return url.text.rstrip("/")
 
 
-def _is_loopback(url: Url) -> bool:
+def is_loopback(url: Url) -> bool:
+    """Whether what is sent there stays on this machine."""
     return url.host == "localhost" or (url.address is not None and url.address.is_loopback)
 
 

@@ -8,7 +8,6 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -16,7 +15,7 @@ from aaos.core.errors import AaosError, LimitError, ProviderError
 from aaos.core.ids import AgentId, RoleName
 from aaos.core.role import Tier
 from aaos.devprovider.server import ScriptedProvider
-from aaos.llm.keys import Key, KeyPlaces, Keys
+from aaos.llm.keys import Key, Keys
 from aaos.llm.providers import HttpProvider, Waiting, providers_from
 from aaos.llm.table import read_table
 from aaos.llm.types import (
@@ -33,7 +32,6 @@ from aaos.llm.types import (
 )
 
 SECRET = "sk-canary-0123456789abcdef"
-PLACES = KeyPlaces(Path("/etc/aaos/keys"))
 TOOLS = tuple(ToolSchema(name, name, {"type": "object", "properties": {}}) for name in ("file_read", "file_list"))
 BOTH = pytest.mark.parametrize("kind", ["openai", "anthropic"])
 HASTE = "connect_s: 0.5, first_token_s: 0.5, idle_s: 0.5, total_s: 5"
@@ -74,7 +72,7 @@ def made(url: str, kind: str, *, deadlines: str = HASTE, model: str = "scripted"
     waits: list[Waiting] = []
     keys = Keys([Key("k", SECRET)])
     entries = (table.choose("m", Tier.T2),)
-    (provider,) = providers_from(entries, keys, places=PLACES, on_wait=lambda _, waiting: waits.append(waiting))
+    (provider,) = providers_from(entries, keys, on_wait=lambda _, waiting: waits.append(waiting))
     return provider, waits
 
 

@@ -48,7 +48,7 @@ def test_a_tier_without_a_model_is_no_fault() -> None:
     findings = tier_findings(ModelSettings(), PLACES)
     assert [finding.name for finding in findings] == ["tier T0", "tier T1", "tier T2", "tier T3"]
     assert all(finding.is_ok for finding in findings)
-    assert "models.T1 in agentd.toml" in findings[1].detail
+    assert "sudo agentd configure --tier T1" in findings[1].detail
 
 
 def test_tiers_say_their_model_and_whether_its_key_is_there(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_tiers_say_their_model_and_whether_its_key_is_there(tmp_path: Path) -> N
     _, small, big, _ = tier_findings(settings, places)
     assert (small.is_ok, big.is_ok) == (True, False)
     assert "small: s at http://127.0.0.1:11434/v1" in small.detail
-    assert f"install -D -m 600 /dev/stdin {tmp_path / 'cloud'}" in big.remedy
+    assert "give key cloud with: sudo agentd configure" in big.remedy
     (tmp_path / "cloud").write_text("sk-0123456789")
     (tmp_path / "cloud").chmod(0o644)
     assert tier_findings(settings, places)[2].remedy == f"chmod 600 {tmp_path / 'cloud'}"

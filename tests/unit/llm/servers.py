@@ -4,7 +4,6 @@ import asyncio
 import json
 import selectors
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
@@ -12,7 +11,7 @@ import httpx
 from aaos.core.ids import AgentId, RoleName
 from aaos.core.role import Tier
 from aaos.llm.http import Deadlines
-from aaos.llm.keys import Key, KeyPlaces, Keys
+from aaos.llm.keys import Key, Keys
 from aaos.llm.providers import Chances, HttpProvider, Waiting
 from aaos.llm.quirks import QUIRKS, Kind
 from aaos.llm.table import ModelEntry, ProviderEntry
@@ -32,7 +31,6 @@ from aaos.llm.wire import WireModel
 
 Json = Any  # a JSON value
 SECRET = "sk-live-0123456789abcdef/XYZ"
-PLACES = KeyPlaces(Path("/etc/aaos/keys"))
 TOOL = ToolSchema("file_read", "reads a file", {"type": "object", "properties": {"path": {"type": "string"}}})
 CALL = AskedCall("a-1-1-0", "file_read", {"path": "/a"})
 CONVERSATION: tuple[Message, ...] = (
@@ -121,7 +119,6 @@ class Scene:
             ModelEntry("big", place, "m", Tier.T2, terms or ModelTerms()),
             Keys([Key("cloud", SECRET)]) if keys is None else keys,
             connections=httpx.MockTransport(self._handle),
-            places=PLACES,
             on_wait=lambda _, waiting: self.waits.append(waiting),
             chances=Chances(sleep=_counting([] if slept is None else slept), spread=lambda: 0.0),
         )

@@ -19,7 +19,7 @@ from aaos.llm.faults import (
 )
 
 Json = Any  # a JSON value
-ASKED = Asked("cloud", "https://models.example/v1", "big-7b", key="cloud", key_file="/etc/aaos/keys/cloud")
+ASKED = Asked("cloud", "https://models.example/v1", "big-7b", key="cloud")
 
 
 def fault(status: int, document: Json) -> AaosError:
@@ -33,8 +33,8 @@ def openai(message: str, **fields: Json) -> Json:
 @pytest.mark.parametrize(
     ("status", "document", "kind", "remedy"),
     [
-        (401, openai("Incorrect API key provided"), ProviderError, "install -D -m 600 /dev/stdin /etc/aaos/keys/cloud"),
-        (403, openai("Country not supported"), ProviderError, "/etc/aaos/keys/cloud"),
+        (401, openai("Incorrect API key provided"), ProviderError, "sudo agentd configure --provider cloud"),
+        (403, openai("Country not supported"), ProviderError, "sudo agentd configure --provider cloud"),
         (402, openai("Insufficient Balance"), ProviderError, "account of key cloud"),
         (429, openai("You exceeded your quota", code="insufficient_quota"), ProviderError, "account of key cloud"),
         (400, openai("Your credit balance is too low"), ProviderError, "account"),

@@ -15,7 +15,7 @@ from aaos.llm.openai import ChatCompletions
 from aaos.llm.types import ModelAnswer
 from tests.unit.llm.servers import DONE, Pieces, answered, call, chunk, event, in_no_time, streamed, wire_model
 
-ASKED = Asked("cloud", "https://models.example/v1", "m", key="cloud", key_file="/etc/aaos/keys/cloud")
+ASKED = Asked("cloud", "https://models.example/v1", "m", key="cloud")
 QUESTION = Question(
     httpx.URL("https://models.example/v1/chat/completions"), [(b"authorization", b"Bearer sk-x")], b"{}"
 )

@@ -20,7 +20,6 @@ from aaos.llm.quirks import Kind
 from aaos.llm.types import AssistantMessage, ModelTerms, Stop, ToolResultMessage, UserMessage
 from tests.unit.llm.servers import (
     DONE,
-    PLACES,
     SECRET,
     Pieces,
     Scene,
@@ -248,7 +247,7 @@ def test_nothing_is_chosen_unless_the_settings_name_it(tmp_path: Path) -> None:
 
 def test_each_choice_becomes_a_provider_with_its_terms() -> None:
     entries = chosen(ModelSettings(table=TABLE, T1="local-small", T2="claude-sonnet"))
-    small, sonnet = providers_from(entries, Keys([Key("anthropic", SECRET)]), places=PLACES)
+    small, sonnet = providers_from(entries, Keys([Key("anthropic", SECRET)]))
     assert small.terms == ModelTerms(context_tokens=32768, max_output_tokens=4096, max_parallel=2)
     assert (sonnet.terms.input_usd, sonnet.terms.cached_usd, sonnet.terms.output_usd) == (2.5, 0.2, 10.0)
     for one in (small, sonnet):
