@@ -23,6 +23,7 @@ from aaos.core.layers import Layer
 from aaos.core.rolefile import load_roles
 from aaos.core.text import escape_for_terminal, suggestion
 from aaos.daemon import configure_command, process, systemd
+from aaos.daemon.configure_host import Host
 from aaos.daemon.doctor import Doctor
 from aaos.daemon.wiring import Daemon, Options, assembled
 from aaos.sandbox.probe import probe, require_machine
@@ -108,7 +109,9 @@ def _options(args: argparse.Namespace, settings: Settings) -> Options:
 def _examine(settings: Settings, *, is_json: bool) -> ExitCode:
     """Findings about this machine, as lines or as one JSON object per line."""
     state_dir = next(path for path in (settings.daemon.state_dir, *settings.daemon.state_dir.parents) if path.exists())
-    doctor = Doctor(settings, load_roles(settings.roles.dirs), state_dir=state_dir, probe=lambda: probe(settings))
+    roles, host = load_roles(settings.roles.dirs), Host()
+    stores = (host.credstore, host.plain_credstore)
+    doctor = Doctor(settings, roles, state_dir=state_dir, probe=lambda: probe(settings), stores=stores)
     findings = doctor.examine()
     for finding in findings:
         if is_json:

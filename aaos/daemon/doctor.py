@@ -38,7 +38,8 @@ class Finding:
 
 
 class Doctor:
-    """Looks at the machine. `probe` gives the findings on the layers of the wall, `notes` what start-up has found."""
+    """Looks at the machine. `probe` gives the findings on the layers of the wall, `notes` what start-up has found,
+    `stores` where the service would be given keys from, for a look without it."""
 
     def __init__(
         self,
@@ -48,12 +49,14 @@ class Doctor:
         state_dir: Path,
         probe: Callable[[], Sequence[ProbeFinding]],
         notes: Sequence[str] = (),
+        stores: tuple[Path, ...] = (),
     ) -> None:
         self._settings = settings
         self._roles = roles
         self._state_dir = state_dir
         self._probe = probe
         self._notes = tuple(notes)
+        self._places = KeyPlaces(settings.models.keys_dir, credentials_dir(), stores=stores)
 
     def examine(self) -> tuple[Finding, ...]:
         """All findings, the wall first."""
@@ -62,7 +65,7 @@ class Doctor:
             disk(self._state_dir, shutil.disk_usage(self._state_dir).free),
             self._group(),
             *self._role_findings(),
-            *tier_findings(self._settings.models, KeyPlaces(self._settings.models.keys_dir, credentials_dir())),
+            *tier_findings(self._settings.models, self._places),
             *(Finding("state", False, note, f"look at {self._state_dir}") for note in self._notes),
         )
 

@@ -51,11 +51,15 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class KeyPlaces:
-    """Where keys are: the credentials that systemd handed over, then files named after the key in `directory`."""
+    """Where keys are: the credentials that systemd handed over, then files named after the key in `directory`.
+
+    `stores` are where systemd would take a credential from; who looks on without being the service names them.
+    """
 
     directory: Path
     credentials: Path | None = None
     owner: int = ROOT
+    stores: tuple[Path, ...] = ()
 
     def file(self, name: str) -> Path:
         """Where the key is, or where it belongs. Raises InputError for what is no name."""
@@ -66,6 +70,9 @@ class KeyPlaces:
     def check(self, name: str) -> Path:
         """Looks at the key's file without reading it. Raises ProviderError with the remedy."""
         path = self.file(name)
+        kept = (store / f"{CREDENTIAL}{name}" for store in self.stores)
+        if (credential := next(filter(os.path.lexists, kept), None)) is not None:
+            return credential
         os.close(_opened(path, self.owner))
         return path
 

@@ -70,6 +70,18 @@ def test_tiers_say_their_model_and_whether_its_key_is_there(tmp_path: Path) -> N
     assert "sk-0123456789" not in repr(big)
 
 
+def test_a_key_that_systemd_keeps_is_seen_by_who_is_not_the_service(tmp_path: Path) -> None:
+    """LLM-6: it can't be opened from there, and needn't be."""
+    table = tmp_path / "models.yaml"
+    table.write_text(TABLE)
+    settings = ModelSettings(table=table, T2="big")
+    places = KeyPlaces(tmp_path / "keys", owner=os.geteuid(), stores=(tmp_path / "none", tmp_path))
+    assert not tier_findings(settings, places)[2].is_ok
+    (tmp_path / "aaos-key-cloud").write_text("sealed")
+    big = tier_findings(settings, places)[2]
+    assert (big.is_ok, f"key cloud in {tmp_path}/aaos-key-cloud" in big.detail) == (True, True)
+
+
 def test_a_wrong_table_is_told(tmp_path: Path) -> None:
     table = tmp_path / "models.yaml"
     table.write_text("modles: {}")
