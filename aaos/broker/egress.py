@@ -8,6 +8,7 @@ places of one user only: nobody but root holds more than half of them.
 import asyncio
 import os
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ MAX_DELAY_S = 30.0
 STEADY_S = 60.0  # an egress that lived so long is replaced at once
 REFRESH_S = 2.0
 SEND_AGAIN_S = 0.002
+MAX_GIVEN_UP = 1_024
 HEAD_BYTES = 131_072  # of an answer's head and framing, over its body
 MAX_WIRE_BYTES = 2**40
 _SHOWN_CHARS = 160
@@ -73,6 +75,7 @@ class Egress:
         self._waiting: dict[int, _Waiting] = {}
         self._next_id = 0
         self._heard_s = 0.0
+        self._given_up: deque[int] = deque(maxlen=MAX_GIVEN_UP)  # fetches whose answer may be on its way
         self._lost: asyncio.Queue[ConfinedEgress] = asyncio.Queue()
 
     @property
@@ -86,9 +89,10 @@ class Egress:
             await asyncio.to_thread(self._files.prepare)
             live = await self._launch()
         except AaosError as error:
-            if (error.message, error.remedy) != (self._problem.message, self._problem.remedy):
-                self._record(EventKind.EGRESS_REFUSED, message=error.message, remedy=error.remedy)
-            self._problem = error
+            self._refused(error)
+            return
+        except OSError as error:  # no fd, no memory
+            self._refused(ConfinementError(f"the egress cannot be started: {error}", "look at the load and the limits"))
             return
         self._live = live
         self._heard_s = time.monotonic()
@@ -109,6 +113,7 @@ class Egress:
             began_s = time.monotonic()
             while self._live is not None:
                 await self._watch()
+            await self._reap_lost()
             delay_s = FIRST_DELAY_S if time.monotonic() - began_s > STEADY_S else min(delay_s * 2, MAX_DELAY_S)
             await asyncio.sleep(delay_s)
             await self.start()
@@ -117,8 +122,7 @@ class Egress:
         """End it, and whatever waits for it."""
         if self._live is not None:
             self._let_go(self._live, "agentd is stopping")
-        while not self._lost.empty():
-            await reap(self._lost.get_nowait().pidfd)
+        await self._reap_lost()
 
     async def fetch(self, asked: PageRequest) -> Page:
         """The answer to one request; a redirect is an answer. Raises AaosError."""
@@ -141,6 +145,7 @@ class Egress:
                 del self._waiting[number]
                 if not page.done() or page.cancelled():
                     self._cancel(live, number)
+                    self._given_up.append(number)
 
     @asynccontextmanager
     async def _place(self, uid: Uid) -> AsyncIterator[None]:
@@ -151,6 +156,16 @@ class Egress:
             yield
 
     # --- the process --------------------------------------------------------------------------------------------------
+
+    def _refused(self, error: AaosError) -> None:
+        """It could not be started; the same reason is told once."""
+        if (error.message, error.remedy) != (self._problem.message, self._problem.remedy):
+            self._record(EventKind.EGRESS_REFUSED, message=error.message, remedy=error.remedy)
+        self._problem = error
+
+    async def _reap_lost(self) -> None:
+        while not self._lost.empty():
+            await reap(self._lost.get_nowait().pidfd)
 
     async def _watch(self) -> None:
         """Wait until it is lost, or for a while; new authorities need a new egress, since it reads them once."""
@@ -228,8 +243,13 @@ class Egress:
         if len(fds) != isinstance(frame, wire.Fetched):
             raise abi.FrameError(f"{frame.t} with {len(fds)} fds")
         waiting = self._waiting.get(frame.id)
-        if waiting is None or waiting.page.done():
+        if waiting is None and frame.id in self._given_up:
+            self._given_up.remove(frame.id)  # an answer comes once
             return
+        if waiting is not None and waiting.page.cancelled():
+            return  # given up in this very moment
+        if waiting is None or waiting.page.done():
+            raise abi.FrameError(f"an answer to {frame.id}, which nobody asked")
         match frame:
             case wire.Fetched():
                 waiting.page.set_result(_page(frame, transport.read_sealed(fds[0], waiting.asked.max_bytes)))
@@ -265,8 +285,8 @@ def _page(frame: wire.Fetched, text: bytes) -> Page:
     return Page(
         status=frame.status,
         location=frame.location,
-        address=frame.address[:_SHOWN_CHARS],
-        media_type=frame.media_type[:_SHOWN_CHARS],
+        address=escape_for_terminal(frame.address[:_SHOWN_CHARS]),
+        media_type=escape_for_terminal(frame.media_type[:_SHOWN_CHARS]),
         text=text,
         text_bytes=frame.text_bytes,
         received_bytes=frame.wire_bytes,
