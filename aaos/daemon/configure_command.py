@@ -46,8 +46,9 @@ def _run(args: argparse.Namespace) -> ExitCode:
     if os.geteuid() != 0:
         raise DeniedError(f"uid {os.geteuid()} may not change settings and keys", "sudo agentd configure")
     wanted = Wanted(args.provider, args.model, Tier(args.tier) if args.tier else None)
-    source = KeySource(args.key_from_env, args.key_file, args.key_stdin)
-    terminal = Console() if sys.stdin.isatty() and not args.key_stdin else None
+    is_terminal = sys.stdin.isatty()  # which would echo a key that is read as a pipe's content
+    source = KeySource(args.key_from_env, args.key_file, args.key_stdin and not is_terminal)
+    terminal = Console() if is_terminal else None
     told = configured(Work(args.config, wanted, source, store, terminal=terminal), settings)
     told["restarted"] = host is not None and not args.no_restart and host.restart()
     _tell(told, is_json=args.json)

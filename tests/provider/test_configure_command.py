@@ -119,11 +119,11 @@ def test_an_error_is_a_document_where_documents_are_asked_for(place: Path) -> No
     assert (code, err, json.loads(out)["error"]["exit_code"]) == (2, "", 2)
 
 
-def at_terminal(place: Path, *dialogue: tuple[str, str]) -> tuple[int, str]:
+def at_terminal(place: Path, *dialogue: tuple[str, str], options: tuple[str, ...] = ()) -> tuple[int, str]:
     """Exit status and everything that the terminal showed; each answer is typed when its question stands there."""
     pid, terminal = pty.fork()
     if pid == 0:
-        os.execv(AGENTD[0], [*AGENTD, "configure", "--config", str(place / "agentd.toml")])  # noqa: S606  # no shell is wanted
+        os.execv(AGENTD[0], [*AGENTD, "configure", "--config", str(place / "agentd.toml"), *options])  # noqa: S606  # no shell is wanted
     shown, waiting = b"", list(dialogue)
     with contextlib.suppress(OSError):  # the terminal is closed when the command ends
         while piece := os.read(terminal, 4096):
@@ -156,3 +156,12 @@ def test_leaving_changes_nothing(place: Path, typed: str, status: int) -> None:
     code, shown = at_terminal(place, ("model or provider", typed))
     assert (code, "nothing was changed" in shown) == (status, True), shown
     assert sorted(place.rglob("*")) == before
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # as above
+def test_standard_input_that_is_a_terminal_does_not_echo_the_key_either(place: Path) -> None:
+    """LLM-6"""
+    options = ("--model", "big", "--key-stdin")
+    status, shown = at_terminal(place, ("key for cloud:", f"{SECRET}\n"), options=options)
+    assert (status, SECRET in shown) == (0, False), shown
+    assert (place / "keys" / "main").read_text() == f"{SECRET}\n"
