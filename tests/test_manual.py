@@ -87,11 +87,11 @@ def test_the_example_of_a_role_is_one() -> None:
 
 
 def test_the_man_page_has_every_option() -> None:
-    """OPS-1: under the command that it belongs to, in its line of usage, and none that is not there."""
+    """OPS-1: under the command that it belongs to, in its lines of usage, and none that is not there."""
     for name, parser in _commands().items():
-        usage = re.search(rf"^\*\*agentd {name}\*\*.*(?=\n:   )", COMMAND, re.MULTILINE)
+        usage = re.findall(rf"^\*\*agentd {name}\*\*.*(?=\n:   )", COMMAND, re.MULTILINE)
         assert usage, name
-        told = set(re.findall(r"\\--[a-z-]+", usage.group()))
+        told = set(re.findall(r"\\--[a-z-]+", "".join(usage)))
         assert told == {f"\\{option}" for option in _options(parser)}, name
 
 
