@@ -1,19 +1,27 @@
 """One fetch from address to text: connect, ask, make it text, and cut out the part that was asked for.
 
-Invariant: what is foreign is parsed on a thread, so that a page that takes long to read holds up no other fetch.
+Invariant: what is foreign is parsed on a thread, so that a page that takes long to read holds up no other fetch; a
+reading that does not end is an error that ends the process, since a thread cannot be stopped.
 """
 
 import asyncio
 import ssl
 import time
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aaos.egress import charset
 from aaos.egress.connect import connect
 from aaos.egress.exchange import PORTS, REDIRECTS, Answer, exchange
 from aaos.egress.readable import readable
 from aaos.egress.wire import Fetch, Fetched, FetchError
+
+READERS = 2
+READ_S = 30.0  # rendering has its own bound; libxml2 takes an hour for a tag with 400,000 attributes
+
+
+class StuckError(FetchError):
+    """A page is being read for so long that its thread is lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +31,7 @@ class Tools:
     lookups: Executor
     reading: Executor
     trust: ssl.SSLContext
+    readers: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READERS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +44,7 @@ class Text:
 
 
 async def fetch_page(fetch: Fetch, tools: Tools) -> tuple[Fetched, bytes]:
-    """The answer and its text. Raises FetchError."""
+    """The answer and its text. Raises FetchError; StuckError: nothing more can be relied on in this process."""
     until_s = time.monotonic() + fetch.total_ms / 1000
     try:
         async with asyncio.timeout(fetch.total_ms / 1000):
@@ -56,8 +65,7 @@ async def _answered(fetch: Fetch, answer: Answer, address: str, tools: Tools) ->
     kind = charset.kind_of(answer.content_type, bytes(answer.body[: charset.SNIFFED_BYTES]))
     text = Text(b"", 0)
     if answer.body and not is_redirect:
-        loop = asyncio.get_running_loop()
-        text = await loop.run_in_executor(tools.reading, _read, fetch, answer, kind)
+        text = await _text(fetch, answer, kind, tools)
     fetched = Fetched(
         id=fetch.id,
         status=answer.status,
@@ -70,6 +78,16 @@ async def _answered(fetch: Fetch, answer: Answer, address: str, tools: Tools) ->
         partial=answer.partial or text.partial,
     )
     return fetched, text.part
+
+
+async def _text(fetch: Fetch, answer: Answer, kind: charset.Kind, tools: Tools) -> Text:
+    """Raises StuckError: it took too long, or one before it whose fetch was given up."""
+    async with tools.readers:
+        try:
+            async with asyncio.timeout(READ_S):
+                return await asyncio.get_running_loop().run_in_executor(tools.reading, _read, fetch, answer, kind)
+        except TimeoutError as error:
+            raise StuckError("content", f"{fetch.host}: the page could not be read in {READ_S:g} s") from error
 
 
 def _read(fetch: Fetch, answer: Answer, kind: charset.Kind) -> Text:

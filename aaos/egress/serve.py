@@ -1,7 +1,8 @@
 """The egress at work: fetches come from agentd, each is a task of its own, each ends with one frame.
 
 Invariant: it has one socket to agentd and speaks of nothing but fetches; a fetch that fails, whatever a server does,
-fails alone. A frame that breaks the wire format ends the process: agentd never sends one.
+fails alone, but for a page that cannot be read to its end: that ends the process, since it has taken a thread. So does
+a frame that breaks the wire format: agentd never sends one.
 """
 
 import asyncio
@@ -14,13 +15,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from aaos.egress import wire
-from aaos.egress.page import Tools, fetch_page
+from aaos.egress.page import READERS, StuckError, Tools, fetch_page
 from aaos.egress.wire import FetchError
 from worker import transport
 from worker.abi import FrameError
 
 MAX_FETCHES = 64
-READERS = 2
 STACK_BYTES = 524_288
 AUTHORITIES = "/etc/ca-certificates.crt"
 SEND_AGAIN_S = 0.002
@@ -100,6 +100,8 @@ class Service:
             fetched, part = await fetch_page(fetch, self._tools)
         except FetchError as error:
             await self._send(wire.Failed(fetch.id, error.code, error.message[:2_000]))
+            if isinstance(error, StuckError):
+                self._ended.set()
         except Exception as error:  # noqa: BLE001  # the boundary of a fetch: its server may be behind it
             await self._send(wire.Failed(fetch.id, "internal", f"{type(error).__name__}: {error}"[:500]))
         else:

@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -12,7 +13,7 @@ import pytest
 from aaos.egress import page as room
 from aaos.egress.connect import Connection
 from aaos.egress.exchange import Answer
-from aaos.egress.page import Tools, fetch_page
+from aaos.egress.page import StuckError, Tools, fetch_page
 from aaos.egress.wire import Fetch, Fetched, FetchError
 from tests.unit.egress.answers import FETCH, Asked
 
@@ -116,3 +117,18 @@ def test_other_errors_have_their_code(
     with pytest.raises(FetchError) as caught:
         fetched(monkeypatch, tools, error)
     assert caught.value.code == code
+
+
+def test_a_page_that_is_read_without_end_is_told_as_such(monkeypatch: pytest.MonkeyPatch, tools: Tools) -> None:
+    """H-NET-10: one tag with very many attributes keeps libxml2 busy for an hour, and no thread can be stopped."""
+    is_over = threading.Event()
+
+    def endless(*_: object) -> room.Text:
+        is_over.wait(10)
+        return room.Text(b"", 0)
+
+    monkeypatch.setattr(room, "_read", endless)
+    monkeypatch.setattr(room, "READ_S", 0.01)
+    with pytest.raises(StuckError, match="could not be read"):
+        fetched(monkeypatch, tools, html())
+    is_over.set()

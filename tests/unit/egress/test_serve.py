@@ -13,7 +13,7 @@ import pytest
 
 from aaos.egress import serve as room
 from aaos.egress import wire
-from aaos.egress.page import Tools
+from aaos.egress.page import StuckError, Tools
 from aaos.egress.serve import MAX_FETCHES, Service, trusted
 from aaos.egress.wire import FetchError
 from tests.unit.egress.answers import FETCH
@@ -70,6 +70,8 @@ async def _page(fetch: wire.Fetch, _tools: Tools) -> tuple[wire.Fetched, bytes]:
         await asyncio.Event().wait()
     if fetch.host == "broken":
         raise FetchError("tls", "no" * 5_000)
+    if fetch.host == "endless":
+        raise StuckError("content", "cannot be read")
     if fetch.host == "worse":
         raise ZeroDivisionError("of a library")
     return replace(PAGE, id=fetch.id), fetch.host.encode()
@@ -143,3 +145,16 @@ def test_without_authorities_nobody_is_trusted(tmp_path: Path) -> None:
         assert trust.check_hostname
         assert trust.minimum_version >= ssl.TLSVersion.TLSv1_2
         assert trust.get_ca_certs() == []
+
+
+def test_a_page_that_cannot_be_read_to_its_end_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """H-NET-10: its fetch is told why, then agentd starts a new egress; the thread is gone with the old one."""
+
+    async def play(line: Line) -> None:
+        line.ask(replace(FETCH, host="endless"))
+        frame, _ = await line.hear()
+        assert isinstance(frame, wire.Failed)
+        assert frame.message == "cannot be read"
+        await line.service._ended.wait()
+
+    played(monkeypatch, _page, play)
