@@ -8,6 +8,7 @@ import asyncio
 import ssl
 import time
 from concurrent.futures import Executor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from aaos.egress import charset
@@ -17,6 +18,7 @@ from aaos.egress.readable import readable
 from aaos.egress.wire import Fetch, Fetched, FetchError
 
 READERS = 2
+LARGE_BYTES = 262_144  # of a body; larger ones are read one after the other, so that others need not wait for them
 READ_S = 30.0  # rendering has its own bound; libxml2 takes an hour for a tag with 400,000 attributes
 
 
@@ -32,6 +34,7 @@ class Tools:
     reading: Executor
     trust: ssl.SSLContext
     readers: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READERS))
+    large: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READERS - 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,7 @@ async def _answered(fetch: Fetch, answer: Answer, address: str, tools: Tools) ->
 
 async def _text(fetch: Fetch, answer: Answer, kind: charset.Kind, tools: Tools) -> Text:
     """Raises StuckError: it took too long, or one before it whose fetch was given up."""
-    async with tools.readers:
+    async with tools.large if len(answer.body) > LARGE_BYTES else nullcontext(), tools.readers:
         try:
             async with asyncio.timeout(READ_S):
                 return await asyncio.get_running_loop().run_in_executor(tools.reading, _read, fetch, answer, kind)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from aaos.egress import page as room
+from aaos.egress.charset import Kind
 from aaos.egress.connect import Connection
 from aaos.egress.exchange import Answer
 from aaos.egress.page import StuckError, Tools, fetch_page
@@ -132,3 +133,29 @@ def test_a_page_that_is_read_without_end_is_told_as_such(monkeypatch: pytest.Mon
     with pytest.raises(StuckError, match="could not be read"):
         fetched(monkeypatch, tools, html())
     is_over.set()
+
+
+def test_large_pages_leave_a_reader_to_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """H-NET-10: a small page is read while large ones take their time."""
+    is_over = threading.Event()
+
+    def read(_fetch: Fetch, answer: Answer, _kind: object) -> room.Text:
+        if len(answer.body) > room.LARGE_BYTES:
+            is_over.wait(10)
+        return room.Text(b"read", 4)
+
+    async def main() -> None:
+        with ThreadPoolExecutor(room.READERS) as pool:
+            shared = Tools(pool, pool, ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+            kind = Kind("text/html", "")
+            large = [asyncio.create_task(room._text(FETCH, html(bytes(300_000)), kind, shared)) for _ in range(4)]
+            await asyncio.sleep(0)  # they come first
+            try:
+                async with asyncio.timeout(5):
+                    assert (await room._text(FETCH, html(b"small"), kind, shared)).part == b"read"
+            finally:
+                is_over.set()
+            await asyncio.gather(*large)
+
+    monkeypatch.setattr(room, "_read", read)
+    asyncio.run(main())
