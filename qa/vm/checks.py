@@ -16,6 +16,7 @@ from qa.vm.guest import Guest, Ran
 OPERATOR, OTHER, STRANGER = "vera", "otto", "stan"
 EXPOSURE = 7.1  # systemd-analyze security: no regression
 LAYERS = 13
+PLANTED = "planted-8c1f0d7be2"
 PAGES = tuple(sorted(path.name for path in (REPOSITORY / "qa/pages").glob("*.html")))
 SPAWNED = "[worker] summarise-1 confined"
 
@@ -140,6 +141,22 @@ def attests_all_layers(guest: Guest) -> str:
     return f"{len(confirmed)} layers, leaf {leaf}"
 
 
+def takes_a_model(guest: Guest) -> str:
+    """OPS-3, LLM-6: a server on loopback that wants a key; sealed, loaded by the unit, in no other place."""
+    _ok(guest.run("systemd-run --unit script agentd dev-provider --script /payload/script.yaml --port 1234"))
+    _until(lambda: guest.run("ss -ltn | grep -q 127.0.0.1:1234").status == 0)
+    configure = "agentd configure --provider lmstudio --model scripted --tier T1 --key-stdin"
+    _ok(guest.run(f"echo {PLANTED} | {configure}", timeout_s=300))
+    sealed = _ok(guest.run("ls /etc/credstore.encrypted"))
+    assert _ok(guest.run("systemctl is-active agentd")) == "active"
+    tiers = [line for line in _ok(guest.run("agentd doctor")).splitlines() if "T1" in line]
+    assert tiers and "scripted" in tiers[0], tiers
+    found = guest.run(f"grep -rlsa {PLANTED} /etc /run /var --exclude-dir=journal").output
+    assert found.strip() in ("", "/run/credentials/agentd.service/aaos-key-lmstudio"), found
+    assert PLANTED not in _ok(guest.run("journalctl -t agentd -o export --no-pager"))
+    return f"{sealed}; {tiers[0].strip()}"
+
+
 def survives_its_own_death(guest: Guest) -> str:
     """ISO-11, H-DUR-11: kill -9; systemd starts it anew, and nothing of the former life is left."""
     _waiting(guest)
@@ -236,7 +253,7 @@ CHECKS: Mapping[str, Check] = {
     for check in (
         boots, installs, serves, is_well, is_hardened, has_users,
         answers_an_operator, compares_two_pages, refuses_with_the_grant, keeps_strangers_out, keeps_users_apart,
-        attests_all_layers, is_in_the_journal, explains_itself, wakes_by_its_socket, is_quiet,
+        attests_all_layers, is_in_the_journal, explains_itself, wakes_by_its_socket, is_quiet, takes_a_model,
         survives_its_own_death, keeps_modes, keeps_edited_settings, says_what_is_wrong, goes_away,
     )
 }  # fmt: skip

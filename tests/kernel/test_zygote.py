@@ -96,7 +96,9 @@ def test_a_launch_cancelled_while_the_zygote_does_not_answer_ends(
 
     async def cancelled() -> None:
         launching = asyncio.create_task(stand.launcher.launch(request()))
-        await asyncio.sleep(0.05)
+        asked = stand.launcher._zygote
+        while asked is None or not asked._waiting:  # noqa: ASYNC110  # it has no event
+            await asyncio.sleep(0.005)
         launching.cancel()
         with pytest.raises(asyncio.CancelledError):
             await launching
