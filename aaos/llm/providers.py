@@ -227,8 +227,8 @@ def _clean(answer: ModelAnswer, redactor: Redactor) -> ModelAnswer:
 
 
 def _clean_call(call: AskedCall, redactor: Redactor) -> AskedCall:
-    shown = repr(call.args)
-    is_clean = redactor.answer(shown) == shown and redactor.error(call.error) == call.error
-    if is_clean:
+    """A name is short, and was cut and made plain before: a part of a key in it counts as the key."""
+    tool, shown = call.tool if redactor.error(call.tool) == call.tool else "unnamed", repr(call.args)
+    if tool == call.tool and redactor.answer(shown) == shown and redactor.error(call.error) == call.error:
         return call
-    return AskedCall("", call.tool, {}, "This call was not made: its arguments held the provider's key.")
+    return AskedCall("", tool, {}, "This call was not made: its name or arguments held the provider's key.")

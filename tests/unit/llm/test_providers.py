@@ -201,13 +201,16 @@ def test_an_answer_that_holds_the_key_loses_it_and_its_calls_are_not_made() -> N
     calls = [
         chunk(call(0, f'{{"path": "{SECRET}"}}', "x", "y")),
         chunk(call(1, "{}", "z", "w")),
+        chunk(call(2, "{}", f"{SECRET}_read", "v")),
+        chunk(call(3, "{}", f"read_{SECRET[:12]}", "u")),
         chunk({}, "tool_calls"),
     ]
     scene, heard = Scene([streamed(*pieces, *calls, DONE)]), list[str]()
     answer = scene.ask(on_text=heard.append)
     assert answer.text == "It is [key]."
     assert "".join(heard) == answer.text
-    assert [bool(one.error) for one in answer.calls] == [True, False]
+    assert [bool(one.error) for one in answer.calls] == [True, False, True, True]
+    assert [one.tool for one in answer.calls] == ["x", "z", "unnamed", "unnamed"]
     assert SECRET not in repr(answer)
 
 
