@@ -190,9 +190,7 @@ async def reap(pidfd: int) -> None:
     with suppress(ProcessLookupError):
         signal.pidfd_send_signal(pidfd, signal.SIGKILL)
     loop.add_reader(pidfd, _collect, pidfd, gone)
-    with suppress(TimeoutError):
-        async with asyncio.timeout(REAP_TIMEOUT_S):
-            await gone
+    await asyncio.wait({gone}, timeout=REAP_TIMEOUT_S)
 
 
 def _collect(pidfd: int, gone: "asyncio.Future[None]") -> None:

@@ -147,14 +147,16 @@ class Zygote:
                 raise _gone() from error
 
     async def _answered(self, answer: "asyncio.Future[Answer]") -> Answer:
-        """The answer, or the end of a zygote that gives none: it is killed, and its loss wakes everybody who waits."""
-        try:
-            async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                return await asyncio.shield(answer)
-        except TimeoutError as error:
-            if self._process is not None:
-                self._process.kill()
-            raise WorkerLostError("the zygote does not answer", "try again: it is being started anew") from error
+        """The answer, or the end of a zygote that gives none: it is killed, and its loss wakes everybody who waits.
+
+        Also for who was cancelled: asyncio.timeout would not end its wait there before Python 3.11.3.
+        """
+        done, _ = await asyncio.wait({answer}, timeout=ANSWER_TIMEOUT_S)
+        if done:
+            return answer.result()
+        if self._process is not None:
+            self._process.kill()
+        raise WorkerLostError("the zygote does not answer", "try again: it is being started anew")
 
     async def _reap_unwanted(self, answer: "asyncio.Future[Answer]") -> None:
         """The caller went away: what was cloned for it ends before its id and its leaf are used again."""

@@ -79,7 +79,8 @@ def _all_hostile(method: str) -> rpc.Json:
 
 def _every_command() -> list[list[str]]:
     words = {"submit": ["goal"], "status": ["r"], "stop": ["r"], "logs": ["r"], "attest": ["r"]}
-    commands = [[name, *words.get(name, [])] for name in COMMANDS if name not in ("run", "dev-provider")]
+    alone = ("run", "configure", "dev-provider")  # these ask no daemon
+    commands = [[name, *words.get(name, [])] for name in COMMANDS if name not in alone]
     return [*commands, ["logs", "-f", "r"], ["logs", "-a", "-f", "r"], ["submit", "goal", "--json"], ["evil\x1b[2J"]]
 
 
