@@ -35,7 +35,7 @@ OnWait = Callable[[ModelRequest, "Waiting"], None]
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A provider refused for now: why, and for how long its turn waits before attempt `attempt`."""
+    """A provider refused that may yet answer: why, and for how long its turn waits before attempt `attempt`."""
 
     provider: str
     reason: str

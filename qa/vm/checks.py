@@ -18,7 +18,6 @@ EXPOSURE = 7.1  # systemd-analyze security: no regression
 LAYERS = 13
 PLANTED = "planted-8c1f0d7be2"
 PAGES = tuple(sorted(path.name for path in (REPOSITORY / "qa/pages").glob("*.html")))
-SPAWNED = "[worker] summarise-1 confined"
 
 Check = Callable[[Guest], str]
 
