@@ -71,7 +71,8 @@ class CellRequest:
     `program` is its absolute path on the machine, opened once; `argv` includes argv[0]; `env` is complete; `cwd` is a
     path inside. `roots` are mounted at their own paths, read-only unless writable. `readable` are further read-only
     paths of the machine beside /usr; `exec_paths` (files or directories) may be executed beside the program; with
-    `exec_writable` also what the cell itself writes. Without `egress` there is no network at all.
+    `exec_writable` also what the cell itself writes. Without `egress` there is no network at all. Control files such as
+    `.git` are read-only in writable roots, too, unless `control_writable`: for a program whose work they are.
     """
 
     run: RunId
@@ -90,6 +91,7 @@ class CellRequest:
     egress: tuple[HostPort, ...]
     limits: CellLimits
     secrets: tuple[SecretFd, ...] = ()
+    control_writable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
