@@ -131,8 +131,7 @@ class CellRunner(Protocol):
 class CellNetwork(Protocol):
     """The door of a cell to the egress."""
 
-    def open_door(
-        self, listener_fd: int, allowed: tuple[HostPort, ...], *, call: CallId
-    ) -> AbstractAsyncContextManager[None]:
+    def open_door(self, listener_fd: int, request: CellRequest) -> AbstractAsyncContextManager[None]:
         """As long as it is open, the egress accepts on this socket, which listens in the cell's own network namespace,
-        and connects to what is `allowed` and nothing else. The fd is duplicated. Raises AaosError."""
+        and connects to the request's `egress` and nothing else; when it was left, every connection has ended and is on
+        record. The fd is duplicated: the caller closes its own inside. Raises AaosError."""
