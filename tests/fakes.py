@@ -101,6 +101,10 @@ class ThreadSession:
         """As ports.Session."""
         return self.attestation
 
+    def fail(self, error: AaosError) -> None:
+        """As ports.Session."""
+        self._fail(error)
+
     async def close(self, reason: str) -> None:
         """As ports.Session; a thread can't be killed, but it ends with its socket."""
         if self.closed:

@@ -21,11 +21,19 @@ from aaos.agent.registry import AgentState, LiveAgent, Registry
 from aaos.agent.replay import NOTHING, Past, Replay
 from aaos.agent.service import AgentService, Doors, Terms
 from aaos.agent.turns import ModelDoor, Turns, TurnTerms
+from aaos.agent.verdict import verdict
 from aaos.broker.files import FileBroker
 from aaos.broker.roots import close_roots
 from aaos.core.capability import Capability, Kind
 from aaos.core.envelope import Submitter
-from aaos.core.errors import AaosError, CancelledError, InputError, LimitError, ToolError, WorkerLostError
+from aaos.core.errors import (
+    AaosError,
+    CancelledError,
+    ConfinementError,
+    InputError,
+    LimitError,
+    WorkerLostError,
+)
 from aaos.core.events import Event, EventKind, Scalar
 from aaos.core.ids import AgentId, RunId
 from aaos.core.ports import (
@@ -41,7 +49,6 @@ from aaos.core.ports import (
     Spend,
 )
 from aaos.core.role import Expanded, expand
-from aaos.core.text import clip
 from aaos.core.token import Clock, TokenBox
 from aaos.llm import types as llm
 from aaos.llm.budget import Accounts
@@ -53,7 +60,6 @@ from worker import abi
 
 _CLEAN_UP_S = 8.0
 _SETTLE_S = 5.0
-_RESULT_BYTES = 262_144
 _PUBLISHED = 10_000  # paths published by all agents that are kept, to know them from changes nobody reported
 _log = logging.getLogger("agentd")
 
@@ -277,7 +283,7 @@ class AgentRunner:
     async def _listen(self, work: "_Work", session: Session) -> None:
         try:
             reason = await session.serve(work.start(), work.service.handle)
-        except AbiBrokenError as error:
+        except (AbiBrokenError, ConfinementError, LimitError) as error:
             work.service.end(error)
         except AaosError as error:
             self._record(EventKind.ABI_BROKEN, work.asks.agent, work.asks.task, message=error.message)
@@ -315,7 +321,7 @@ class AgentRunner:
             self._record(EventKind.FILE_UNREPORTED, asks.agent, asks.task, message=message)
 
     def _outcome(self, work: "_Work", entry: LiveAgent) -> AgentOutcome:
-        text, error = work.verdict()
+        text, error = verdict(work.service, work.turns, entry=work.asks.task.role.entry)
         written = tuple(work.service.written)
         fields: dict[str, Scalar] = {
             "ok": error is None,
@@ -362,28 +368,6 @@ class _Work:
             checkpoint=asks.past.checkpoint.data,
             unresolved=asks.past.unresolved,
         )
-
-    def verdict(self) -> tuple[str, AaosError | None]:
-        """The agent's answer and how it ended: for a model-driven agent as recorded, never as its worker says."""
-        service, turns = self.service, self.turns
-        if service.error is not None:
-            return "", service.error
-        if self.asks.task.role.entry == "loop":
-            if turns.answer is None:
-                early = WorkerLostError("the worker finished before the model had answered", "submit the goal again")
-                return "", turns.error or early
-            return turns.answer, None
-        text = service.finish.text if service.finish else ""
-        text, _ = clip(text, _RESULT_BYTES, hint="write long results to a file")
-        if service.finish is None or not service.finish.ok:
-            return text, self._gave_up(text)
-        return text, None
-
-    def _gave_up(self, text: str) -> AaosError:
-        """Why a program did not finish well: a fixed one because of the call that failed, in agentd's own words."""
-        if not self.asks.task.role.entry.startswith("scaffold:"):
-            return ToolError(f"the program gave up: {text[:500]}", "see `agentd logs RUN`, then mend the program")
-        return self.service.last_failure or ToolError(text[:500], "see what it did: agentd logs RUN")
 
 
 def _close_late(pending: "asyncio.Future[tuple[Root, ...]]") -> None:

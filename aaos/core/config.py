@@ -76,6 +76,7 @@ class WorkerSettings(_Section):
     nofile: Annotated[int, Field(ge=96, le=65_536)] = 128
     fsize_bytes: Bytes = 8 * MIB
     tmpfs_bytes: Bytes = MIB
+    io_bytes_per_s: Annotated[int, Field(ge=65_536, le=2**40)] = 256 * MIB  # of each disk, each of reading and writing
     start_timeout_s: Annotated[int, Field(ge=1, le=300)] = 10
     parked: Annotated[int, Field(ge=0, le=256)] = 16  # kept ready at most; 0 makes each worker when it is asked for
 

@@ -55,6 +55,7 @@ class EventKind(StrEnum):
     AGENT_FINISHED = "agent.finished"
     AGENT_LOST = "agent.lost"
     AGENT_STOPPED = "agent.stopped"
+    AGENT_OOM = "agent.oom"
     AGENT_DRIFTED = "agent.drifted"
     AGENT_LOG = "agent.log"
     AGENT_CHECKPOINT = "agent.checkpoint"

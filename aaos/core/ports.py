@@ -277,6 +277,9 @@ class Session(Protocol):
     def attest_again(self) -> Attestation:
         """The outside half repeated on the live worker. Raises ConfinementError on drift."""
 
+    def fail(self, error: AaosError) -> None:
+        """End it for what was seen of the worker from outside: `serve` raises `error`."""
+
     async def close(self, reason: str) -> None:
         """Kill, reap, release everything; idempotent."""
 

@@ -214,6 +214,7 @@ class Operator:
             attestation = agent.session.attest_again()
         except ConfinementError as error:
             self._note(EventKind.AGENT_DRIFTED, agent, error.message)
+            agent.session.fail(error)
             raise
         self._note(EventKind.ATTESTED, agent, "")
         return views.attestation_view(attestation)

@@ -1,12 +1,13 @@
 """cgroups v2: one leaf for each worker below the subtree that systemd delegated to agentd.
 
 Invariant: only files of the delegated subtree are written; a controller that is missing is an error, never a skip.
+Input and output alone are bounded as far as the machine can: where it has the controller, on disks that are known.
 Source: Documentation/admin-guide/cgroup-v2.rst, systemd.resource-control(5) (Delegate=, DelegateSubgroup=).
 """
 
 import errno
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from aaos.core.config import WorkerSettings
 from aaos.core.errors import ConfinementError
 
 CONTROLLERS = ("cpu", "memory", "pids")
+IO = "io"  # used where it is there
 WORKERS = "workers"  # the inner node that holds the leaves; processes live in leaves only
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _REMEDY = "run agentd by its unit (Delegate=yes), or name the layer to do without: agentd run --without cgroup"
 
 
@@ -40,6 +43,23 @@ class Leaf:
         """How often a limit was hit: `oom_kill` and `pids_max`, counts since it was made."""
         memory, pids = _counts(self.path / "memory.events"), _counts(self.path / "pids.events")
         return {"oom_kill": memory.get("oom_kill", 0), "pids_max": pids.get("max", 0)}
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether everything in it stands still by now; some time after `freeze`."""
+        return _counts(self.path / "cgroup.events").get("frozen") == 1
+
+    def check(self, limits: WorkerSettings) -> None:
+        """Raises ConfinementError that names a limit which is not in force any more."""
+        for name, value in _limits(limits).items():
+            if (found := _text(self.path / name)) != value:
+                raise ConfinementError(f"{name} of {self.path.name} is {found}, not {value}", "agentd doctor")
+
+    def limit_io(self, disks: Iterable[str], bytes_per_s: int) -> None:
+        """Bound reading and writing of each disk, by its device number. Raises ConfinementError."""
+        if (file := self.path / "io.max").exists():
+            for disk in disks:
+                _write(file, f"{disk} rbps={bytes_per_s} wbps={bytes_per_s}")
 
     def remove(self) -> bool:
         """Remove it; False while a process is still ending in it."""
@@ -72,9 +92,12 @@ class CgroupTree:
 
     def check(self) -> None:
         """Raises ConfinementError that names the missing controllers."""
-        present = " ".join(_lines(self.root / "cgroup.controllers")).split()
+        present = self._offered()
         if missing := [name for name in CONTROLLERS if name not in present]:
             raise ConfinementError(f"{self.root} lacks the cgroup controllers {', '.join(missing)}", _REMEDY)
+
+    def _offered(self) -> list[str]:
+        return " ".join(_lines(self.root / "cgroup.controllers")).split()
 
     def prepare(self) -> None:
         """Move this process into its own leaf, then hand the controllers down to the workers' node."""
@@ -83,7 +106,8 @@ class CgroupTree:
         _make(own, exist_ok=True)
         _write(own / "cgroup.procs", str(os.getpid()))
         _make(workers, exist_ok=True)
-        enable = " ".join(f"+{name}" for name in CONTROLLERS)
+        used = (*CONTROLLERS, *(name for name in (IO,) if name in self._offered()))
+        enable = " ".join(f"+{name}" for name in used)
         _write(self.root / "cgroup.subtree_control", enable)
         _write(workers / "cgroup.subtree_control", enable)
 
@@ -92,11 +116,8 @@ class CgroupTree:
         leaf = Leaf(self.root / WORKERS / name)
         _make(leaf.path, exist_ok=False)
         try:
-            _write(leaf.path / "memory.max", str(limits.memory_bytes))
-            _write(leaf.path / "memory.swap.max", "0")
-            _write(leaf.path / "memory.oom.group", "1")
-            _write(leaf.path / "pids.max", str(limits.pids))
-            _write(leaf.path / "cpu.weight", "100")
+            for file, value in _limits(limits).items():
+                _write(leaf.path / file, value)
         except ConfinementError:
             leaf.remove()
             raise
@@ -108,6 +129,34 @@ class CgroupTree:
         return tuple(Leaf(path) for path in sorted(workers.iterdir()) if path.is_dir()) if workers.is_dir() else ()
 
 
+def disks(devices: Iterable[int], sys: Path = Path("/sys/dev/block")) -> tuple[str, ...]:
+    """The whole disks behind device numbers of file systems (stat's st_dev); those without one disk are left out.
+
+    A limit belongs to a disk, and a file system often is on a part of it.
+    """
+    found: dict[str, None] = {}
+    for device in devices:
+        entry = sys / f"{os.major(device)}:{os.minor(device)}"
+        whole = entry.resolve().parent if (entry / "partition").exists() else entry
+        if (whole / "dev").exists():
+            found[_text(whole / "dev")] = None
+    return tuple(found)
+
+
+def _limits(limits: WorkerSettings) -> Mapping[str, str]:
+    return {
+        "memory.max": str(limits.memory_bytes // _PAGE_BYTES * _PAGE_BYTES),  # as the kernel shows it
+        "memory.swap.max": "0",
+        "memory.oom.group": "1",
+        "pids.max": str(limits.pids),
+        "cpu.weight": "100",
+    }
+
+
+def _text(path: Path) -> str:
+    return "\n".join(_lines(path))
+
+
 def _lines(path: Path) -> list[str]:
     try:
         return path.read_text().splitlines()
@@ -116,6 +165,9 @@ def _lines(path: Path) -> list[str]:
 
 
 def _counts(path: Path) -> dict[str, int]:
+    """Nothing when the leaf, or its controller, is not there."""
+    if not path.exists():
+        return {}
     return {name: int(value) for name, value in (line.split() for line in _lines(path))}
 
 

@@ -9,7 +9,7 @@ import hashlib
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -22,9 +22,10 @@ from aaos.core.layers import ALL_LAYERS, Layer
 from aaos.core.ports import Attestation, AuditSink, Held, LaunchRequest
 from aaos.sandbox import filters
 from aaos.sandbox.attest import Expected, attest_outside
-from aaos.sandbox.cgroup import CgroupTree
+from aaos.sandbox.cgroup import CgroupTree, disks
 from aaos.sandbox.control import control_paths
 from aaos.sandbox.ids import egress_ids
+from aaos.sandbox.overrun import Overrun
 from aaos.sandbox.policy import Covered, check_left_out, plan_mounts, policy_digest
 from aaos.sandbox.probe import require_machine
 from aaos.sandbox.session import Confined, WorkerSession, settle
@@ -124,6 +125,9 @@ class ZygoteLauncher:
         policy = replace(parked.policy, agent=request.agent, entry=request.entry, mounts=mounts)
         expected = Expected(policy, self._filters, parked.leaf.path if parked.leaf else None)
         try:
+            if parked.leaf:
+                devices = (os.fstat(root.fd).st_dev for root in request.roots)
+                parked.leaf.limit_io(disks(devices), self._settings.worker.io_bytes_per_s)
             _assign(parked, policy, request)
             digest = policy_digest(policy)  # now: the worker is at work meanwhile
             ready = await ready_frame(parked.sock)
@@ -132,7 +136,7 @@ class ZygoteLauncher:
         except BaseException:
             await self._yard.end(parked)
             raise
-        return WorkerSession(self._confined(parked, attestation, expected))
+        return WorkerSession(self._confined(request, parked, attestation, expected))
 
     def _agree(self, pid: int, ready: abi.Ready, *, expected: Expected, digest: str, begun: int) -> Attestation:
         """Both halves, layer by layer. Raises ConfinementError when they do not agree."""
@@ -175,14 +179,24 @@ class ZygoteLauncher:
             Event(EventKind.AGENT_CONFINED, request.run, request.subtask, request.agent, fields),
         )
 
-    def _confined(self, parked: Parked, attestation: Attestation, expected: Expected) -> Confined:
+    def _confined(
+        self, request: LaunchRequest, parked: Parked, attestation: Attestation, expected: Expected
+    ) -> Confined:
+        leaf, limits = parked.leaf, self._settings.worker
+
         def attest() -> Attestation:
+            if leaf:
+                leaf.check(limits)
             return replace(attestation, outside=attest_outside(parked.pid, expected, is_new=False))
 
         async def release() -> None:
             await self._yard.release(parked)
 
-        return Confined(parked.sock, parked.pid, parked.pidfd, attestation, attest, release)
+        def record(kind: EventKind, fields: Mapping[str, Scalar]) -> None:
+            self._audit.record(Event(kind, request.run, request.subtask, request.agent, fields))
+
+        overrun = Overrun(leaf, limits, record) if leaf else None
+        return Confined(parked.sock, parked.pid, parked.pidfd, attestation, attest, release, leaf, overrun)
 
     async def _living_zygote(self) -> Zygote:
         while self._zygote is None:

@@ -14,10 +14,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import NoReturn
 
-from aaos.core.errors import AaosError, WorkerLostError
+from aaos.core.errors import AaosError, ConfinementError, WorkerLostError
 from aaos.core.ids import AgentId
 from aaos.core.pace import Bucket, Pace
 from aaos.core.ports import Attestation
+from aaos.sandbox.cgroup import Leaf
+from aaos.sandbox.overrun import Overrun
 from worker import abi, transport
 
 QUEUE_FRAMES = 64
@@ -39,6 +41,8 @@ class Confined:
     attestation: Attestation
     attest: Callable[[], Attestation]
     release: Callable[[], Awaitable[None]]
+    leaf: Leaf | None = None
+    overrun: Overrun | None = None
 
 
 class WorkerSession:
@@ -69,14 +73,18 @@ class WorkerSession:
     async def serve(self, start: abi.Start, handle: FrameHandler) -> str:
         """Send `start`, then hand every frame to `handle` until the session ends; the reason.
 
-        Raises AaosError that `handle` raised, WorkerLostError when the worker broke the wire format.
+        Raises AaosError that `handle` raised or `fail` was given, WorkerLostError when the worker broke the wire
+        format, LimitError when it was ended at its memory limit.
         """
         self._loop.add_reader(self._sock, self._read, handle)
         try:
             self.send(start)
-            return await self._ended
+            reason = await self._ended
         finally:
             self._forget_socket()
+        if met := self._look():
+            raise met
+        return reason
 
     def send(self, frame: abi.ToWorker, fds: Sequence[int] = ()) -> None:
         """Send or queue; the fds are duplicated. A full queue ends the session: the worker does not read."""
@@ -97,6 +105,10 @@ class WorkerSession:
         """The outside half repeated now. Raises ConfinementError on drift."""
         return self._confined.attest()
 
+    def fail(self, error: AaosError) -> None:
+        """End it for what was seen of it from outside: `serve` raises `error`."""
+        self._fail(error)
+
     async def close(self, reason: str) -> None:
         """Kill the worker, wait until it is gone, give back what it held. Idempotent."""
         if self._closed:
@@ -108,9 +120,13 @@ class WorkerSession:
         while self._queue:
             transport.close_all(self._queue.popleft()[1])
         try:
-            await reap(self._confined.pidfd)
+            await reap(self._confined.pidfd, self._confined.leaf)
+            self._look()
         finally:
             await self._confined.release()
+
+    def _look(self) -> AaosError | None:
+        return self._confined.overrun.look() if self._confined.overrun else None
 
     def _read(self, handle: FrameHandler) -> None:
         until_s = self._loop.time() + WAKE_S
@@ -180,11 +196,15 @@ class WorkerSession:
             self._loop.remove_writer(self._sock)
 
 
-async def reap(pidfd: int) -> None:
-    """SIGKILL, and wait until a child is gone and collected; its pidfd is closed. Source: waitid(2), P_PIDFD.
+async def reap(pidfd: int, leaf: Leaf | None = None) -> None:
+    """SIGKILL to a child and all of its leaf; wait until it is gone and collected; its pidfd is closed.
 
     One that does not end in time (uninterruptible sleep), or that nobody waits for, is collected when it ends.
+    Source: waitid(2), P_PIDFD; what is frozen is killed all the same: cgroup-v2.rst.
     """
+    if leaf:
+        with suppress(ConfinementError):  # the pidfd is left
+            leaf.kill()
     loop = asyncio.get_running_loop()
     gone: asyncio.Future[None] = loop.create_future()
     with suppress(ProcessLookupError):

@@ -135,7 +135,7 @@ class Yard:
         """Kill a worker that no session has, and take back what it held."""
         parked.sock.close()
         try:
-            await reap(parked.pidfd)
+            await reap(parked.pidfd, parked.leaf)
         finally:
             await self.release(parked)
 

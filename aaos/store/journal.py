@@ -31,6 +31,7 @@ _WARNINGS: Final = frozenset(
         EventKind.ABI_BROKEN,
         EventKind.AGENT_DRIFTED,
         EventKind.AGENT_LOST,
+        EventKind.AGENT_OOM,
         EventKind.AGENT_REFUSED,
         EventKind.AUDIT_DROPPED,
         EventKind.AUDIT_SUPPRESSED,

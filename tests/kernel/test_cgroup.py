@@ -33,6 +33,7 @@ def root(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     write = cgroup._write
     monkeypatch.setattr(cgroup, "CONTROLLERS", ())
     monkeypatch.setattr(cgroup, "_write", lambda path, text: write(path, text) if path.exists() else None)
+    monkeypatch.setattr(cgroup, "_limits", lambda limits: dict[str, str]())
     monkeypatch.setattr(CgroupTree, "delegated", classmethod(lambda cls: cls(root)))
     root.mkdir()
     try:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -223,6 +224,28 @@ def test_a_killed_daemon_leaves_a_run_that_its_successor_goes_on_with(place: Pat
         assert client.ask("stop", run=run)["state"] == "cancelled"
         client.ask("watch", run=run)
         assert "run.resumed" in client.kinds
+        stop(process)
+
+
+def test_a_worker_that_has_drifted_is_ended_by_who_sees_it(place: Path) -> None:
+    """ISO-9: one limit of a live worker is changed from outside, and the first look at it is its end."""
+    program = "import socket\ns = socket.socket(fileno=3)\nwhile True: s.recv(65536)\n"
+    with daemon(place) as process, Client(place) as client:
+        run = client.ask("submit", goal="wait", cwd="/", program=program)["run"]
+        wait_for("an agent", lambda: attested(client, run))
+        attestations = client.ask("attest", run=run)["attestations"]
+        assert isinstance(attestations, list)
+        pid = attestations[0]["pid"]
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (100, 100))
+        with pytest.raises(AssertionError, match="Max open files is 100/100"):
+            client.ask("attest", run=run)
+        ended = client.ask("watch", run=run)
+        assert ended["state"] == "failed"
+        assert isinstance(ended["error"], dict)
+        assert ended["error"]["code"] == "unconfined"
+        assert client.kinds.count("agent.drifted") == 1
+        assert "abi.broken" not in client.kinds
+        assert not Path(f"/proc/{pid}").exists()
         stop(process)
 
 

@@ -7,16 +7,17 @@ import pytest
 
 from aaos.core.config import WorkerSettings
 from aaos.core.errors import ConfinementError
-from aaos.sandbox.cgroup import CONTROLLERS, CgroupTree, Leaf
+from aaos.sandbox.cgroup import CONTROLLERS, CgroupTree, Leaf, disks
 
 FILES = dict.fromkeys(
     "cgroup.procs cgroup.kill cgroup.freeze cgroup.subtree_control memory.max memory.swap.max memory.oom.group "
-    "pids.max cpu.weight".split(),
+    "pids.max cpu.weight io.max".split(),
     "",
 ) | {
     "cgroup.controllers": "cpuset cpu io memory pids\n",
     "memory.events": "low 0\nmax 4\noom 2\noom_kill 1\n",
     "pids.events": "max 3\n",
+    "cgroup.events": "populated 1\nfrozen 0\n",
 }
 
 
@@ -104,10 +105,60 @@ def test_agentd_moves_aside_and_hands_the_controllers_down(tree: CgroupTree) -> 
     for _ in range(2):
         tree.prepare()
     assert (tree.root / "daemon" / "cgroup.procs").read_text() == str(os.getpid())
-    enabled = " ".join(f"+{name}" for name in CONTROLLERS)
+    enabled = " ".join(f"+{name}" for name in (*CONTROLLERS, "io"))
     assert (tree.root / "cgroup.subtree_control").read_text() == enabled
     assert (tree.root / "workers" / "cgroup.subtree_control").read_text() == enabled
     assert tree.leaves() == ()
+
+
+def test_a_machine_without_a_controller_for_disks_has_the_others(tree: CgroupTree) -> None:
+    """ISO-7: input and output are bounded where they can be."""
+    (tree.root / "cgroup.controllers").write_text("cpu memory pids\n")
+    tree.prepare()
+    assert (tree.root / "cgroup.subtree_control").read_text() == "+cpu +memory +pids"
+    leaf = tree.make("a-1", WorkerSettings())
+    (leaf.path / "io.max").unlink()
+    leaf.limit_io(["254:0"], 1)
+    assert not (leaf.path / "io.max").exists()
+
+
+def test_reading_and_writing_of_a_disk_are_bounded(tree: CgroupTree) -> None:
+    """ISO-7"""
+    tree.prepare()
+    leaf = tree.make("a-1", WorkerSettings())
+    leaf.limit_io((), 7)
+    assert (leaf.path / "io.max").read_text() == ""
+    leaf.limit_io(["254:0"], 7)
+    assert (leaf.path / "io.max").read_text() == "254:0 rbps=7 wbps=7"
+
+
+def test_the_disk_behind_a_file_system_is_found(tmp_path: Path) -> None:
+    """ISO-7: the whole disk of a part, each once; none behind what the kernel keeps without one."""
+    disk = tmp_path / "devices" / "vda"
+    (disk / "vda1").mkdir(parents=True)
+    (disk / "dev").write_text("254:0\n")
+    (disk / "vda1" / "dev").write_text("254:1\n")
+    (disk / "vda1" / "partition").write_text("1\n")
+    (tmp_path / "254:0").symlink_to(disk)
+    (tmp_path / "254:1").symlink_to(disk / "vda1")
+    devices = [os.makedev(254, 1), os.makedev(254, 0), os.makedev(0, 41)]
+    assert disks(devices, tmp_path) == ("254:0",)
+    assert disks([os.makedev(0, 41)], tmp_path) == ()
+
+
+@pytest.mark.parametrize("file", ["memory.max", "memory.swap.max", "memory.oom.group", "pids.max", "cpu.weight"])
+def test_a_limit_that_was_changed_is_seen(tree: CgroupTree, file: str) -> None:
+    """ISO-9: drift of a leaf, each of its limits."""
+    tree.prepare()
+    limits = WorkerSettings(memory_bytes=2**26 + 17)
+    leaf = tree.make("a-1", limits)
+    leaf.check(limits)
+    (leaf.path / file).write_text("max\n")
+    with pytest.raises(ConfinementError, match=f"{file} of a-1 is max, not "):
+        leaf.check(limits)
+    (leaf.path / file).unlink()
+    with pytest.raises(ConfinementError, match="does not exist"):
+        leaf.check(limits)
 
 
 def test_a_leaf_has_its_limits_before_anything_runs_in_it(tree: CgroupTree) -> None:
@@ -157,6 +208,8 @@ def test_a_leaf_is_killed_frozen_and_thawed(tree: CgroupTree) -> None:
     for frozen in (True, False):
         leaf.freeze(frozen)
         assert (leaf.path / "cgroup.freeze").read_text() == f"{frozen:d}"
+        (leaf.path / "cgroup.events").write_text(f"populated 1\nfrozen {frozen:d}\n")
+        assert leaf.is_frozen is frozen
 
 
 def test_a_leaf_tells_how_often_a_limit_was_hit(tree: CgroupTree) -> None:
@@ -166,6 +219,7 @@ def test_a_leaf_tells_how_often_a_limit_was_hit(tree: CgroupTree) -> None:
     assert leaf.trouble() == {"oom_kill": 1, "pids_max": 3}
     (leaf.path / "memory.events").write_text("low 0\n")
     assert leaf.trouble() == {"oom_kill": 0, "pids_max": 3}
+    assert Leaf(tree.root / "gone").trouble() == {"oom_kill": 0, "pids_max": 0}
 
 
 def test_a_leaf_is_removed_when_it_is_empty(tree: CgroupTree) -> None:
