@@ -6,6 +6,7 @@ says so in words and is never counted as confirmed by this half.
 
 import errno
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,8 +29,11 @@ NAMESPACES = {
     Layer.CGROUP: "cgroup",
 }
 _OWN = {name: os.stat(f"/proc/self/ns/{name}").st_ino for name in NAMESPACES.values()}
-# Not in this kernel; or agentd has a filter of its own, or no CAP_SYS_ADMIN. Source: kernel/seccomp.c.
+# Not in this kernel; or agentd has filters of its own, or no CAP_SYS_ADMIN. Source: kernel/seccomp.c.
 _NO_DUMP = frozenset({errno.EINVAL, errno.EIO, errno.EPERM, errno.EACCES})
+_FILTERS = re.compile(r"^Seccomp_filters:\s+(\d+)$", re.MULTILINE)
+# Of agentd itself, from before its first instruction: what it starts inherits them and adds to them. Source: proc(5).
+_OWN_FILTERS = sum(map(int, _FILTERS.findall(Path("/proc/self/status").read_text())))
 _REMEDY = "this is a breach of the wall: run agentd doctor and keep the audit"
 
 
@@ -140,12 +144,15 @@ def _check_process(pid: int, status: Mapping[str, str], expected: Expected) -> d
 
 def _check_filters(pid: int, status: Mapping[str, str], expected: Expected) -> str:
     _require(status["Seccomp"] == "2", f"seccomp mode is {status['Seccomp']}")
+    count, wanted = int(status["Seccomp_filters"]), len(expected.filters)
+    own = _OWN_FILTERS
+    _require(count == own + wanted, f"has {count} seccomp filters, not the {own} of agentd and {wanted} more")
     try:
         loaded = syscalls.dump_filters(pid)
     except OSError as error:
         if error.errno not in _NO_DUMP:
             raise
-        return f"filtered; the kernel does not show its filters ({error.strerror})"
+        return f"filtered, {wanted} beside agentd's {own}; the kernel does not show them ({error.strerror})"
     _require(loaded == expected.filters, "its seccomp filters are not those that were given")
     return CONFIRMED
 

@@ -5,9 +5,12 @@ import errno
 import os
 import resource
 import signal
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +22,7 @@ from aaos.core.ports import Root
 from aaos.sandbox import attest, launch
 from aaos.sandbox.filters import worker_filter, zygote_filter
 from aaos.sandbox.session import WorkerSession
-from tests.kernel.harness import OWNER, REDUCED, Stand, granted, inside, request, serve, until_said
+from tests.kernel.harness import OWNER, REDUCED, TREE, Stand, granted, inside, request, serve, until_said
 from worker.wall import syscalls
 
 NAMESPACES = ("user", "mnt", "pid", "net", "ipc", "uts")
@@ -168,7 +171,50 @@ def test_where_filters_are_not_shown_that_is_said(
 
     monkeypatch.setattr(syscalls, "dump_filters", dump)
     seen = worker.attest_again().outside[Layer.SECCOMP]
-    assert seen.startswith("filtered; the kernel does not show")
+    assert seen.startswith("filtered, 2 beside agentd's 0; the kernel does not show")
+
+
+def test_a_filter_too_few_is_noticed_also_where_filters_are_not_shown(
+    worker: WorkerSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ISO-9: a worker is to have one more filter than it has."""
+
+    def look(pid: int, expected: attest.Expected, *, is_new: bool) -> Mapping[str, str]:
+        return attest.attest_outside(pid, replace(expected, filters=(*expected.filters, b"")), is_new=is_new)
+
+    monkeypatch.setattr(launch, "attest_outside", look)
+    with pytest.raises(ConfinementError, match="has 2 seccomp filters, not the 0 of agentd and 3 more"):
+        worker.attest_again()
+
+
+UNDER_A_FILTER = """
+import sys
+sys.path.insert(0, {tree!r})
+import pyseccomp
+own = pyseccomp.SyscallFilter(pyseccomp.ALLOW)
+own.add_rule(pyseccomp.ERRNO(1), "acct")
+own.load()
+own.load()
+from tests.kernel.harness import Stand, request
+stand = Stand()
+session = stand.run(stand.launcher.launch(request()))
+print(session.attestation.outside["seccomp"])
+print(session.attest_again() == session.attestation)
+stand.run(session.close("looked at"))
+stand.close()
+"""
+
+
+def test_under_filters_of_agentd_a_workers_filters_are_counted() -> None:
+    """ISO-9: as under the shipped unit, whose filters a worker inherits: exactly two more are there."""
+    program = UNDER_A_FILTER.format(tree=str(TREE))
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    said = done.stdout.splitlines()
+    assert done.returncode == 0, done.stderr
+    assert said[0].startswith("filtered, 2 beside agentd's 2; the kernel does not show them")
+    assert said[1] == "True"
 
 
 def test_what_was_confirmed_is_in_the_audit_before_the_session_is_there(stand: Stand, worker: WorkerSession) -> None:
