@@ -25,6 +25,7 @@ from aaos.llm.schedule import Answered
 
 MAX_CALLS_PER_ANSWER = 64
 MAX_VAIN_TURNS = 8
+TOOL_MARKS_BYTES = 64  # what stands around a tool that a model is told of
 TOO_MANY = f"This call was not made: one answer may ask for at most {MAX_CALLS_PER_ANSWER} calls."
 
 
@@ -251,4 +252,4 @@ class Turns:
 
 
 def _size_bytes(tool: llm.ToolSchema) -> int:
-    return len(tool.name) + len(tool.summary) + len(json.dumps(tool.parameters))
+    return TOOL_MARKS_BYTES + len((tool.name + tool.summary).encode()) + len(json.dumps(tool.parameters))

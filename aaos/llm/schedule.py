@@ -83,7 +83,7 @@ class Models:
         if tier is Tier.T0:
             async with slot:
                 return Answered(await provider.complete(request, on_text=on_text), provider.name, tier, Charge())
-        hold = await account.reserve(request.size_bytes, provider.terms)
+        hold = await account.reserve(request.agent, request.size_bytes, provider.terms)
         bounded = replace(request, max_output_tokens=hold.output_tokens)
         answer, charge = await _paid(provider, bounded, slot, account=account, hold=hold, ears=_Ears(on_text))
         return Answered(answer, provider.name, tier, charge)

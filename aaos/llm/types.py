@@ -103,7 +103,8 @@ class ModelRequest:
 
     `params` is the subtask's structured task, `inputs` the results of the subtasks it builds on, in the order of the
     plan; both come from the daemon's rows, never from a worker. `tools` are those that were granted. `size_bytes` is
-    about how much text is sent. The answer may have `max_output_tokens`; 0 is as many as the model gives.
+    at least as much as the text that is sent, and grows from turn to turn by what is new. The answer may have
+    `max_output_tokens`; 0 is as many as the model gives.
     """
 
     agent: AgentId

@@ -10,7 +10,7 @@ from aaos.core.ids import RunId
 from aaos.core.ports import Spend
 from aaos.core.role import Tier
 from aaos.llm import slots
-from aaos.llm.budget import Account
+from aaos.llm.budget import PROVIDERS_OWN, Account
 from aaos.llm.schedule import Answered, Models
 from aaos.llm.types import ModelAnswer, ModelRequest, ModelTerms, OnText, Usage
 from tests.fakes import MemorySpends, account
@@ -162,12 +162,12 @@ def test_an_answer_is_bounded_by_what_is_left() -> None:
     async def main() -> list[int]:
         provider = Slow(Tier.T2, terms=PRICED, usage=Usage(1, 600))
         provider.go_on.set()
-        owner = account(tokens=1_402)
+        owner = account(tokens=PROVIDERS_OWN + 1_377)
         for _ in range(2):
             await ask(Models([provider]), Tier.T2, owner=owner)
         return [seen.max_output_tokens for seen in provider.seen]
 
-    assert asyncio.run(main()) == [1_000, 800]
+    assert asyncio.run(main()) == [1_000, 776]
 
 
 @pytest.mark.parametrize(
