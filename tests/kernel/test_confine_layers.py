@@ -190,7 +190,7 @@ def test_a_layer_that_fails_in_silence_is_seen_from_inside(tmp_path: Path, layer
 
 UNSEEN_INSIDE = {
     "seccomp, another filter": (SECOND_FILTER.format(ALLOW_ALL), "filters are not those that were given"),
-    "seccomp, none": ("confine._apply_filter = lambda p, c: c.seen.update(seccomp='denied')", "has 1 seccomp filters, not"),
+    "seccomp, none": ("confine._apply_filter = lambda p, c: c.seen.update(seccomp='denied')", "has 1 seccomp filters"),
     "rlimits": ("confine._rlimits = lambda policy: {}", "Max "),
     "netns": (NO_NAMESPACE.format("netns"), "shares the namespaces net"),
     "ipcns": (NO_NAMESPACE.format("ipcns"), "shares the namespaces ipc"),
