@@ -62,7 +62,7 @@ def command(name: str) -> Command:
             from aaos.cli.runs import logs
 
             return logs
-        case "roles" | "tools" | "attest" | "doctor" | "version":
+        case "roles" | "tools" | "attest" | "doctor" | "selftest" | "version":
             from aaos.cli import machine
 
             done_by: dict[str, Command] = {
@@ -70,6 +70,7 @@ def command(name: str) -> Command:
                 "tools": machine.tools,
                 "attest": machine.attest,
                 "doctor": machine.doctor,
+                "selftest": machine.selftest,
                 "version": machine.version,
             }
             return done_by[name]

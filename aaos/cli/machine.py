@@ -1,4 +1,4 @@
-"""`agentd roles`, `tools`, `attest`, `doctor` and `version`: what there is, and whether the wall stands.
+"""`agentd roles`, `tools`, `attest`, `doctor`, `selftest` and `version`: what there is, and whether the wall stands.
 
 Invariant: a finding that is not ok shows in the exit status, a layer that the daemon does without on the screen.
 """
@@ -45,6 +45,18 @@ def doctor(args: Namespace, output: Output) -> ExitCode:
         become_daemon("doctor", *flags)
     _listed(output, found, lines=tables.finding_lines(found))
     return ExitCode.OK if all(finding.get("ok") for finding in found) else ExitCode.UNCONFINED
+
+
+def selftest(args: Namespace, output: Output) -> ExitCode:
+    """Probes of this installation, as the daemon's own workers met them; one that was not stopped is a failure."""
+    found = _ask(args, "selftest")
+    if output.is_json:
+        output.document(found)
+    else:
+        for line in tables.selftest_lines(found):
+            output.line(line)
+    is_well = answers.number(found, "probes") > 0 and answers.number(found, "failed") == 0
+    return ExitCode.OK if is_well else ExitCode.RUN_FAILED
 
 
 def version(args: Namespace, output: Output) -> ExitCode:

@@ -103,6 +103,31 @@ def finding_lines(findings: Iterable[Document]) -> list[str]:
     return lines
 
 
+def selftest_lines(found: Document) -> list[str]:
+    """Each probe with what it met, group by group; then the count, and those that were not stopped."""
+    results = rows(found, "results")
+    cells, group = [], ""
+    for result in results:
+        shown = text(result, "group") if text(result, "group") != group else ""
+        group = text(result, "group")
+        names = ("probe", "expected", "seen", "layer")
+        mark = "ok" if result.get("ok") else "BAD"
+        cells.append((shown, mark, *(text(result, name) for name in names)))
+    bad = [result for result in results if not result.get("ok")]
+    lines = _table(("GROUP", "", "PROBE", "EXPECTED", "SEEN", "STOPPED BY"), cells)
+    took = duration(number(found, "duration_ms"))
+    missing = texts(found, "missing_layers")
+    without = f", WITHOUT {', '.join(missing)}" if missing else ""
+    if results and not bad:
+        return [*lines, "", f"{len(results)} probes in {took}: all were stopped{without}"]
+    return [
+        *lines,
+        "",
+        f"{len(bad)} of {len(results)} probes WERE NOT STOPPED as they must be{without}:",
+        *(f"  {text(one, 'group')}: {text(one, 'probe')}: {text(one, 'seen')}" for one in bad),
+    ]
+
+
 def _subject(finding: Document) -> str:
     return text(finding, "layer") or text(finding, "subject") or text(finding, "name")
 

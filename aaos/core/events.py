@@ -80,6 +80,7 @@ class EventKind(StrEnum):
     TOKEN_GRANTED = "token.granted"  # noqa: S105  # the name of an event
     LIMIT_REACHED = "limit.reached"
     ATTESTED = "attested"
+    SELFTEST_DONE = "selftest.done"
 
 
 @dataclass(frozen=True, slots=True)

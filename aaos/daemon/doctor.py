@@ -5,6 +5,7 @@ Invariant: every finding that is not ok says what to type. It must change nothin
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from aaos.core.role import Tier
 from aaos.core.rolefile import RoleSet
 from aaos.core.rpc import Json
 from aaos.daemon.listen import group_id
+from aaos.daemon.selftest import last
 from aaos.llm.keys import KeyPlaces
 from aaos.llm.providers import chosen
 from aaos.llm.table import ModelEntry
@@ -62,6 +64,7 @@ class Doctor:
         """All findings, the wall first."""
         return (
             *(Finding(one.name, one.ok, one.detail, "" if one.ok else one.remedy) for one in self._probe()),
+            self_test(self._state_dir, time.time()),
             disk(self._state_dir, shutil.disk_usage(self._state_dir).free),
             self._group(),
             *self._role_findings(),
@@ -108,6 +111,18 @@ def _tier_finding(tier: Tier, entry: ModelEntry | None, places: KeyPlaces) -> Fi
         return Finding(name, True, f"{detail}, key {provider.key} in {places.check(provider.key)}")
     except AaosError as error:
         return Finding(name, False, f"{detail}: {error.message}", error.remedy)
+
+
+def self_test(state_dir: Path, now_s: float) -> Finding:
+    """What the last self-test came to; that there was none is no fault."""
+    name, kept = "self-test", last(state_dir)
+    if kept is None:
+        return Finding(name, True, "not run yet; to run it: sudo agentd selftest")
+    when = f"{max(now_s - kept.time_s, 0) / 3600:.0f} h ago, by version {kept.version}"
+    if kept.failed or not kept.probes:
+        detail = f"{kept.failed} of {kept.probes} probes were not stopped, {when}: {'; '.join(kept.named)}"
+        return Finding(name, False, detail, "see which: sudo agentd selftest; run nothing on this machine until then")
+    return Finding(name, True, f"{kept.probes} probes, all stopped, {when}")
 
 
 def disk(path: Path, free_bytes: int) -> Finding:

@@ -35,6 +35,7 @@ from aaos.daemon.params import (
 )
 from aaos.daemon.peers import Access, AccessRule, Peer, own_uid
 from aaos.daemon.runs import LiveRuns
+from aaos.daemon.selftest import SelfTest
 from aaos.daemon.submission import Submissions
 from aaos.store.audit import Audit
 from aaos.store.plans import plan_from_json
@@ -74,6 +75,7 @@ class Rooms:
     roles: RoleSet
     catalog: Mapping[str, Tool]
     doctor: Doctor
+    selftest: SelfTest
     missing_layers: frozenset[Layer]
     started_seq: int  # of this daemon's first event
 
@@ -97,6 +99,7 @@ class Operator:
             "tools": Method(Access.READ, NoParams, self._tools),
             "attest": Method(Access.READ, AttestParams, self._attest),
             "doctor": Method(Access.READ, NoParams, self._doctor),
+            "selftest": Method(Access.ADMIN, NoParams, self._selftest),
             "version": Method(Access.READ, NoParams, self._version),
         }
 
@@ -235,6 +238,11 @@ class Operator:
     async def _doctor(self, peer: Peer, params: NoParams, send: Send) -> rpc.Json:  # noqa: ARG002  # a row's shape
         findings = await asyncio.to_thread(self._rooms.doctor.examine)
         return {"findings": [finding.view() for finding in findings]}
+
+    async def _selftest(self, peer: Peer, params: NoParams, send: Send) -> rpc.Json:  # noqa: ARG002  # a row's shape
+        found = await self._rooms.selftest.run()
+        missing: list[rpc.Json] = [layer.value for layer in sorted(self._rooms.missing_layers)]
+        return {**found, "missing_layers": missing}
 
     async def _version(self, peer: Peer, params: NoParams, send: Send) -> rpc.Json:  # noqa: ARG002  # a row's shape
         missing: list[rpc.Json] = [layer.value for layer in sorted(self._rooms.missing_layers)]

@@ -37,6 +37,7 @@ from aaos.daemon.peers import AccessRule, own_uid
 from aaos.daemon.recovery import Recovered, Recovery
 from aaos.daemon.resume import Rows
 from aaos.daemon.runs import LiveRuns
+from aaos.daemon.selftest import SelfTest
 from aaos.daemon.server import Server
 from aaos.daemon.submission import Desk, Submissions
 from aaos.llm.budget import Accounts
@@ -52,6 +53,7 @@ from aaos.sandbox.egress import launch_egress
 from aaos.sandbox.ids import egress_ids
 from aaos.sandbox.launch import ZygoteLauncher
 from aaos.sandbox.probe import probe
+from aaos.selftest.places import forget
 from aaos.store.audit import Audit
 from aaos.store.calls import Calls
 from aaos.store.conversations import Conversations
@@ -190,11 +192,19 @@ async def assembled(options: Options) -> AsyncIterator[Daemon]:
             doctor=Doctor(
                 settings, roles, state_dir=options.state_dir, probe=lambda: probe(settings), notes=database.findings
             ),
+            selftest=_selftest(options, launcher, audit),
             missing_layers=options.without,
             started_seq=started_seq,
         )
         server, operator = await _listening(options, rooms, stack)
         yield Daemon(audit=audit, live=live, server=server, operator=operator, launcher=launcher, egress=egress)
+
+
+def _selftest(options: Options, launcher: Launcher, audit: Audit) -> SelfTest:
+    """What is there of one that was cut off is taken away."""
+    forget(options.state_dir)
+    owner = partial(egress_ids, options.settings)
+    return SelfTest(launcher, audit, state_dir=options.state_dir, socket=options.socket, owner=owner)
 
 
 def _resumed(submissions: Submissions, recovered: Recovered, rows: Rows) -> Submissions:

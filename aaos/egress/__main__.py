@@ -13,4 +13,6 @@ from worker.wall import zygote
 
 if __name__ == "__main__":
     warm.warm()
-    zygote.main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], run=serve.run)
+    control, program, template = sys.argv[1:]
+    del sys.argv[1:], sys.orig_argv[1:]  # they name places of the machine
+    zygote.main(int(control), int(program), template, run=serve.run)

@@ -13,6 +13,7 @@ RANKS = {
     "devprovider": 2,
     "llm": 2,
     "sandbox": 2,
+    "selftest": 2,
     "store": 2,
     "broker": 3,
     "tools": 4,

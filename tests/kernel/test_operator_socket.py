@@ -139,8 +139,12 @@ def test_every_method_is_refused_to_who_lacks_its_access(place: Path) -> None:
             "submit": Access.SUBMIT, "stop": Access.SUBMIT, "watch": Access.READ, "tail": Access.ADMIN,
             "list": Access.READ, "status": Access.READ, "logs": Access.READ, "roles": Access.READ,
             "tools": Access.READ, "attest": Access.READ, "doctor": Access.READ, "version": Access.READ,
+            "selftest": Access.ADMIN,
         }  # fmt: skip
-        assert {name for name, access in table.items() if access in allowed["member"]} == set(table) - {"tail"}
+        assert {name for name, access in table.items() if access in allowed["member"]} == set(table) - {
+            "tail",
+            "selftest",
+        }
         assert not allowed["stranger"]
         assert allowed["root"] == frozenset(Access)
 

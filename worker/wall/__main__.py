@@ -11,4 +11,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from worker.wall import zygote  # only now can it be found
 
 if __name__ == "__main__":
-    zygote.main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])
+    control, program, template = sys.argv[1:]
+    del sys.argv[1:], sys.orig_argv[1:]  # they name places of the machine
+    zygote.main(int(control), int(program), template)

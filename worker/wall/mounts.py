@@ -30,7 +30,8 @@ def build_template(at: str) -> None:
     syscalls.mount("none", "/", "none", flags=syscalls.MS_REC | syscalls.MS_PRIVATE)
     syscalls.mount("tmpfs", at, "tmpfs", flags=syscalls.MS_NOSUID | syscalls.MS_NOEXEC, options="mode=0755,size=64k")
     for name in ("dev", "proc", "new"):
-        os.mkdir(f"{at}/{name}", 0o755)
+        os.mkdir(f"{at}/{name}")
+        os.chmod(f"{at}/{name}", 0o755)  # noqa: S103  # whatever agentd's umask is, workers use their devices
     _make_devices(f"{at}/dev")
     syscalls.mount("proc", f"{at}/proc", "proc", flags=_LOCKED_DOWN)
     syscalls.mount_setattr(syscalls.AT_FDCWD, at, set_attributes=_READ_ONLY)

@@ -1,4 +1,4 @@
-"""`agentd roles`, `tools`, `attest`, `doctor` and `version`: what is asked and what is shown."""
+"""`agentd roles`, `tools`, `attest`, `doctor`, `selftest` and `version`: what is asked and what is shown."""
 
 import json
 import subprocess
@@ -18,6 +18,12 @@ from tests.kernel.cli.scripted import AGENTD, DEADLINE_S, Lines, agentd, daemon,
         (["tools"], "tools", {"tools": [{"name": "grep"}]}, "grep"),
         (["attest", "r-a"], "attest", {"attestations": [{"agent": "a-1", "layers": ["userns"]}]}, "userns"),
         (["doctor"], "doctor", {"findings": [{"name": "kernel", "ok": True}]}, "ok   kernel"),
+        (
+            ["selftest"],
+            "selftest",
+            {"probes": 1, "results": [{"probe": "fork", "ok": True}]},
+            "1 probes in 0.0 ms: all",
+        ),
         (["version"], "version", {"version": "9.9", "missing_layers": ["cgroup"]}, "runs without cgroup"),
     ],
 )
@@ -38,6 +44,14 @@ def test_a_finding_that_is_not_ok_is_in_the_exit_status(tmp_path: Path) -> None:
     with daemon(tmp_path, results({"doctor": findings})) as scripted:
         result = agentd(scripted, "doctor")
     assert (result.returncode, "try: boot with v2" in result.stdout) == (ExitCode.UNCONFINED, True)
+
+
+@pytest.mark.parametrize("answer", [{"probes": 1, "failed": 1, "results": [{"probe": "fork", "ok": False}]}, {}])
+def test_a_probe_that_was_not_stopped_or_none_at_all_is_in_the_exit_status(tmp_path: Path, answer: rpc.Json) -> None:
+    """ISO-10"""
+    with daemon(tmp_path, results({"selftest": answer})) as scripted:
+        result = agentd(scripted, "selftest")
+    assert (result.returncode, "WERE NOT STOPPED" in result.stdout) == (1, True)
 
 
 def test_a_layer_that_does_not_hold_is_in_the_exit_status(tmp_path: Path) -> None:
