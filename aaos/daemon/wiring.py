@@ -189,15 +189,18 @@ async def assembled(options: Options) -> AsyncIterator[Daemon]:
             submissions=submissions,
             roles=roles,
             catalog=catalog,
-            doctor=Doctor(
-                settings, roles, state_dir=options.state_dir, probe=lambda: probe(settings), notes=database.findings
-            ),
+            doctor=_doctor(options, roles, database),
             selftest=_selftest(options, launcher, audit),
             missing_layers=options.without,
             started_seq=started_seq,
         )
         server, operator = await _listening(options, rooms, stack)
         yield Daemon(audit=audit, live=live, server=server, operator=operator, launcher=launcher, egress=egress)
+
+
+def _doctor(options: Options, roles: RoleSet, database: Database) -> Doctor:
+    settings, look = options.settings, partial(probe, options.settings)
+    return Doctor(settings, roles, state_dir=options.state_dir, probe=look, notes=database.findings)
 
 
 def _selftest(options: Options, launcher: Launcher, audit: Audit) -> SelfTest:

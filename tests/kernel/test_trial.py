@@ -64,7 +64,7 @@ def test_a_probe_that_kills_or_hangs_its_worker_is_judged_and_the_others_are_tri
 
 def test_what_a_probe_says_beside_its_report_counts_for_nothing(stand: Stand, tmp_path: Path) -> None:
     """ISO-10: it cannot answer for another, nor twice."""
-    forged = '[socket.socket(fileno=os.dup(3)).send(json.dumps({"t": "log", "text": text}).encode()) for text in (%r, %r, %r)]'
-    act = forged % ('{"probe": 7, "seen": "EPERM"}', "nonsense", '{"probe": "0", "seen": 1}')
+    send = 'socket.socket(fileno=os.dup(3)).send(json.dumps({"t": "log", "text": text}).encode())'
+    act = f"[{send} for text in %r]" % (('{"probe": 7, "seen": "EPERM"}', "nonsense", '{"probe": "0", "seen": 1}'),)
     results = tried(stand, tmp_path, [Probe("g", "forge", act, "EPERM seccomp"), Probe("g", "b", "1", "EPERM seccomp")])
     assert [result.is_ok for result in results] == [False, False]
