@@ -78,6 +78,7 @@ class ThreadSession:
             duration_ms=0.0,
         )
         self.closed: list[str] = []
+        self._handle: Callable[[abi.FromWorker], None] | None = None
         self._sock, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._sock.setblocking(False)
         self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -87,6 +88,7 @@ class ThreadSession:
     async def serve(self, start: abi.Start, handle: Callable[[abi.FromWorker], None]) -> str:
         """As ports.Session."""
         loop = asyncio.get_running_loop()
+        self._handle = handle
         self._thread.start()
         loop.add_reader(self._sock, self._read, handle)
         self.send(start)
@@ -100,6 +102,15 @@ class ThreadSession:
     def attest_again(self) -> Attestation:
         """As ports.Session."""
         return self.attestation
+
+    async def pause(self) -> None:
+        """As ports.Session; a thread goes on, but nobody hears it."""
+        asyncio.get_running_loop().remove_reader(self._sock)
+
+    def go_on(self) -> None:
+        """As ports.Session."""
+        if self._handle is not None and not self.closed:
+            asyncio.get_running_loop().add_reader(self._sock, self._read, self._handle)
 
     def fail(self, error: AaosError) -> None:
         """As ports.Session."""

@@ -6,10 +6,11 @@ Invariant: an agent is in the registry exactly while its runner holds its lease.
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import assert_never
 
+from aaos.agent.pause import Pause, Pauses
 from aaos.core.errors import BusyError, ConflictError, LimitError, NotFoundError
 from aaos.core.ids import AgentId, RoleName, RunId, SubtaskId, Uid
 from aaos.core.ports import Session
@@ -22,6 +23,7 @@ class AgentState(StrEnum):
 
     STARTING = "starting"
     RUNNING = "running"
+    PAUSED = "paused"
     STOPPING = "stopping"
 
 
@@ -37,6 +39,13 @@ class LiveAgent:
     started_s: float
     state: AgentState = AgentState.STARTING
     session: Session | None = None
+    pause: Pause = field(default_factory=Pause)
+
+    @property
+    def shown(self) -> AgentState:
+        """Its state, as somebody sees it from outside."""
+        is_held = self.state is not AgentState.STOPPING and self.pause.is_paused
+        return AgentState.PAUSED if is_held else self.state
 
     def confined(self, session: Session) -> None:
         """The worker stands and both attestations agreed."""
@@ -45,9 +54,10 @@ class LiveAgent:
 
 
 class Registry:
-    """All live agents of this daemon, at most `max_agents`."""
+    """All live agents of this daemon, at most `max_agents`, and the clocks of their runs."""
 
     def __init__(self, max_agents: int) -> None:
+        self.pauses = Pauses()
         self._max_agents = max_agents
         self._live: dict[AgentId, LiveAgent] = {}
         self._calls: Counter[RunId] = Counter()
@@ -79,7 +89,8 @@ class Registry:
         self._calls[run] = calls
 
     def forget(self, run: RunId) -> None:
-        """The run has ended: its count is not needed any more."""
+        """The run has ended: its count and its clocks are not needed any more."""
+        self.pauses.forget(run)
         del self._calls[run]
 
     def of_run(self, run: RunId) -> tuple[LiveAgent, ...]:

@@ -17,6 +17,7 @@ from aaos.agent.asked import AskedCalls
 from aaos.agent.changes import changed_files, now_ns
 from aaos.agent.context import Context, ConversationStore
 from aaos.agent.order import AbiBrokenError
+from aaos.agent.pause import Pause
 from aaos.agent.registry import AgentState, LiveAgent, Registry
 from aaos.agent.replay import NOTHING, Past, Replay
 from aaos.agent.service import AgentService, Doors, Terms
@@ -136,6 +137,7 @@ class AgentRunner:
             role=task.role.name,
             uid=task.envelope.submitter.uid,
             started_s=self._parts.clock.monotonic_s(),
+            pause=self._parts.registry.pauses.of_agent(task.run, agent),
         )
         with self._parts.registry.admitted(entry):
             self._record(EventKind.AGENT_STARTING, agent, task, role=task.role.name, attempt=task.attempt)
@@ -188,7 +190,7 @@ class AgentRunner:
         )
         session = await self._parts.launcher.launch(request)
         try:
-            work = self._work(asks, roots)
+            work = self._work(asks, roots, entry.pause)
         except AaosError:
             await session.close("the agent could not begin")
             raise
@@ -201,7 +203,7 @@ class AgentRunner:
         await self._tell_changes(work, roots, since_ns)
         return self._outcome(work, entry)
 
-    def _work(self, asks: _Asks, roots: tuple[Root, ...]) -> "_Work":
+    def _work(self, asks: _Asks, roots: tuple[Root, ...], pause: Pause) -> "_Work":
         task, parts = asks.task, self._parts
         caller = Caller(
             run=task.run,
@@ -215,7 +217,7 @@ class AgentRunner:
         kept = asks.past.checkpoint
         calls = context.skip(kept.turn)
         asked.go_on(kept.turn, kept.index, [(call.id, call.tool, call.args) for call in calls if not call.error])
-        turn_terms = self._turn_terms(asks, context.system)
+        turn_terms = self._turn_terms(asks, context.system, pause)
         turns = Turns(turn_terms, context, asked=asked, models=parts.models, audit=parts.audit, note=parts.note)
         terms = Terms(
             caller=caller,
@@ -224,10 +226,11 @@ class AgentRunner:
             call_timeout_s=task.envelope.limits.call_timeout_s,
             charge_call=lambda: parts.registry.charge_call(task.run, task.envelope.limits.max_calls),
             replay=Replay(asks.past, digest=partial(call_digest, parts.catalog)),
+            pause=pause,
         )
         doors = Doors(parts.gate, parts.audit, parts.conversations, parts.step, parts.afterwards, parts.durable)
         service = AgentService(terms, turns, context=context, asked=asked, doors=doors)
-        return _Work(asks=asks, caller=caller, turns=turns, service=service)
+        return _Work(asks=asks, caller=caller, turns=turns, service=service, pause=pause)
 
     def _context(self, asks: _Asks) -> Context:
         words, rows = asks.expanded, self._parts.conversations
@@ -243,7 +246,7 @@ class AgentRunner:
         charge_again(charger, parts.catalog, calls)
         parts.gate.recall(caller, repeats(parts.catalog, calls))
 
-    def _turn_terms(self, asks: _Asks, system: str) -> TurnTerms:
+    def _turn_terms(self, asks: _Asks, system: str, pause: Pause) -> TurnTerms:
         task, limits = asks.task, asks.task.envelope.limits
         tools = (self._parts.catalog[name] for name in asks.tools if name in self._parts.catalog)
         request = llm.ModelRequest(
@@ -263,13 +266,14 @@ class AgentRunner:
             account=self._parts.accounts.of(task.run, Spend(limits.max_tokens, limits.max_cost_usd)),
             max_turns=min(task.role.limits.iterations, limits.max_turns),
             timeout_s=_wall_s(task),
+            pause=pause,
         )
 
     async def _serve(self, work: "_Work", session: Session) -> None:
         """Until the agent ends, or its time does."""
         wall_s = _wall_s(work.asks.task)
         try:
-            async with asyncio.timeout(wall_s), asyncio.TaskGroup() as group:
+            async with work.pause.timeout(wall_s), asyncio.TaskGroup() as group:
                 work.service.attach(session, group.create_task)
                 group.create_task(self._listen(work, session))
                 await work.service.ended.wait()
@@ -281,6 +285,7 @@ class AgentRunner:
             work.service.end(LimitError(f"the agent was not done in {wall_s} s", remedy))
 
     async def _listen(self, work: "_Work", session: Session) -> None:
+        await work.pause.going()  # a worker without its `start` has run nothing
         try:
             reason = await session.serve(work.start(), work.service.handle)
         except (AbiBrokenError, ConfinementError, LimitError) as error:
@@ -353,6 +358,7 @@ class _Work:
     caller: Caller
     turns: Turns
     service: AgentService
+    pause: Pause
 
     def start(self) -> abi.Start:
         """The worker's first frame."""

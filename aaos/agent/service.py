@@ -19,6 +19,7 @@ from aaos.agent.asked import AskedCalls
 from aaos.agent.context import Context, ConversationStore
 from aaos.agent.order import AbiBrokenError, Order
 from aaos.agent.pace import CHECKPOINTS, LOGS, REQUESTS, Throttle
+from aaos.agent.pause import Pause
 from aaos.agent.replay import CHECKPOINT, Checkpoint, Replay
 from aaos.agent.turns import Turns
 from aaos.core.errors import AaosError, BusyError, DeniedError, InputError, LimitError, WorkerLostError
@@ -29,6 +30,7 @@ from aaos.tools.brokered import BrokerWork, Reported, ToolResult
 from aaos.tools.gate import Caller, CallRequest, Gate, Permit, Publish
 from worker import abi
 
+_LOOK_S = 1.0  # how often a deadline is looked at that stands still
 _log = logging.getLogger("agentd")
 R = TypeVar("R", abi.ModelComplete, abi.ToolCall, abi.ToolDone, abi.Checkpoint)
 
@@ -57,6 +59,7 @@ class Terms:
     call_timeout_s: float
     charge_call: Callable[[], None]
     replay: Replay = field(default_factory=Replay)
+    pause: Pause = field(default_factory=Pause)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +212,7 @@ class AgentService:
         raise DeniedError(f"{frame.tool[:80]}: this role makes no calls of its own", remedy)
 
     def _permit(self, request: int, permit: Permit, *, call: CallId) -> None:
-        deadline_s = time.monotonic() + self._terms.call_timeout_s
+        deadline_s = self._terms.pause.time_s() + self._terms.call_timeout_s
         self._order.permitted(request, permit.permit, deadline_s=deadline_s)
         self._permits[permit.permit] = _OpenPermit(call=call, tool=permit.tool)
         if self._timer is None:
@@ -256,7 +259,7 @@ class AgentService:
     def _work(self, request: int, work: Callable[[], Awaitable[ToolResult]], *, call: CallId) -> None:
         async def settle() -> None:
             try:
-                async with asyncio.timeout(self._terms.call_timeout_s):
+                async with self._terms.pause.timeout(self._terms.call_timeout_s):
                     result = await work()
             except TimeoutError:
                 self._fail(request, _late(call, self._terms.call_timeout_s), call=call)
@@ -352,7 +355,8 @@ class AgentService:
         return lost
 
     def _arm(self, deadline_s: float) -> None:
-        delay_s = max(0.0, deadline_s - time.monotonic())
+        pause = self._terms.pause
+        delay_s = max(_LOOK_S if pause.is_paused else 0.0, deadline_s - pause.time_s())
         self._timer = asyncio.get_running_loop().call_later(delay_s, self._check_deadline)
 
     def _check_deadline(self) -> None:
@@ -360,7 +364,7 @@ class AgentService:
         deadline_s = self._order.first_deadline_s()
         if deadline_s is None or self.ended.is_set():
             return
-        if deadline_s > time.monotonic():
+        if deadline_s > self._terms.pause.time_s():
             self._arm(deadline_s)
             return
         late = next(iter(self._permits.values()))

@@ -8,11 +8,12 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol, assert_never
 
 from aaos.agent.asked import AskedCalls
 from aaos.agent.context import Context
+from aaos.agent.pause import Pause
 from aaos.agent.pieces import Pieces
 from aaos.core.errors import AaosError, DeniedError, LimitError, ProviderError
 from aaos.core.events import Event, EventKind, Scalar
@@ -55,6 +56,7 @@ class TurnTerms:
     account: Account
     max_turns: int
     timeout_s: float  # of all turns together
+    pause: Pause = field(default_factory=Pause)
 
 
 class Turns:
@@ -76,7 +78,7 @@ class Turns:
         self._models = models
         self._audit = audit
         self._pieces = Pieces(self._says(note))
-        self._deadline_s = time.monotonic() + terms.timeout_s
+        self._deadline_s = terms.pause.time_s() + terms.timeout_s
         self._tools_bytes = sum(map(_size_bytes, terms.request.tools))
         self._vain_turns = 0  # in a row, whose calls were all refused
         self._is_vain = False
@@ -147,13 +149,14 @@ class Turns:
     async def complete(self, request: llm.ModelRequest) -> Mapping[str, object]:
         """Ask, commit the answer, and give the worker's reply. Raises ProviderError, LimitError."""
         started_s = time.monotonic()
+        deadline_s = self._terms.pause.real_s(self._deadline_s)
         try:
-            async with asyncio.timeout(max(0.0, self._deadline_s - started_s)):
+            async with asyncio.timeout(max(0.0, deadline_s - started_s)):
                 answered = await self._models.complete(
                     request,
                     self._terms.ladder,
                     account=self._terms.account,
-                    deadline_s=self._deadline_s,
+                    deadline_s=deadline_s,
                     on_text=self._pieces,
                     on_wait=self._waits,
                 )

@@ -46,22 +46,18 @@ def command(name: str) -> Command:
             from aaos.cli.submit import submit
 
             return submit
-        case "list":
-            from aaos.cli.runs import list_runs
+        case "list" | "status" | "pause" | "resume" | "stop" | "logs":
+            from aaos.cli import runs
 
-            return list_runs
-        case "status":
-            from aaos.cli.runs import status
-
-            return status
-        case "stop":
-            from aaos.cli.runs import stop
-
-            return stop
-        case "logs":
-            from aaos.cli.runs import logs
-
-            return logs
+            of_runs: dict[str, Command] = {
+                "list": runs.list_runs,
+                "status": runs.status,
+                "pause": runs.pause,
+                "resume": runs.pause,
+                "stop": runs.stop,
+                "logs": runs.logs,
+            }
+            return of_runs[name]
         case "roles" | "tools" | "attest" | "doctor" | "selftest" | "version":
             from aaos.cli import machine
 

@@ -20,6 +20,8 @@ COMMANDS = {
     "submit": "give a goal and watch it being carried out",
     "list": "show the newest runs",
     "status": "show one run, its subtasks and its agents",
+    "pause": "stop a run or one agent for a while",
+    "resume": "go on with a paused run or agent",
     "stop": "stop a run",
     "logs": "show what happened in a run",
     "roles": "show the roles that agents can have",
@@ -91,7 +93,8 @@ def command_parser() -> _Parser:
     )
     made["logs"].add_argument("-f", "--follow", action="store_true", help="go on until the run ends")
     made["logs"].add_argument("-a", "--all", action="store_true", help="every event with all its fields")
-    made["attest"].add_argument("id", metavar="AGENT|RUN", help="an agent, or a run for all its live agents")
+    for name in ("attest", "pause", "resume"):
+        made[name].add_argument("id", metavar="AGENT|RUN", help="an agent, or a run for all its live agents")
     _dev_provider(made["dev-provider"])
     return parser
 

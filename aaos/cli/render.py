@@ -206,6 +206,15 @@ def _resumed(event: Event) -> list[str]:
     ]
 
 
+def _paused(event: Event) -> list[str]:
+    what = event.agent if event.kind == "agent.paused" else event.run
+    return [_tagged(event, f"paused; to go on: agentd resume {what}", tag="!")]
+
+
+def _continued(event: Event) -> list[str]:
+    return [_tagged(event, "goes on", tag="!")]
+
+
 def _tagged(event: Event, rest: str, *, tag: str) -> str:
     head = tag if tag == "!" else f"[{tag}]"
     return " ".join(part for part in (head, event.subtask, rest) if part)
@@ -241,13 +250,17 @@ def _count(count: int, noun: str) -> str:
 
 SHOWN: dict[str, Callable[[Event], list[str]]] = {
     "agent.confined": _confined,
+    "agent.continued": _continued,
     "agent.log": _log,
+    "agent.paused": _paused,
     "attested": _attested,
     "confinement.reduced": _reduced,
     "file.written": _written,
     "network.fetched": _fetched,
     "run.trust_lowered": _trust_lowered,
     "plan.refused": _plan_refused,
+    "run.continued": _continued,
+    "run.paused": _paused,
     "run.planned": _planned,
     "run.replanned": _replanned,
     "run.resumed": _resumed,

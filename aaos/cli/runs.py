@@ -1,6 +1,7 @@
-"""`agentd list`, `status`, `stop` and `logs`: what became of goals.
+"""`agentd list`, `status`, `pause`, `resume`, `stop` and `logs`: what became of goals.
 
-Invariant: nothing here changes a run but `stop`. It must not know how an answer is shown: `tables` and `render` do.
+Invariant: nothing here changes a run but `pause`, `resume` and `stop`. It must not know how an answer is shown:
+`tables` and `render` do.
 """
 
 import time
@@ -44,6 +45,18 @@ def status(args: Namespace, output: Output) -> ExitCode:
     if answer := answers.text(run, "result"):
         output.line("")
         output.quote(answer)
+    return ExitCode.OK
+
+
+def pause(args: Namespace, output: Output) -> ExitCode:
+    """Let a run or an agent stand still, or go on."""
+    kind = "run" if args.id.startswith("r") else "agent"
+    with Client(args.socket) as client:
+        found = answers.document(client.call(args.command, {kind: args.id}))
+    if output.is_json:
+        output.document(found)
+    else:
+        output.line(f"{answers.text(found, kind) or args.id} {answers.text(found, 'state')}")
     return ExitCode.OK
 
 

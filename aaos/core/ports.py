@@ -277,6 +277,12 @@ class Session(Protocol):
     def attest_again(self) -> Attestation:
         """The outside half repeated on the live worker. Raises ConfinementError on drift."""
 
+    async def pause(self) -> None:
+        """Freeze the whole process tree. Raises ConflictError without the cgroup layer, BusyError, ConfinementError."""
+
+    def go_on(self) -> None:
+        """End the pause; nothing when there is none."""
+
     def fail(self, error: AaosError) -> None:
         """End it for what was seen of the worker from outside: `serve` raises `error`."""
 

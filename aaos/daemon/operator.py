@@ -22,7 +22,7 @@ from aaos.daemon import views
 from aaos.daemon.connection import Send
 from aaos.daemon.doctor import Doctor
 from aaos.daemon.params import (
-    AttestParams,
+    AgentOrRunParams,
     ListParams,
     LogsParams,
     NoParams,
@@ -33,6 +33,7 @@ from aaos.daemon.params import (
     WatchParams,
     read_params,
 )
+from aaos.daemon.pausing import Pausing
 from aaos.daemon.peers import Access, AccessRule, Peer, own_uid
 from aaos.daemon.runs import LiveRuns
 from aaos.daemon.selftest import SelfTest
@@ -72,6 +73,7 @@ class Rooms:
     live: LiveRuns
     agents: Registry
     submissions: Submissions
+    pausing: Pausing
     roles: RoleSet
     catalog: Mapping[str, Tool]
     doctor: Doctor
@@ -89,6 +91,8 @@ class Operator:
         # Any: each row pairs its own params with the method that takes them
         self.methods: Mapping[str, Method[Any]] = {  # Any: see above
             "submit": Method(Access.SUBMIT, SubmitParams, self._submit),
+            "pause": Method(Access.SUBMIT, AgentOrRunParams, self._pause),
+            "resume": Method(Access.SUBMIT, AgentOrRunParams, self._resume),
             "stop": Method(Access.SUBMIT, RunParams, self._stop),
             "watch": Method(Access.READ, WatchParams, self._watch, is_stream=True),
             "tail": Method(Access.ADMIN, TailParams, self._tail, is_stream=True),
@@ -97,7 +101,7 @@ class Operator:
             "logs": Method(Access.READ, LogsParams, self._logs),
             "roles": Method(Access.READ, NoParams, self._roles),
             "tools": Method(Access.READ, NoParams, self._tools),
-            "attest": Method(Access.READ, AttestParams, self._attest),
+            "attest": Method(Access.READ, AgentOrRunParams, self._attest),
             "doctor": Method(Access.READ, NoParams, self._doctor),
             "selftest": Method(Access.ADMIN, NoParams, self._selftest),
             "version": Method(Access.READ, NoParams, self._version),
@@ -134,7 +138,40 @@ class Operator:
     async def _stop(self, peer: Peer, params: RunParams, send: Send) -> rpc.Json:  # noqa: ARG002  # a row's shape
         run = self._find(peer, params.run)
         await self._rooms.live.stop(run.id)
-        return {"run": run.id, "state": self._rooms.runs.get(run.id).state.value}
+        return self._run_state(run.id)
+
+    async def _pause(self, peer: Peer, params: AgentOrRunParams, send: Send) -> rpc.Json:  # noqa: ARG002  # a row's shape
+        match self._one(peer, params, "pause"):
+            case RunRow() as run:
+                await self._rooms.pausing.pause_run(run.id, peer.uid)
+                return self._run_state(run.id)
+            case LiveAgent() as agent:
+                await self._rooms.pausing.pause_agent(agent, peer.uid)
+                return self._agent_state(agent)
+
+    async def _resume(self, peer: Peer, params: AgentOrRunParams, send: Send) -> rpc.Json:  # noqa: ARG002  # a row's shape
+        match self._one(peer, params, "resume"):
+            case RunRow() as run:
+                self._rooms.pausing.resume_run(run.id, peer.uid)
+                return self._run_state(run.id)
+            case LiveAgent() as agent:
+                self._rooms.pausing.resume_agent(agent, peer.uid)
+                return self._agent_state(agent)
+
+    def _one(self, peer: Peer, params: AgentOrRunParams, method: str) -> RunRow | LiveAgent:
+        match params.agent, params.run:
+            case str(agent), None:
+                return self._rooms.agents.find(agent, uid=peer.uid)
+            case None, str(run):
+                return self._find(peer, run)
+            case _:
+                raise InputError(f"{method}: name an agent or a run", f"agentd {method} RUN")
+
+    def _run_state(self, run: RunId) -> rpc.Json:
+        return {"run": run, "state": self._rooms.runs.get(run).state.value}
+
+    def _agent_state(self, agent: LiveAgent) -> rpc.Json:
+        return {"agent": agent.agent, "run": agent.run, "state": agent.shown.value}
 
     async def _list(self, peer: Peer, params: ListParams, send: Send) -> rpc.Json:  # noqa: ARG002  # a row's shape
         rows = self._rooms.runs.list(None if peer.uid == 0 else peer.uid, params.limit)
@@ -207,7 +244,7 @@ class Operator:
     async def _tools(self, peer: Peer, params: NoParams, send: Send) -> rpc.Json:  # noqa: ARG002  # a row's shape
         return {"tools": [views.tool_view(tool) for tool in self._rooms.catalog.values()]}
 
-    async def _attest(self, peer: Peer, params: AttestParams, send: Send) -> rpc.Json:  # noqa: ARG002  # a row's shape
+    async def _attest(self, peer: Peer, params: AgentOrRunParams, send: Send) -> rpc.Json:  # noqa: ARG002  # a row's shape
         return {"attestations": [self._attest_one(agent) for agent in self._agents(peer, params)]}
 
     def _attest_one(self, agent: LiveAgent) -> rpc.Json:
@@ -226,14 +263,9 @@ class Operator:
         fields = {"message": message} if message else {}
         self._rooms.audit.record(Event(kind, agent.run, agent.subtask, agent.agent, fields))
 
-    def _agents(self, peer: Peer, params: AttestParams) -> tuple[LiveAgent, ...]:
-        match params.agent, params.run:
-            case str(agent), None:
-                return (self._rooms.agents.find(agent, uid=peer.uid),)
-            case None, str(run):
-                return self._rooms.agents.of_run(self._find(peer, run).id)
-            case _:
-                raise InputError("attest: name an agent or a run", "agentd attest AGENT")
+    def _agents(self, peer: Peer, params: AgentOrRunParams) -> tuple[LiveAgent, ...]:
+        found = self._one(peer, params, "attest")
+        return self._rooms.agents.of_run(found.id) if isinstance(found, RunRow) else (found,)
 
     async def _doctor(self, peer: Peer, params: NoParams, send: Send) -> rpc.Json:  # noqa: ARG002  # a row's shape
         findings = await asyncio.to_thread(self._rooms.doctor.examine)

@@ -104,7 +104,7 @@ class ListParams(Params):
     limit: Limit = 100
 
 
-class AttestParams(Params):
+class AgentOrRunParams(Params):
     """A live agent, or all live agents of a run."""
 
     agent: Prefix | None = None

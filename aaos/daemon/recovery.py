@@ -67,7 +67,8 @@ class Recovery:
             message = f"agentd was restarted {resumes} times while this run was under way, and it came no further"
             raise WorkerLostError(message, f"see what it does: agentd logs {run.id}; then submit the goal again")
         wall_s = from_json(run.envelope).limits.wall_s
-        left_s = min(wall_s, run.created_s + wall_s - self._now_s())
+        now_s = self._now_s()
+        left_s = min(wall_s, run.created_s + wall_s + run.paused_until_s(now_s) - now_s)
         if left_s <= 0:
             message = f"the {wall_s} s of the run ended while agentd did not run"
             raise LimitError(message, "submit the goal again, or with a longer --wall")

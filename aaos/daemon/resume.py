@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from aaos.core import rpc
 from aaos.core.envelope import from_json
 from aaos.core.errors import AaosError, StorageError
-from aaos.core.graph import SubtaskState
+from aaos.core.graph import RunState, SubtaskState
 from aaos.core.ids import SubtaskId
 from aaos.plan.executor import RunOrder
 from aaos.plan.ports import SubtaskEnd, Underway
@@ -43,6 +43,8 @@ def order_of(run: RunRow, rows: Rows, *, left_s: float, resumes: int) -> RunOrde
         underway=dict(_underway(subtask) for subtask in subtasks if _is_underway(subtask)),
         wall_s=left_s,
         resumes=resumes,
+        is_paused=run.state is RunState.PAUSED,
+        paused=frozenset(one.agent for one in subtasks if one.agent and one.state is SubtaskState.PAUSED),
     )
 
 

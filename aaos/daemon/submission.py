@@ -83,6 +83,11 @@ class Submissions:
     def resume(self, uid: Uid, order: RunOrder, *, calls: int) -> None:
         """Go on with a run of an earlier daemon, which has made so many tool calls, when runs may start."""
         self._desk.agents.restore_calls(order.run, calls)
+        pauses = self._desk.agents.pauses
+        for agent in order.paused:
+            pauses.of_agent(order.run, agent).pause()
+        if order.is_paused:
+            pauses.of_run(order.run).pause()
         self._desk.live.resume(order.run, uid, lambda: self._execute(order))
 
     async def submit(self, peer: Peer, params: SubmitParams) -> Submitted:

@@ -62,7 +62,7 @@ def spend_view(spent: Spend) -> View:
 
 def agent_view(agent: LiveAgent) -> View:
     """A live agent."""
-    return {"agent": agent.agent, "subtask": agent.subtask, "role": agent.role, "state": agent.state.value}
+    return {"agent": agent.agent, "subtask": agent.subtask, "role": agent.role, "state": agent.shown.value}
 
 
 def plan_view(plan: Plan) -> View:

@@ -33,6 +33,7 @@ from aaos.daemon.connection import Bounds
 from aaos.daemon.doctor import Doctor
 from aaos.daemon.listen import adopt, group_id, listen
 from aaos.daemon.operator import Operator, Rooms
+from aaos.daemon.pausing import Pausing
 from aaos.daemon.peers import AccessRule, own_uid
 from aaos.daemon.recovery import Recovered, Recovery
 from aaos.daemon.resume import Rows
@@ -175,7 +176,7 @@ async def assembled(options: Options) -> AsyncIterator[Daemon]:
         closing, models = asyncio.Event(), Models([Rules(), *providers])
         parts = _parts(_Base(database, audit, rows, files, closing), launcher, catalog, models=models, agents=agents)
         terms = PlanningTerms(roles, models.tiers, settings.limits.max_replans)
-        executor = Executor(AgentRunner(parts), runs=runs, audit=audit, terms=terms)
+        executor = Executor(AgentRunner(parts), runs=runs, audit=audit, terms=terms, pauses=agents.pauses)
         live = LiveRuns(runs, audit, max_runs=settings.limits.max_runs, suspend=executor.suspend, closing=closing)
         boxes = (parts.tokens, parts.accounts)
         desk = Desk(database, runs, audit, live, agents, *boxes, executor, terms, catalog, settings.limits)
@@ -187,6 +188,7 @@ async def assembled(options: Options) -> AsyncIterator[Daemon]:
             live=live,
             agents=agents,
             submissions=submissions,
+            pausing=Pausing(runs, audit, live, agents, has_leaves=Layer.CGROUP not in options.without),
             roles=roles,
             catalog=catalog,
             doctor=_doctor(options, roles, database),

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from aaos.agent.pause import Pauses
 from aaos.core.envelope import Envelope
 from aaos.core.errors import (
     AaosError,
@@ -21,16 +22,14 @@ from aaos.core.errors import (
     ContractError,
     LimitError,
     PlanError,
-    ProviderError,
-    ToolError,
-    WorkerLostError,
 )
 from aaos.core.events import Event, EventKind, Scalar
 from aaos.core.graph import Plan, RunState, Subtask, SubtaskState, causes, ready
-from aaos.core.ids import RunId, SubtaskId, new_agent_id
+from aaos.core.ids import AgentId, RunId, SubtaskId, new_agent_id
 from aaos.core.ports import AgentOutcome, AgentTask, AuditSink, Spawner
-from aaos.core.role import Role, Tier, expand
+from aaos.core.role import Role, expand
 from aaos.core.text import clip
+from aaos.plan.failures import first_cause, is_worth_retry
 from aaos.plan.growing import GrowingPlan, PlanningTerms
 from aaos.plan.planning import is_planning, refusal, repaired
 from aaos.plan.ports import RunOutcome, RunStore, SubtaskEnd, Underway
@@ -39,7 +38,6 @@ MAX_RESULT_BYTES = 262_144
 MAX_MESSAGE = 500
 
 _LOST = (SubtaskState.FAILED, SubtaskState.SKIPPED, SubtaskState.CANCELLED)
-_WORTH_RETRY = (WorkerLostError, LimitError, PlanError, ProviderError, ToolError, ContractError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +45,7 @@ class RunOrder:
     """A run as it is handed over. `wall_s` is what is left of its time, None for all of the envelope's.
 
     When it is resumed, for the `resumes`-th time in a row, `ends` are the subtasks that had ended before and `underway`
-    those that had begun.
+    those that had begun; whether it was paused, and which of its agents were, stays as it was.
     """
 
     run: RunId
@@ -59,12 +57,17 @@ class RunOrder:
     underway: Mapping[SubtaskId, Underway] = field(default_factory=dict)
     wall_s: float | None = None
     resumes: int = 0
+    is_paused: bool = False
+    paused: frozenset[AgentId] = frozenset()
 
 
 class Executor:
     """Executes runs; holds nothing of any of them."""
 
-    def __init__(self, spawner: Spawner, *, runs: RunStore, audit: AuditSink, terms: PlanningTerms) -> None:
+    def __init__(
+        self, spawner: Spawner, *, runs: RunStore, audit: AuditSink, terms: PlanningTerms, pauses: Pauses
+    ) -> None:
+        self._pauses = pauses
         self._spawner = spawner
         self._runs = runs
         self._audit = audit
@@ -88,7 +91,9 @@ class Executor:
             order.run, order.goal, order.plan, envelope=order.envelope, terms=self._terms, runs=self._runs,
             audit=self._audit,
         )  # fmt: skip
-        execution = _Execution(order, plan, spawner=self._spawner, runs=self._runs, audit=self._audit)
+        execution = _Execution(
+            order, plan, spawner=self._spawner, runs=self._runs, audit=self._audit, pauses=self._pauses
+        )
         try:
             return await execution.run(lambda: order.run in self._suspended)
         finally:
@@ -99,8 +104,10 @@ class _Execution:
     """One run on its way."""
 
     def __init__(
-        self, order: RunOrder, plan: GrowingPlan, *, spawner: Spawner, runs: RunStore, audit: AuditSink
+        self, order: RunOrder, plan: GrowingPlan, *, spawner: Spawner, runs: RunStore, audit: AuditSink, pauses: Pauses
     ) -> None:
+        self._pauses = pauses
+        self._pause = pauses.of_run(order.run)
         self._order = order
         self._plan = plan
         self._spawner = spawner
@@ -123,7 +130,7 @@ class _Execution:
             self._runs.set_state(self._order.run, self._plan.state)
             self._record_start(limits.max_parallel, wall_s)
         try:
-            async with asyncio.timeout(wall_s), asyncio.TaskGroup() as group:
+            async with self._pause.timeout(wall_s), asyncio.TaskGroup() as group:
                 await self._schedule(group, limits.max_parallel)
         except TimeoutError:
             late = LimitError(
@@ -137,7 +144,7 @@ class _Execution:
                 self._cancelled()
             raise
         except BaseExceptionGroup as group:
-            raise _first_cause(group) from group
+            raise first_cause(group) from group
         if self._first_error is None and all(self._is_completed(subtask.id) for subtask in self._plan.current):
             return self._completed()
         return self._failed(self._named_error())
@@ -152,8 +159,9 @@ class _Execution:
         self._record(EventKind.RUN_RESUMED, fields | {"wall_s": round(wall_s, 1)})
 
     async def _schedule(self, group: asyncio.TaskGroup, max_parallel: int) -> None:
-        """Start what is ready, as far as there is room, each time that a subtask ended."""
+        """Start what is ready, as far as there is room, each time that a subtask ended; nothing while it is paused."""
         while True:
+            await self._pause.going()
             self._changed.clear()
             self._skip_lost()
             subtasks = {subtask.id: subtask for subtask in self._plan.now.subtasks}
@@ -200,7 +208,7 @@ class _Execution:
                 asked, error = self._accepted(asked, outcome, begin_s)
             if error is None:
                 return
-            if tried >= role.retry or not _is_worth_retry(error, role):
+            if tried >= role.retry or not is_worth_retry(error, role):
                 self._first_error = self._first_error or (subtask.id, error)
                 taken_s = time.monotonic() - begin_s
                 self._end(subtask.id, SubtaskState.FAILED, outcome=outcome, error=error, duration_s=taken_s)
@@ -227,7 +235,7 @@ class _Execution:
         task = self._begun(subtask, role, underway)
         wall_s = min(role.limits.wall_s, self._order.envelope.limits.subtask_wall_s)
         try:
-            async with asyncio.timeout(wall_s):
+            async with self._pauses.of_agent(task.run, task.agent).timeout(wall_s):
                 outcome = await self._spawner.run_agent(task)
         except TimeoutError:
             remedy = f"raise limits.wall_s of role {role.name}, or limits.subtask_wall_s in agentd.toml"
@@ -242,13 +250,12 @@ class _Execution:
         agent = underway.agent if underway else new_agent_id()
         attempt = self._attempts.get(subtask.id, 0) + 1
         self._attempts[subtask.id] = attempt
-        self._states[subtask.id] = SubtaskState.RUNNING
+        is_paused = self._pauses.of_agent(order.run, agent).is_paused
+        self._states[subtask.id] = state = SubtaskState.PAUSED if is_paused else SubtaskState.RUNNING
         is_resumed = underway is not None
         resumed: dict[str, Scalar] = {"resumed": True} if is_resumed else {}
         with self._runs.step():
-            self._runs.set_subtask(
-                order.run, subtask.id, SubtaskState.RUNNING, attempt=attempt, agent=agent, is_resumed=is_resumed
-            )
+            self._runs.set_subtask(order.run, subtask.id, state, attempt=attempt, agent=agent, is_resumed=is_resumed)
             self._record(EventKind.SUBTASK_STARTED, {"role": subtask.role, "attempt": attempt, **resumed}, subtask.id)
         return AgentTask(
             run=order.run,
@@ -374,21 +381,5 @@ def _failed_before(plan: GrowingPlan, ends: Mapping[SubtaskId, SubtaskEnd]) -> t
     return None
 
 
-def _is_worth_retry(error: AaosError, role: Role) -> bool:
-    """Whether the same subtask may end otherwise: not after a refusal, and not when code alone gave the answer."""
-    if isinstance(error, ProviderError) and all(tier is Tier.T0 for tier in role.tiers):
-        return False
-    return isinstance(error, _WORTH_RETRY)
-
-
 def _told(error: AaosError) -> dict[str, Scalar]:
     return {"code": error.code, "message": error.message[:MAX_MESSAGE], "remedy": error.remedy[:MAX_MESSAGE]}
-
-
-def _first_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The first exception within, a typed error before others."""
-    found = group.subgroup(AaosError) or group
-    cause: BaseException = found
-    while isinstance(cause, BaseExceptionGroup):
-        cause = cause.exceptions[0]
-    return cause

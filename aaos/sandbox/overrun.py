@@ -34,7 +34,7 @@ class Overrun:
 
     def _tell(self, name: str, count: int, value: int) -> None:
         if name == "oom_kill":
-            self._record(EventKind.AGENT_OOM, {"killed": count, "memory_bytes": value})
+            self._record(EventKind.AGENT_OOM, {"memory_bytes": value})
         else:
             self._record(EventKind.LIMIT_REACHED, {"limit": "pids", "value": value, "count": count})
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import NoReturn
 
-from aaos.core.errors import AaosError, ConfinementError, WorkerLostError
+from aaos.core.errors import AaosError, BusyError, ConfinementError, ConflictError, WorkerLostError
 from aaos.core.ids import AgentId
 from aaos.core.pace import Bucket, Pace
 from aaos.core.ports import Attestation
@@ -27,6 +27,8 @@ FRAMES_PER_WAKE = 32  # or this long: then other sessions get their turn
 WAKE_S = 0.005
 LARGE = Pace(per_s=4 * 2**20, burst=8 * 2**20)  # bytes of large frames: 4 MiB can take a quarter of a second to decode
 REAP_TIMEOUT_S = 5.0
+FREEZE_LOOKS, FREEZE_LOOK_S = 400, 0.005
+_CGROUP = "start agentd by its unit, with all layers: see agentd doctor"
 
 FrameHandler = Callable[[abi.FromWorker], None]
 
@@ -59,6 +61,8 @@ class WorkerSession:
         self._large = Bucket(LARGE, now_s=self._loop.time())
         self._rest_s = 0.0  # for so long nothing is read, after what was read last
         self._resting: asyncio.TimerHandle | None = None
+        self._handle: FrameHandler | None = None
+        self._is_paused = False
 
     @property
     def agent(self) -> AgentId:
@@ -76,7 +80,8 @@ class WorkerSession:
         Raises AaosError that `handle` raised or `fail` was given, WorkerLostError when the worker broke the wire
         format, LimitError when it was ended at its memory limit.
         """
-        self._loop.add_reader(self._sock, self._read, handle)
+        self._handle = handle
+        self._listen()
         try:
             self.send(start)
             reason = await self._ended
@@ -104,6 +109,32 @@ class WorkerSession:
     def attest_again(self) -> Attestation:
         """The outside half repeated now. Raises ConfinementError on drift."""
         return self._confined.attest()
+
+    async def pause(self) -> None:
+        """Freeze all of the worker, and read nothing of it from now on.
+
+        Raises ConflictError without the cgroup layer, BusyError when it does not stand still in time and so goes on.
+        """
+        leaf = self._confined.leaf
+        if leaf is None:
+            raise ConflictError("a worker is paused by its cgroup, and this one has none", _CGROUP)
+        if self._closed:
+            return
+        self._is_paused = True
+        self._loop.remove_reader(self._sock)
+        try:
+            leaf.freeze(True)
+            await _frozen(leaf)
+        except BaseException:
+            self.go_on()
+            raise
+
+    def go_on(self) -> None:
+        """End the pause; nothing when there is none. Raises ConfinementError."""
+        if self._is_paused and not self._closed and self._confined.leaf:
+            self._confined.leaf.freeze(False)
+            self._is_paused = False
+            self._listen()
 
     def fail(self, error: AaosError) -> None:
         """End it for what was seen of it from outside: `serve` raises `error`."""
@@ -139,7 +170,7 @@ class WorkerSession:
                     _refuse(fds)
                 handle(frame)
                 if self._rest_s:
-                    self._rest(handle)
+                    self._rest()
                     return
             except BlockingIOError:
                 return
@@ -150,15 +181,20 @@ class WorkerSession:
             except AaosError as error:
                 self._fail(error)
 
+    def _listen(self) -> None:
+        is_over = self._closed or self._ended.done() or self._is_paused
+        if self._handle is not None and not is_over:
+            self._loop.add_reader(self._sock, self._read, self._handle)
+
     def _weigh(self, size_bytes: int) -> None:
         self._rest_s = self._large.spend(size_bytes, self._loop.time())
 
-    def _rest(self, handle: FrameHandler) -> None:
+    def _rest(self) -> None:
         """Let the worker wait, so that what it sends does not hold up the others."""
         rest_s, self._rest_s = self._rest_s, 0.0
         if not self._closed and not self._ended.done():
             self._loop.remove_reader(self._sock)
-            self._resting = self._loop.call_later(rest_s, self._loop.add_reader, self._sock, self._read, handle)
+            self._resting = self._loop.call_later(rest_s, self._listen)
 
     def _enqueue(self, frame: abi.ToWorker, fds: Sequence[int]) -> None:
         if len(self._queue) >= QUEUE_FRAMES:
@@ -194,6 +230,14 @@ class WorkerSession:
         if self._sock.fileno() >= 0:
             self._loop.remove_reader(self._sock)
             self._loop.remove_writer(self._sock)
+
+
+async def _frozen(leaf: Leaf) -> None:
+    for _ in range(FREEZE_LOOKS):
+        if leaf.is_frozen or not leaf.path.exists():
+            return
+        await asyncio.sleep(FREEZE_LOOK_S)
+    raise BusyError("the worker does not stand still: it waits for a disk", "try again, or stop its run")
 
 
 async def reap(pidfd: int, leaf: Leaf | None = None) -> None:

@@ -19,7 +19,8 @@ from aaos.store.plans import plan_from_json, plan_to_json
 
 _ROOT = 0
 _SHOWN = 5
-_COLUMNS = "run, uid, gid, goal, envelope, plan, state, created_s, finished_s, result, error, resumes, progress, trust"
+_COLUMNS = """run, uid, gid, goal, envelope, plan, state, created_s, finished_s, result, error, resumes, progress,
+    trust, paused_s, paused_at_s"""
 _BEGIN = "INSERT INTO runs (run, uid, gid, goal, envelope, plan, state, created_s) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _GET = f"SELECT {_COLUMNS} FROM runs WHERE run = ?"  # noqa: S608  # a constant
 _FIND = f"""SELECT {_COLUMNS} FROM runs
@@ -27,7 +28,12 @@ _FIND = f"""SELECT {_COLUMNS} FROM runs
 _LIST_ALL = f"SELECT {_COLUMNS} FROM runs ORDER BY position DESC LIMIT ?"  # noqa: S608  # a constant
 _LIST_OWN = f"SELECT {_COLUMNS} FROM runs WHERE uid = ? ORDER BY position DESC LIMIT ?"  # noqa: S608  # a constant
 _UNFINISHED = f"SELECT {_COLUMNS} FROM runs WHERE finished_s IS NULL ORDER BY position"  # noqa: S608  # a constant
-_SET = "UPDATE runs SET state = ?, finished_s = ?, result = ?, error = ? WHERE run = ? AND finished_s IS NULL"
+_SET = """UPDATE runs SET state = iif(?2 IS NULL AND paused_at_s IS NOT NULL, state, ?1), finished_s = ?2, result = ?3,
+    error = ?4 WHERE run = ?5 AND finished_s IS NULL"""
+_PAUSE = f"""UPDATE runs SET state = '{RunState.PAUSED}', paused_at_s = ?
+    WHERE run = ? AND finished_s IS NULL AND paused_at_s IS NULL"""  # noqa: S608  # a constant
+_GO_ON = """UPDATE runs SET state = ?1, paused_s = paused_s + max(0, ?2 - paused_at_s), paused_at_s = NULL
+    WHERE run = ?3 AND finished_s IS NULL AND paused_at_s IS NOT NULL"""
 _SUBTASK_COLUMNS = "subtask, state, attempt, agent, result, error, resumes"
 _SUBTASKS = f"SELECT {_SUBTASK_COLUMNS} FROM subtasks WHERE run = ? ORDER BY position"  # noqa: S608  # a constant
 _SUBTASK = f"SELECT {_SUBTASK_COLUMNS} FROM subtasks WHERE run = ? AND subtask = ?"  # noqa: S608  # a constant
@@ -50,7 +56,8 @@ class StoredError:
 class RunRow:
     """One run; `envelope` and `plan` are JSON texts, times are UTC in seconds.
 
-    `resumes` counts how often it was taken up again since it last came further, as `progress` tells.
+    `resumes` counts how often it was taken up again since it last came further, as `progress` tells. It was paused for
+    `paused_s`, and is again since `paused_at_s` unless that is None.
     """
 
     id: RunId
@@ -67,6 +74,12 @@ class RunRow:
     resumes: int = 0
     progress: str = ""
     trust: Label = Label.NONE
+    paused_s: float = 0.0
+    paused_at_s: float | None = None
+
+    def paused_until_s(self, now_s: float) -> float:
+        """How long it was paused in all, up to now."""
+        return self.paused_s + (max(0.0, now_s - self.paused_at_s) if self.paused_at_s is not None else 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +116,24 @@ class Runs:
     def set_state(
         self, run: RunId, state: RunState, *, result: str | None = None, error: AaosError | None = None
     ) -> None:
-        """Move a run on. Raises NotFoundError, and ConflictError when it ended in another way before."""
+        """Move a run on; one that is paused stays so, unless it ends.
+
+        Raises NotFoundError, and ConflictError when it ended in another way before.
+        """
         finished_s = self._now_s() if state.is_final else None
         if self._database.change(_SET, (state, finished_s, result, _error_to_json(error), run)):
             return
         found = self.get(run)
         if found.state is not state:
             raise ConflictError(f"run {run} is {found.state} already", f"look at it: agentd status {run}")
+
+    def pause(self, run: RunId) -> bool:
+        """Write that a run is paused from now on; False when it is already, or has ended."""
+        return bool(self._database.change(_PAUSE, (self._now_s(), run)))
+
+    def go_on(self, run: RunId, state: RunState) -> bool:
+        """Write that a run is not paused any more, and in which state; False when it is not, or has ended."""
+        return bool(self._database.change(_GO_ON, (state, self._now_s(), run)))
 
     def get(self, run: RunId) -> RunRow:
         """The run. Raises NotFoundError."""
@@ -223,10 +247,11 @@ def _no_run(run: str) -> NotFoundError:
 
 
 def _run(row: Row) -> RunRow:
-    run, uid, gid, goal, envelope, plan, state, created_s, finished_s, result, error, resumes, progress, trust = row
+    run, uid, gid, goal, envelope, plan, state, created_s, finished_s, result, error, *later = row
+    resumes, progress, trust, paused_s, paused_at_s = later
     told = _error_from_json(error)
     begun = (run, uid, gid, goal, envelope, plan, RunState(state), created_s)
-    return RunRow(*begun, finished_s, result, told, resumes, progress, Label(trust))
+    return RunRow(*begun, finished_s, result, told, resumes, progress, Label(trust), paused_s, paused_at_s)
 
 
 def _subtask(row: Row) -> SubtaskRow:

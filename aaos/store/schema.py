@@ -68,5 +68,9 @@ _FOURTH: Final = (
     "ALTER TABLE outcomes ADD COLUMN label TEXT NOT NULL DEFAULT ''",
     "ALTER TABLE runs ADD COLUMN trust TEXT NOT NULL DEFAULT ''",
 )
+_FIFTH: Final = (
+    "ALTER TABLE runs ADD COLUMN paused_s REAL NOT NULL DEFAULT 0",
+    "ALTER TABLE runs ADD COLUMN paused_at_s REAL",
+)
 
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _SECOND, _THIRD, _FOURTH)
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH)

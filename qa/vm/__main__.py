@@ -43,6 +43,7 @@ def _payload(place: Path, package: Path) -> Path:
     files.mkdir()
     shutil.copy(package, files)
     shutil.copytree(REPOSITORY / "qa/pages", files / "pages")
+    shutil.copytree(REPOSITORY / "qa/hostile", files / "hostile")
     (files / "script.yaml").write_text('models: [scripted]\nsteps:\n  - text: "yes"\n')
     (files / "waits.py").write_text(WAITING_PROGRAM)
     subprocess.run(["mke2fs", "-qF", "-t", "ext4", "-d", files, place / "payload", "32M"], check=True)

@@ -8,15 +8,16 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from qa.daemon import REPOSITORY
-from qa.vm.guest import Guest, Ran
+from qa.vm.asking import OPERATOR, OTHER, STRANGER, journal, last_run, ok, ok_or_none, until, waiting
+from qa.vm.checks_limits import ends_what_is_out_of_memory
+from qa.vm.guest import Guest
 
-OPERATOR, OTHER, STRANGER = "vera", "otto", "stan"
 EXPOSURE = 7.1  # systemd-analyze security: no regression
 LAYERS = 13
 PLANTED = "planted-8c1f0d7be2"
+MODEL = "providers: {played: {kind: openai, url: 'http://127.0.0.1:1234/v1', key: played}}\n"
 PAGES = tuple(sorted(path.name for path in (REPOSITORY / "qa/pages").glob("*.html")))
 
 Check = Callable[[Guest], str]
@@ -24,26 +25,26 @@ Check = Callable[[Guest], str]
 
 def boots(guest: Guest) -> str:
     """Debian 13 runs, and nothing in it failed."""
-    _ok(guest.run("mkdir -p /payload && mount -o ro /dev/vdb /payload"))
+    ok(guest.run("mkdir -p /payload && mount -o ro /dev/vdb /payload"))
     state = guest.run("systemctl is-system-running --wait").output.strip()
     assert state == "running", guest.run("systemctl --failed --no-legend").output
-    return _ok(guest.run("uname -r"))
+    return ok(guest.run("uname -r"))
 
 
 def installs(guest: Guest) -> str:
     """DEB-1, H-PKG-01: one command, without a network."""
     began_s = time.monotonic()
-    _ok(guest.run("apt-get install --yes /payload/aaos_*.deb", timeout_s=400))
+    ok(guest.run("apt-get install --yes /payload/aaos_*.deb", timeout_s=400))
     took_s = time.monotonic() - began_s
-    size_kib = _ok(guest.run("dpkg-query -W -f '${Installed-Size}' aaos"))
+    size_kib = ok(guest.run("dpkg-query -W -f '${Installed-Size}' aaos"))
     return f"{took_s:.0f} s, {size_kib} KiB"
 
 
 def serves(guest: Guest) -> str:
     """DEB-2: the unit is active and notified, with every layer required."""
-    assert _ok(guest.run("systemctl is-active agentd")) == "active", _ok(guest.run("journalctl -u agentd -n 30"))
+    assert ok(guest.run("systemctl is-active agentd")) == "active", ok(guest.run("journalctl -u agentd -n 30"))
     begun, ready, memory = (
-        int(_ok(guest.run(f"systemctl show agentd --value -p {name}")))
+        int(ok(guest.run(f"systemctl show agentd --value -p {name}")))
         for name in ("ExecMainStartTimestampMonotonic", "ActiveEnterTimestampMonotonic", "MemoryCurrent")
     )
     return f"ready after {(ready - begun) / 1e6:.1f} s, {memory / 2**20:.0f} MiB in its cgroup"
@@ -51,7 +52,7 @@ def serves(guest: Guest) -> str:
 
 def is_well(guest: Guest) -> str:
     """OPS-4."""
-    findings = [json.loads(line) for line in _ok(guest.run("agentd --json doctor")).splitlines()]
+    findings = [json.loads(line) for line in ok(guest.run("agentd --json doctor")).splitlines()]
     bad = [one for one in findings if not one["ok"]]
     assert findings and not bad, bad
     return f"{len(findings)} findings, all well"
@@ -68,35 +69,35 @@ def is_hardened(guest: Guest) -> str:
 def has_users(guest: Guest) -> str:
     """OPS-2: two members of the group, and a stranger."""
     for name, groups in ((OPERATOR, "--groups aaos"), (OTHER, "--groups aaos"), (STRANGER, "")):
-        _ok(guest.run(f"useradd --create-home --shell /bin/sh {groups} {name}"))
+        ok(guest.run(f"useradd --create-home --shell /bin/sh {groups} {name}"))
     return f"{OPERATOR} and {OTHER} in group aaos, {STRANGER} in none"
 
 
 def answers_an_operator(guest: Guest) -> str:
     """RUN-1, H-PKG-01: an ordinary user's goal over files, confined, the result at the named place."""
-    said = _ok(
+    said = ok(
         guest.run(
             "agentd submit 'summarise /usr/share/common-licenses/GPL-3 and write it to gpl.md'",
             user=OPERATOR, timeout_s=300,
         )
     )  # fmt: skip
     assert f"{LAYERS} layers verified" in said, said
-    text = _ok(guest.run(f"cat ~{OPERATOR}/gpl.md"))
-    owner = _ok(guest.run(f"stat -c %U ~{OPERATOR}/gpl.md"))
+    text = ok(guest.run(f"cat ~{OPERATOR}/gpl.md"))
+    owner = ok(guest.run(f"stat -c %U ~{OPERATOR}/gpl.md"))
     assert "674 lines" in text and owner == OPERATOR, (text[:200], owner)
     return "the summary is in the operator's home, and the operator's own"
 
 
 def compares_two_pages(guest: Guest) -> str:
     """TOL-8, H-PKG-01: the canonical goal, through the confined egress process and its own user."""
-    _ok(guest.run("systemd-run --unit pages python3 -m http.server 8000 --bind 127.0.0.1 --directory /payload/pages"))
-    _until(lambda: guest.run("ss -ltn | grep -q 127.0.0.1:8000").status == 0)
+    ok(guest.run("systemd-run --unit pages python3 -m http.server 8000 --bind 127.0.0.1 --directory /payload/pages"))
+    until(lambda: guest.run("ss -ltn | grep -q 127.0.0.1:8000").status == 0)
     first, second = (f"http://127.0.0.1:8000/{name}" for name in PAGES)
     goal = f"fetch {first} and {second}, compare their top three stories, and write the comparison to stories.md"
-    said = _ok(guest.run(f"agentd submit '{goal}'", user=OPERATOR, timeout_s=300))
-    text = _ok(guest.run(f"cat ~{OPERATOR}/stories.md"))
+    said = ok(guest.run(f"agentd submit '{goal}'", user=OPERATOR, timeout_s=300))
+    text = ok(guest.run(f"cat ~{OPERATOR}/stories.md"))
     assert all(name in text for name in PAGES), (said, text[:500])
-    user = _ok(guest.run("ps -o user= -p $(pgrep -f '[a]aos/egress')"))
+    user = ok(guest.run("ps -o user= -p $(pgrep -f '[a]aos/egress')"))
     assert "aaos-egress" in user or user.split()[0].startswith("aaos-eg"), user
     return f"egress runs as {user.split()[0]}"
 
@@ -117,52 +118,53 @@ def keeps_strangers_out(guest: Guest) -> str:
 
 def keeps_users_apart(guest: Guest) -> str:
     """CAP-0: one user's runs are invisible to another."""
-    run = _last_run(guest, OPERATOR)
+    run = last_run(guest, OPERATOR)
     ran = guest.run(f"agentd status {run}", user=OTHER)
-    assert ran.status != 0 and run not in _ok(guest.run("agentd list", user=OTHER)), ran
-    assert run in _ok(guest.run("agentd list"))  # root sees it
+    assert ran.status != 0 and run not in ok(guest.run("agentd list", user=OTHER)), ran
+    assert run in ok(guest.run("agentd list"))  # root sees it
     return f"{OTHER} has no run {run}"
 
 
 def attests_all_layers(guest: Guest) -> str:
     """ISO-7, ISO-8, ISO-9: a live worker with no layer left out."""
-    run = _waiting(guest)
-    said = _ok(guest.run(f"agentd attest {run}"))
+    run = waiting(guest)
+    said = ok(guest.run(f"agentd attest {run}"))
     confirmed = re.findall(r"^(\w+) +denied +(?:confirmed|verified|filtered)", said, re.MULTILINE)
     assert len(confirmed) == LAYERS and "cgroup" in confirmed, said
     pid = re.search(r"\bpid (\d+)", said)
     assert pid, said
-    leaf = _ok(guest.run(f"sed -n 's/^0:://p' /proc/{pid[1]}/cgroup"))
-    limits = _ok(guest.run(f"cd /sys/fs/cgroup{leaf} && cat memory.max memory.swap.max pids.max memory.oom.group"))
+    leaf = ok(guest.run(f"sed -n 's/^0:://p' /proc/{pid[1]}/cgroup"))
+    limits = ok(guest.run(f"cd /sys/fs/cgroup{leaf} && cat memory.max memory.swap.max pids.max memory.oom.group"))
     assert limits.split() == ["268435456", "0", "16", "1"], limits
-    _ok(guest.run(f"agentd stop {run}"))
-    _until(lambda: guest.run(f"test -e /sys/fs/cgroup{leaf}").status != 0)
+    ok(guest.run(f"agentd stop {run}"))
+    until(lambda: guest.run(f"test -e /sys/fs/cgroup{leaf}").status != 0)
     return f"{len(confirmed)} layers, leaf {leaf}"
 
 
 def takes_a_model(guest: Guest) -> str:
     """OPS-3, LLM-6: a server on loopback that wants a key; sealed, loaded by the unit, in no other place."""
-    _ok(guest.run("systemd-run --unit script agentd dev-provider --script /payload/script.yaml --port 1234"))
-    _until(lambda: guest.run("ss -ltn | grep -q 127.0.0.1:1234").status == 0)
-    configure = "agentd configure --provider lmstudio --model scripted --tier T1 --key-stdin"
-    _ok(guest.run(f"echo {PLANTED} | {configure}", timeout_s=300))
-    sealed = _ok(guest.run("ls /etc/credstore.encrypted"))
-    assert _ok(guest.run("systemctl is-active agentd")) == "active"
-    tiers = [line for line in _ok(guest.run("agentd doctor")).splitlines() if "T1" in line]
+    ok(guest.run("systemd-run --unit script agentd dev-provider --script /payload/script.yaml --port 1234"))
+    until(lambda: guest.run("ss -ltn | grep -q 127.0.0.1:1234").status == 0)
+    ok(guest.run(f"mkdir -p /etc/aaos/models.yaml.d && cat > /etc/aaos/models.yaml.d/played.yaml <<'END'\n{MODEL}END"))
+    configure = "agentd configure --provider played --model scripted --tier T1 --key-stdin"
+    ok(guest.run(f"echo {PLANTED} | {configure}", timeout_s=300))
+    sealed = ok(guest.run("ls /etc/credstore.encrypted"))
+    assert ok(guest.run("systemctl is-active agentd")) == "active"
+    tiers = [line for line in ok(guest.run("agentd doctor")).splitlines() if "T1" in line]
     assert tiers and "scripted" in tiers[0], tiers
     found = guest.run(f"grep -rlsa {PLANTED} /etc /run /var --exclude-dir=journal").output
-    assert found.strip() in ("", "/run/credentials/agentd.service/aaos-key-lmstudio"), found
-    assert PLANTED not in _ok(guest.run("journalctl -t agentd -o export --no-pager"))
+    assert found.strip() in ("", "/run/credentials/agentd.service/aaos-key-played"), found
+    assert PLANTED not in ok(guest.run("journalctl -t agentd -o export --no-pager"))
     return f"{sealed}; {tiers[0].strip()}"
 
 
 def survives_its_own_death(guest: Guest) -> str:
     """ISO-11, H-DUR-11: kill -9; systemd starts it anew, and nothing of the former life is left."""
-    _waiting(guest)
-    pid = _ok(guest.run("systemctl show agentd --value -p MainPID"))
-    _ok(guest.run(f"kill -9 {pid}"))
-    _until(lambda: _ok_or_none(guest.run("agentd --json version")) is not None)
-    assert _ok(guest.run("systemctl show agentd --value -p MainPID")) != pid
+    waiting(guest)
+    pid = ok(guest.run("systemctl show agentd --value -p MainPID"))
+    ok(guest.run(f"kill -9 {pid}"))
+    until(lambda: ok_or_none(guest.run("agentd --json version")) is not None)
+    assert ok(guest.run("systemctl show agentd --value -p MainPID")) != pid
     strays = guest.run("ps -eo pid,uid,args | awk '$2 >= 1900000000 && $2 < 1900065536'").output
     live = [line for line in strays.splitlines() if "worker" in line]
     return f"restarted; {len(live)} workers of the successor"
@@ -170,8 +172,8 @@ def survives_its_own_death(guest: Guest) -> str:
 
 def is_in_the_journal(guest: Guest) -> str:
     """AUD-1: the queries that the documents show."""
-    run = _last_run(guest, OPERATOR)
-    entries = _journal(guest, f"-t agentd AAOS_RUN_ID={run}")
+    run = last_run(guest, OPERATOR)
+    entries = journal(guest, f"-t agentd AAOS_RUN_ID={run}")
     kinds = {entry.get("AAOS_EVENT", "") for entry in entries}
     assert {"run.submitted", "agent.confined", "run.completed"} <= kinds, kinds
     assert all(re.fullmatch(r"[0-9a-f]{32}", entry["MESSAGE_ID"]) for entry in entries)
@@ -187,22 +189,22 @@ def explains_itself(guest: Guest) -> str:
 
 def wakes_by_its_socket(guest: Guest) -> str:
     """OPS-2: the socket outlives the daemon, and a client starts it."""
-    _ok(guest.run("systemctl stop agentd.service"))
-    _ok(guest.run("agentd list", user=OPERATOR))
-    assert _ok(guest.run("systemctl is-active agentd.service")) == "active"
+    ok(guest.run("systemctl stop agentd.service"))
+    ok(guest.run("agentd list", user=OPERATOR))
+    assert ok(guest.run("systemctl is-active agentd.service")) == "active"
     return "a client found a stopped daemon and was answered"
 
 
 def is_quiet(guest: Guest) -> str:
     """No warning of ours in the whole boot, the kill we did apart."""
-    said = [e for e in _journal(guest, "-b -p warning -u agentd") if e.get("_SYSTEMD_UNIT") == "agentd.service"]
+    said = [e for e in journal(guest, "-b -p warning -u agentd") if e.get("_SYSTEMD_UNIT") == "agentd.service"]
     assert not said, [entry.get("MESSAGE") for entry in said]
     return "nothing of agentd at warning or above"
 
 
 def keeps_modes(guest: Guest) -> str:
     """H-SEC-10, H-API-02: what is on disk and who may open it."""
-    said = _ok(
+    said = ok(
         guest.run("stat -c '%n %a %U:%G' /run/agentd /run/agentd/agentd.sock /var/lib/aaos /etc/aaos/agentd.toml")
     )
     assert said.splitlines() == [
@@ -218,30 +220,30 @@ def keeps_modes(guest: Guest) -> str:
 
 def keeps_edited_settings(guest: Guest) -> str:
     """DEB-3: a reinstall leaves an edited conffile alone."""
-    _ok(guest.run("sed -i 's/#max_runs = 64/max_runs = 7/' /etc/aaos/agentd.toml"))
-    _ok(guest.run("apt-get install --yes --reinstall /payload/aaos_*.deb", timeout_s=400))
-    assert "\nmax_runs = 7" in _ok(guest.run("cat /etc/aaos/agentd.toml"))
-    assert _ok(guest.run("systemctl is-active agentd")) == "active"
+    ok(guest.run("sed -i 's/#max_runs = 64/max_runs = 7/' /etc/aaos/agentd.toml"))
+    ok(guest.run("apt-get install --yes --reinstall /payload/aaos_*.deb", timeout_s=400))
+    assert "\nmax_runs = 7" in ok(guest.run("cat /etc/aaos/agentd.toml"))
+    assert ok(guest.run("systemctl is-active agentd")) == "active"
     return "max_runs = 7 is still there, the daemon runs"
 
 
 def says_what_is_wrong(guest: Guest) -> str:
     """OPS-5: a misspelt key keeps it from starting, and says which."""
     slip = "/etc/aaos/agentd.toml.d/slip.toml"
-    _ok(guest.run(f"mkdir -p /etc/aaos/agentd.toml.d && printf '[limits]\\nmax_rums = 3\\n' > {slip}"))
+    ok(guest.run(f"mkdir -p /etc/aaos/agentd.toml.d && printf '[limits]\\nmax_rums = 3\\n' > {slip}"))
     guest.run("systemctl restart agentd")
     said = guest.run("journalctl -u agentd -n 12 --no-pager -o cat").output
     assert "max_rums" in said and "max_runs" in said, said
-    _ok(guest.run(f"rm {slip} && systemctl reset-failed agentd && systemctl restart agentd"))
+    ok(guest.run(f"rm {slip} && systemctl reset-failed agentd && systemctl restart agentd"))
     return "max_rums: the nearest is max_runs"
 
 
 def goes_away(guest: Guest) -> str:
     """DEB-3, H-PKG-02: removed it keeps settings and state, purged it leaves nothing of its own."""
-    _ok(guest.run("apt-get remove --yes aaos", timeout_s=300))
+    ok(guest.run("apt-get remove --yes aaos", timeout_s=300))
     assert guest.run("pgrep -f '[/]usr/lib/aaos'").output.strip() == ""
-    _ok(guest.run("test -e /etc/aaos/agentd.toml && test -d /var/lib/aaos && test ! -e /usr/lib/aaos"))
-    _ok(guest.run("apt-get purge --yes aaos", timeout_s=300))
+    ok(guest.run("test -e /etc/aaos/agentd.toml && test -d /var/lib/aaos && test ! -e /usr/lib/aaos"))
+    ok(guest.run("apt-get purge --yes aaos", timeout_s=300))
     left = guest.run("ls -d /etc/aaos /var/lib/aaos /run/agentd /usr/lib/aaos /usr/share/aaos 2>/dev/null").output
     assert left.split() == [], left
     return "nothing left"
@@ -253,48 +255,7 @@ CHECKS: Mapping[str, Check] = {
         boots, installs, serves, is_well, is_hardened, has_users,
         answers_an_operator, compares_two_pages, refuses_with_the_grant, keeps_strangers_out, keeps_users_apart,
         attests_all_layers, is_in_the_journal, explains_itself, wakes_by_its_socket, is_quiet, takes_a_model,
-        survives_its_own_death, keeps_modes, keeps_edited_settings, says_what_is_wrong, goes_away,
+        ends_what_is_out_of_memory, survives_its_own_death, keeps_modes, keeps_edited_settings, says_what_is_wrong,
+        goes_away,
     )
 }  # fmt: skip
-
-
-# --- what they are made of ----------------------------------------------------------------------------------------
-
-
-def _ok(ran: Ran) -> str:
-    """The output of a command that succeeded."""
-    assert ran.status == 0, ran
-    return ran.output.strip()
-
-
-def _ok_or_none(ran: Ran) -> str | None:
-    return ran.output if ran.status == 0 and '"daemon":null' not in ran.output else None
-
-
-def _until(holds: Callable[[], bool], seconds: float = 120.0) -> None:
-    deadline_s = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline_s, f"not within {seconds:g} s"
-        time.sleep(1)
-
-
-def _waiting(guest: Guest) -> str:
-    """A run of the operator whose worker waits."""
-    ran = guest.run("agentd submit --detach --program /payload/waits.py 'wait to be looked at'", user=OPERATOR)
-    found = re.search(r"\br-[a-z0-9]{12}\b", _ok(ran))
-    assert found, ran
-    _until(lambda: "waiting" in guest.run(f"agentd logs {found.group()}").output)
-    return found.group()
-
-
-def _last_run(guest: Guest, user: str) -> str:
-    """The newest completed run of a user."""
-    rows = [json.loads(line) for line in _ok(guest.run("agentd --json list", user=user)).splitlines()]
-    runs = rows[0]["runs"] if rows and "runs" in rows[0] else rows
-    ids = [row["run"] for row in runs if row["state"] == "completed"]
-    assert ids, rows
-    return str(ids[0])
-
-
-def _journal(guest: Guest, query: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in guest.run(f"journalctl --no-pager -o json {query}").output.splitlines()]

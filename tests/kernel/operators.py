@@ -78,9 +78,10 @@ def with_daemon(
     bounds: Bounds | None = None,
     group: str = "no-such-group",
     roles: Path = ROLES,
+    chosen: Options | None = None,
 ) -> None:
     """Runs `check` beside a daemon, which must stop well afterwards."""
-    chosen = options(place, bounds=bounds, group=group, roles=roles)
+    chosen = chosen or options(place, bounds=bounds, group=group, roles=roles)
 
     async def run() -> None:
         async with asyncio.timeout(30), assembled(chosen) as daemon, asyncio.TaskGroup() as group:

@@ -4,20 +4,39 @@ Machines that bind their controllers to cgroup v1 have the tree and not the limi
 passed over here, and only here.
 """
 
+import asyncio
 import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from aaos.core.errors import ConfinementError
+from aaos.core.errors import ConfinementError, ConflictError
 from aaos.core.events import EventKind
 from aaos.core.layers import ALL_LAYERS, Layer
+from aaos.daemon.wiring import Daemon, zygote_launcher
 from aaos.sandbox import cgroup
 from aaos.sandbox.cgroup import CgroupTree, Leaf
-from tests.kernel.harness import Stand, boot_script, inside, request, run_on
+from aaos.sandbox.session import WorkerSession
+from tests.kernel.harness import (
+    DEADLINE_S,
+    REDUCED,
+    Ended,
+    Stand,
+    boot_script,
+    inside,
+    request,
+    run_on,
+    serve,
+    start_frame,
+)
+from tests.kernel.operators import Client, options, place, with_daemon
+from worker import abi
+
+__all__ = ["place"]  # the fixture
 
 NONE = frozenset[Layer]()
 
@@ -144,3 +163,141 @@ def test_a_leaf_that_is_there_already_is_refused(root: Path) -> None:
         assert session.attest_again() == session.attestation
         stand.run(session.close("looked at"))
         assert stand.launcher._yard._ids.leased == 0
+
+
+TICKS = """
+import time
+number = 0
+while True:
+    say(number)
+    number += 1
+    time.sleep(0.01)
+"""
+
+
+def test_a_paused_worker_stands_still_and_goes_on(root: Path) -> None:
+    """ISO-7, RUN-5: all of its leaf is frozen, and what it had sent before is not read either."""
+
+    async def check(session: WorkerSession) -> None:
+        said: list[str] = []
+        heard = asyncio.Event()
+
+        def hear(frame: abi.FromWorker) -> None:
+            assert isinstance(frame, abi.Log)
+            said.append(frame.text)
+            heard.set()
+
+        serving = asyncio.create_task(session.serve(start_frame(), hear))
+        await heard.wait()
+        for _ in range(2):
+            await session.pause()
+        before = len(said)
+        leaf = root / "workers" / f"w-{session.attestation.host_uid}"
+        assert "frozen 1" in (leaf / "cgroup.events").read_text()
+        ticks = _cpu_ticks(session.attestation.pid)
+        await asyncio.sleep(0.1)
+        assert (len(said), _cpu_ticks(session.attestation.pid)) == (before, ticks)
+        assert session.attest_again() == session.attestation
+        for _ in range(2):
+            session.go_on()
+        while len(said) <= before + 5:
+            heard.clear()
+            await heard.wait()
+        assert said == [str(number) for number in range(len(said))]
+        await session.pause()
+        await session.close("the test is over")
+        await session.pause()
+        session.go_on()
+        await serving
+
+    async def main(stand: Stand) -> None:
+        async with asyncio.timeout(DEADLINE_S):
+            await check(await stand.launcher.launch(request(inside(TICKS))))
+
+    with closing(Stand(NONE)) as stand:
+        stand.run(main(stand))
+        assert stand.workers() == []
+        assert list((root / "workers").glob("w-*")) == []
+
+
+def _cpu_ticks(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+
+
+def test_a_worker_that_is_paused_before_its_start_gets_it_when_it_goes_on(root: Path) -> None:
+    """RUN-5"""
+
+    async def main(stand: Stand) -> Ended:
+        session = await stand.launcher.launch(request(inside("say('ran')")))
+        await session.pause()
+        serving = asyncio.create_task(serve(session))
+        await asyncio.sleep(0.05)
+        assert not serving.done()
+        session.go_on()
+        return await serving
+
+    with closing(Stand(NONE)) as stand:
+        assert stand.run(main(stand)).said == ["ran"]
+    assert root.exists()
+
+
+def test_a_worker_without_a_leaf_is_not_paused() -> None:
+    """RUN-5, ISO-8: refused, with what would help; and it goes on."""
+
+    async def main(stand: Stand) -> Ended:
+        session = await stand.launcher.launch(request(inside("say('ran')")))
+        with pytest.raises(ConflictError, match="this one has none") as caught:
+            await session.pause()
+        assert "agentd doctor" in caught.value.remedy
+        session.go_on()
+        return await serve(session)
+
+    with closing(Stand(REDUCED)) as stand:
+        assert stand.run(main(stand)).said == ["ran"]
+
+
+def test_a_paused_run_stays_so_over_a_restart_and_then_goes_on(root: Path, place: Path) -> None:
+    """RUN-5, H-DUR-13: nothing of it runs under the next daemon until it is told to."""
+    program = inside("say('ran')\nimport time\ntime.sleep(600)")
+
+    async def first(daemon: Daemon, path: Path) -> None:
+        client = await Client.connect(path)
+        submitted = await client.result("submit", goal="wait", cwd="/", program=program)
+        run = submitted["run"]
+        await _until(client, run, "running")
+        assert (await client.result("pause", run=run))["state"] == "paused"
+        leaves = [leaf for leaf in (root / "workers").glob("w-*") if "frozen 1" in (leaf / "cgroup.events").read_text()]
+        assert len(leaves) == 1
+        assert await _state(client, run) == ("paused", ["paused"])
+        del daemon
+
+    async def second(daemon: Daemon, path: Path) -> None:
+        del daemon
+        client = await Client.connect(path)
+        runs = (await client.result("list"))["runs"]
+        assert isinstance(runs, list)
+        run = runs[0]["run"]
+        assert await _state(client, run) == ("paused", [])
+        assert (await client.result("resume", run=run))["state"] == "running"
+        await _until(client, run, "running")
+        assert (await client.result("stop", run=run))["state"] == "cancelled"
+
+    chosen = replace(options(place), without=NONE, make_launcher=zygote_launcher)
+    for check in (first, second):
+        with_daemon(place, check, chosen=chosen)
+    assert list((root / "workers").glob("w-*")) == []
+
+
+async def _state(client: Client, run: object) -> tuple[object, list[object]]:
+    status = await client.result("status", run=run)
+    agents = status["agents"]
+    assert isinstance(agents, list)
+    return status["state"], [agent["state"] for agent in agents]
+
+
+async def _until(client: Client, run: object, state: str) -> None:
+    for _ in range(1_000):
+        if (await _state(client, run))[1] == [state]:
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"run {run} is not {state} in 20 s")

@@ -139,7 +139,7 @@ def test_every_method_is_refused_to_who_lacks_its_access(place: Path) -> None:
             "submit": Access.SUBMIT, "stop": Access.SUBMIT, "watch": Access.READ, "tail": Access.ADMIN,
             "list": Access.READ, "status": Access.READ, "logs": Access.READ, "roles": Access.READ,
             "tools": Access.READ, "attest": Access.READ, "doctor": Access.READ, "version": Access.READ,
-            "selftest": Access.ADMIN,
+            "selftest": Access.ADMIN, "pause": Access.SUBMIT, "resume": Access.SUBMIT,
         }  # fmt: skip
         assert {name for name, access in table.items() if access in allowed["member"]} == set(table) - {
             "tail",
@@ -161,7 +161,7 @@ def test_runs_of_others_do_not_exist(place: Path) -> None:
         source.write_text("One line.\nAnother line.\n")
         run = (await client.result("submit", goal=f"count the lines in {source}", cwd="/"))["run"]
         group = os.lstat(path).st_gid
-        for method in ("status", "logs", "stop", "watch"):
+        for method in ("status", "logs", "pause", "resume", "stop", "watch"):
             request = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": {"run": run}}).encode()
             said = await asyncio.to_thread(speak_as, STRANGER, path, request, groups=(group,))
             assert b'"code":"not_found"' in said

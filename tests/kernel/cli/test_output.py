@@ -78,7 +78,15 @@ def _all_hostile(method: str) -> rpc.Json:
 
 
 def _every_command() -> list[list[str]]:
-    words = {"submit": ["goal"], "status": ["r"], "stop": ["r"], "logs": ["r"], "attest": ["r"]}
+    words = {
+        "submit": ["goal"],
+        "status": ["r"],
+        "stop": ["r"],
+        "pause": ["r"],
+        "resume": ["r"],
+        "logs": ["r"],
+        "attest": ["r"],
+    }
     alone = ("run", "configure", "dev-provider")  # these ask no daemon
     commands = [[name, *words.get(name, [])] for name in COMMANDS if name not in alone]
     return [*commands, ["logs", "-f", "r"], ["logs", "-a", "-f", "r"], ["submit", "goal", "--json"], ["evil\x1b[2J"]]

@@ -1,4 +1,4 @@
-"""`agentd list`, `status`, `stop` and `logs`: what is asked and what is shown."""
+"""`agentd list`, `status`, `pause`, `resume`, `stop` and `logs`: what is asked and what is shown."""
 
 import json
 from pathlib import Path
@@ -16,6 +16,8 @@ from tests.kernel.cli.scripted import RUN, Lines, agentd, daemon, event, results
         (["list"], "list", {"runs": [RUN]}, "r-abc"),
         (["status", "r-a"], "status", {**RUN, "goal": "g"}, "| the answer"),
         (["stop", "r-a"], "stop", {"run": "r-abc", "state": "cancelled"}, "r-abc cancelled"),
+        (["pause", "r-a"], "pause", {"run": "r-abc", "state": "paused"}, "r-abc paused"),
+        (["resume", "a-1"], "resume", {"run": "r-abc", "agent": "a-1z", "state": "running"}, "a-1z running"),
         (["logs", "r-a"], "logs", {"events": [{"kind": "agent.lost", "fields": {"message": "gone"}}]}, "gone"),
     ],
 )

@@ -10,6 +10,8 @@ ARGUMENTS = {
     "submit": ["goal"],
     "status": ["r"],
     "stop": ["r"],
+    "pause": ["r"],
+    "resume": ["a"],
     "logs": ["r"],
     "attest": ["a"],
     "dev-provider": ["--script", "s"],

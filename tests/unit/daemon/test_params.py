@@ -4,7 +4,7 @@ import pytest
 
 from aaos.core.errors import InputError
 from aaos.core.rpc import Json
-from aaos.daemon.params import GOAL_BYTES, AttestParams, ListParams, SubmitParams, read_params
+from aaos.daemon.params import GOAL_BYTES, AgentOrRunParams, ListParams, SubmitParams, read_params
 
 GOOD: dict[str, Json] = {"goal": "count /data/x", "cwd": "/home"}
 
@@ -63,7 +63,7 @@ def test_a_misspelt_key_gets_the_nearest_name() -> None:
 def test_an_id_has_the_one_charset(run: str) -> None:
     """H-FUZZ-07"""
     with pytest.raises(InputError):
-        read_params(AttestParams, {"run": run}, "attest")
+        read_params(AgentOrRunParams, {"run": run}, "attest")
 
 
 def test_a_flood_of_keys_is_refused_before_it_is_looked_through() -> None:

@@ -105,6 +105,26 @@ def test_a_resumed_run_has_what_is_left_of_its_time(tmp_path: Path) -> None:
         assert order.wall_s == left_s
 
 
+def test_a_paused_run_loses_no_time_and_stays_paused(tmp_path: Path) -> None:
+    """RUN-5: also the time in which no agentd ran; and an agent that was paused alone is known."""
+    left_behind(tmp_path / "s")
+    clock = [BEGAN_S + 10]
+    database = Database.open(tmp_path / "s")
+    runs = Runs(database, now_s=lambda: clock[0])
+    assert runs.pause(RUN)
+    clock[0] += 5_000
+    assert runs.go_on(RUN, RunState.RUNNING)
+    clock[0] += 20
+    assert runs.pause(RUN)
+    runs.set_subtask(RUN, B, SubtaskState.PAUSED, attempt=2)
+    database.close()
+    (order,) = Restarted(tmp_path / "s", now_s=BEGAN_S + 9_000).recovered.resumed
+    assert order.is_paused
+    assert set(order.paused) == {AGENT}
+    assert order.wall_s == WALL_S - 30
+    assert order.underway == {B: Underway(AGENT, 2, 1)}
+
+
 def test_a_run_whose_time_is_over_ends_with_that_limit(tmp_path: Path) -> None:
     left_behind(tmp_path / "s")
     restarted = Restarted(tmp_path / "s", now_s=BEGAN_S + WALL_S)

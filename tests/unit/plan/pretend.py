@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from aaos.agent.pause import Pauses
 from aaos.core.capability import parse_capabilities
 from aaos.core.envelope import Envelope, Limits, Submitter
 from aaos.core.errors import AaosError, StorageError
@@ -142,5 +143,5 @@ def execute(
     store, audit = Store(), MemoryAudit()
     spawner = Pretender(act, store)
     terms = terms or PlanningTerms(RoleSet({role.name: role for role in roles}))
-    executor = Executor(spawner, runs=store, audit=audit, terms=terms)
+    executor = Executor(spawner, runs=store, audit=audit, terms=terms, pauses=Pauses())
     return Ran(asyncio.run(executor.execute(the_order)), store, spawner, audit)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aaos.agent.pause import Pauses
 from aaos.core.envelope import Limits
 from aaos.core.errors import (
     AaosError,
@@ -21,14 +22,15 @@ from aaos.core.errors import (
 )
 from aaos.core.events import EventKind
 from aaos.core.graph import Plan, RunState, Subtask, SubtaskState
-from aaos.core.ids import RoleName, SubtaskId
+from aaos.core.ids import AgentId, RoleName, SubtaskId
 from aaos.core.ports import AgentOutcome, AgentTask, WrittenFile
 from aaos.core.role import OutputContract, Parameter, ParameterType, RoleLimits, Tier
 from aaos.core.rolefile import RoleSet
 from aaos.plan.executor import Executor
 from aaos.plan.growing import PlanningTerms
+from aaos.plan.ports import Underway
 from tests.fakes import MemoryAudit
-from tests.unit.plan.pretend import PLAIN, Pretender, Store, execute, order, outcome, plan, subtask
+from tests.unit.plan.pretend import PLAIN, RUN, Pretender, Store, execute, order, outcome, plan, subtask
 
 
 @st.composite
@@ -230,7 +232,9 @@ def test_a_run_that_takes_too_long_fails_and_leaves_nothing_running() -> None:
 def test_cancelling_at_any_moment_ends_every_subtask_once(turns: int) -> None:
     store, audit = Store(), MemoryAudit()
     spawner = Pretender(forever, store)
-    executor = Executor(spawner, runs=store, audit=audit, terms=PlanningTerms(RoleSet({PLAIN.name: PLAIN})))
+    executor = Executor(
+        spawner, runs=store, audit=audit, terms=PlanningTerms(RoleSet({PLAIN.name: PLAIN})), pauses=Pauses()
+    )
 
     async def main() -> None:
         task = asyncio.ensure_future(executor.execute(order(plan(subtask("a"), subtask("b"), subtask("c", "a", "b")))))
@@ -257,7 +261,11 @@ def test_a_store_that_fails_stops_the_run_with_that_error() -> None:
         return outcome(task)
 
     executor = Executor(
-        Pretender(act, store), runs=store, audit=MemoryAudit(), terms=PlanningTerms(RoleSet({PLAIN.name: PLAIN}))
+        Pretender(act, store),
+        runs=store,
+        audit=MemoryAudit(),
+        terms=PlanningTerms(RoleSet({PLAIN.name: PLAIN})),
+        pauses=Pauses(),
     )
     with pytest.raises(StorageError, match="disk is full"):
         asyncio.run(executor.execute(order(plan(subtask("a"), subtask("b", "a")))))
@@ -279,3 +287,56 @@ def test_a_hundred_subtasks_cost_no_more_than_their_bookkeeping() -> None:
     assert ran.spawner.most == 16
     assert len(ran.store.log) == 200
     assert len(ran.audit.events) == 202
+
+
+def test_nothing_is_begun_while_the_run_is_paused() -> None:
+    """RUN-5: what runs ends, what is next waits; and the run's own time stands still."""
+    store, pauses, begun = Store(), Pauses(), asyncio.Event()
+
+    async def act(task: AgentTask) -> AgentOutcome:
+        begun.set()
+        return outcome(task)
+
+    async def main() -> list[str]:
+        spawner = Pretender(act, store)
+        terms = PlanningTerms(RoleSet({PLAIN.name: PLAIN}))
+        executor = Executor(spawner, runs=store, audit=MemoryAudit(), terms=terms, pauses=pauses)
+        async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+            pauses.of_run(RUN).pause()
+            running = group.create_task(executor.execute(order(plan(subtask("a"), subtask("b", "a")))))
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert not begun.is_set()
+            pauses.of_run(RUN).go_on()
+            await begun.wait()
+            pauses.of_run(RUN).pause()
+            for _ in range(20):
+                await asyncio.sleep(0)
+            seen = [task.subtask for task in spawner.seen]
+            pauses.of_run(RUN).go_on()
+            assert (await running).state is RunState.COMPLETED
+        return [str(one) for one in seen]
+
+    assert asyncio.run(main()) == ["a"]
+
+
+def test_an_agent_that_was_paused_is_begun_as_such() -> None:
+    """RUN-5: over a restart of agentd."""
+    store, pauses, agent = Store(), Pauses(), AgentId("a-old")
+    states: list[SubtaskState] = []
+
+    async def act(task: AgentTask) -> AgentOutcome:
+        states.append(store.states[task.subtask])
+        pauses.of_agent(RUN, agent).go_on()
+        return outcome(task)
+
+    class Lenient(Pretender):
+        async def run_agent(self, task: AgentTask) -> AgentOutcome:
+            return await self.act(task)
+
+    pauses.of_agent(RUN, agent).pause()
+    terms = PlanningTerms(RoleSet({PLAIN.name: PLAIN}))
+    executor = Executor(Lenient(act, store), runs=store, audit=MemoryAudit(), terms=terms, pauses=pauses)
+    resumed = replace(order(plan(subtask("a"))), underway={SubtaskId("a"): Underway(agent, 1, 0)}, resumes=1)
+    assert asyncio.run(executor.execute(resumed)).state is RunState.COMPLETED
+    assert states == [SubtaskState.PAUSED]

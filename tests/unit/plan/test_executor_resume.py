@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
+from aaos.agent.pause import Pauses
 from aaos.core.errors import ToolError, WorkerLostError
 from aaos.core.events import EventKind
 from aaos.core.graph import RunState, SubtaskState
@@ -74,7 +75,9 @@ def test_each_attempt_has_an_agent_that_is_in_its_row_before_it_begins() -> None
     """BRK-8: without it nobody could find what it had done."""
     store = Store()
     spawner = Pretender(_good, store)
-    executor = Executor(spawner, runs=store, audit=MemoryAudit(), terms=PlanningTerms(RoleSet({PLAIN.name: PLAIN})))
+    executor = Executor(
+        spawner, runs=store, audit=MemoryAudit(), terms=PlanningTerms(RoleSet({PLAIN.name: PLAIN})), pauses=Pauses()
+    )
     asyncio.run(executor.execute(order(plan(subtask("a")))))
     assert store.agents[0] == spawner.seen[0].agent
 
@@ -101,7 +104,11 @@ def _cancelled(before: Callable[[Executor], None]) -> Store:
 
     async def main() -> None:
         executor = Executor(
-            Pretender(act, store), runs=store, audit=MemoryAudit(), terms=PlanningTerms(RoleSet({PLAIN.name: PLAIN}))
+            Pretender(act, store),
+            runs=store,
+            audit=MemoryAudit(),
+            terms=PlanningTerms(RoleSet({PLAIN.name: PLAIN})),
+            pauses=Pauses(),
         )
         async with asyncio.timeout(5), asyncio.TaskGroup() as group:
             running = group.create_task(executor.execute(order(plan(subtask("a"), subtask("b", "a")))))

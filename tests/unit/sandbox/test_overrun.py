@@ -49,7 +49,7 @@ def test_memory_that_ran_out_is_told_once_and_stays_the_reason(leaf: Leaf) -> No
         assert isinstance(error, LimitError)
         assert error.message == "the agent was ended at its memory limit of 64 MiB"
         assert "worker.memory_bytes" in error.remedy
-    assert told == [(EventKind.AGENT_OOM, {"killed": 2, "memory_bytes": 64 * 2**20})]
+    assert told == [(EventKind.AGENT_OOM, {"memory_bytes": 64 * 2**20})]
 
 
 def test_a_process_that_was_not_made_is_told_once_and_ends_nothing(leaf: Leaf) -> None:

@@ -178,3 +178,29 @@ def test_a_failed_subtask_keeps_why(runs: Runs) -> None:
     runs.add_plan(run, PLAN)
     runs.set_subtask(run, A, SubtaskState.FAILED, attempt=2, error=ContractError("no file", "write it"))
     assert runs.subtasks(run)[1].error == StoredError("contract", "no file", "write it")
+
+
+def test_a_paused_run_stays_paused_until_it_goes_on_or_ends(database: Database) -> None:
+    """RUN-5: whatever its executor writes meanwhile; and the time is added up."""
+    clock = [100.0]
+    runs, run = Runs(database, now_s=lambda: clock[0]), RunId("r-1")
+    runs.create(_row(run))
+    assert not runs.go_on(run, RunState.RUNNING)
+    assert runs.pause(run)
+    assert not runs.pause(run)
+    runs.set_state(run, RunState.RUNNING)
+    assert (runs.get(run).state, runs.get(run).paused_at_s) == (RunState.PAUSED, 100.0)
+    clock[0] = 130.0
+    assert runs.get(run).paused_until_s(clock[0]) == 30.0
+    assert runs.go_on(run, RunState.PLANNING)
+    row = runs.get(run)
+    assert (row.state, row.paused_s, row.paused_at_s) == (RunState.PLANNING, 30.0, None)
+    assert runs.pause(run)
+    clock[0] = 135.0
+    assert runs.get(run).paused_until_s(clock[0]) == 35.0
+    clock[0] = 0.0
+    assert runs.get(run).paused_until_s(clock[0]) == 30.0
+    runs.set_state(run, RunState.CANCELLED)
+    assert runs.get(run).state is RunState.CANCELLED
+    assert not runs.pause(run)
+    assert not runs.go_on(run, RunState.RUNNING)

@@ -1,0 +1,53 @@
+"""What checks ask of a guest, and how they wait for it.
+
+Invariant: every wait has a deadline; what did not succeed fails with what the guest said.
+"""
+
+import json
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+from qa.vm.guest import Guest, Ran
+
+OPERATOR, OTHER, STRANGER = "vera", "otto", "stan"
+
+
+def ok(ran: Ran) -> str:
+    """The output of a command that succeeded."""
+    assert ran.status == 0, ran
+    return ran.output.strip()
+
+
+def ok_or_none(ran: Ran) -> str | None:
+    return ran.output if ran.status == 0 and '"daemon":null' not in ran.output else None
+
+
+def until(holds: Callable[[], bool], seconds: float = 120.0) -> None:
+    deadline_s = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline_s, f"not within {seconds:g} s"
+        time.sleep(1)
+
+
+def waiting(guest: Guest) -> str:
+    """A run of the operator whose worker waits."""
+    ran = guest.run("agentd submit --detach --program /payload/waits.py 'wait to be looked at'", user=OPERATOR)
+    found = re.search(r"\br-[a-z0-9]{12}\b", ok(ran))
+    assert found, ran
+    until(lambda: "waiting" in guest.run(f"agentd logs {found.group()}").output)
+    return found.group()
+
+
+def last_run(guest: Guest, user: str) -> str:
+    """The newest completed run of a user."""
+    rows = [json.loads(line) for line in ok(guest.run("agentd --json list", user=user)).splitlines()]
+    runs = rows[0]["runs"] if rows and "runs" in rows[0] else rows
+    ids = [row["run"] for row in runs if row["state"] == "completed"]
+    assert ids, rows
+    return str(ids[0])
+
+
+def journal(guest: Guest, query: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in guest.run(f"journalctl --no-pager -o json {query}").output.splitlines()]
