@@ -1,7 +1,8 @@
 """What a call costs the agent: a bare ABI round trip, and a permitted 4 KiB file_read through the whole gate.
 
 Both are timed inside a confined worker by a program of its own: the round trip against a session that answers at once,
-the read against a private agentd (schema, capability, path, ledger, audit, permit with its fd, read, `tool.done`) that nobody watches.
+the read against a private agentd that nobody watches (schema, capability, path, ledger, audit, permit with its fd,
+read, `tool.done`).
 """
 
 import asyncio
