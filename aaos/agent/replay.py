@@ -15,7 +15,7 @@ from aaos.core.ids import CallId
 from aaos.core.ports import CallOutcome, CallRecord, CallRow, CallState, Evidence, Origin, WrittenFile
 from aaos.llm import types as llm
 from aaos.tools.brokered import ToolResult
-from aaos.tools.gate import CallRequest
+from aaos.tools.caller import CallRequest
 
 CHECKPOINT = "checkpoint"  # the row's role in the conversation's table
 _DAMAGED = "submit the goal again: what is stored of this run cannot be read"

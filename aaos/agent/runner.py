@@ -8,13 +8,13 @@ what it wrote is told from what agentd itself published. It must not retry and m
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 
 from aaos.agent.asked import AskedCalls
-from aaos.agent.changes import changed_files, now_ns
 from aaos.agent.context import Context, ConversationStore
 from aaos.agent.order import AbiBrokenError
 from aaos.agent.pause import Pause
@@ -23,6 +23,7 @@ from aaos.agent.replay import NOTHING, Past, Replay
 from aaos.agent.service import AgentService, Doors, Terms
 from aaos.agent.turns import ModelDoor, Turns, TurnTerms
 from aaos.agent.verdict import verdict
+from aaos.broker.changes import Window, changed_files, now_ns
 from aaos.broker.files import FileBroker
 from aaos.broker.roots import close_roots
 from aaos.core.capability import Capability, Kind
@@ -54,7 +55,8 @@ from aaos.core.token import Clock, TokenBox
 from aaos.llm import types as llm
 from aaos.llm.budget import Accounts
 from aaos.tools.admit import Charger, budgeted_kinds, call_digest
-from aaos.tools.gate import Caller, Gate
+from aaos.tools.caller import Caller
+from aaos.tools.gate import Gate
 from aaos.tools.recall import charge_again, repeats
 from aaos.tools.spec import Tool
 from worker import abi
@@ -113,6 +115,7 @@ class AgentRunner:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._published: dict[str, int] = {}  # path -> when, in nanoseconds since the epoch
+        self._windows: deque[Window] = deque(maxlen=1_000)  # what programs changed, which is on record
 
     async def run_agent(self, task: AgentTask) -> AgentOutcome:
         """One attempt at one subtask. Its errors are in the outcome; cancellation alone is raised."""
@@ -311,13 +314,14 @@ class AgentRunner:
         """BRK-7: what changed in the worker's own writable mounts beside the calls on record."""
         for written in work.service.written:
             self._published[written.path] = time.time_ns()
+        self._windows.extend(work.service.windows)
         while len(self._published) > _PUBLISHED:
             del self._published[next(iter(self._published))]
-        mounted = [root for root in roots if root.writable and root.held is Held.KERNEL]
-        if not mounted:
+        if not (mounted := [root for root in roots if root.writable and root.held is Held.KERNEL]):
             return
         known = frozenset(path for path, at_ns in self._published.items() if at_ns >= since_ns)
-        changes = await asyncio.to_thread(changed_files, mounted, since_ns=since_ns, known=known)
+        look = partial(changed_files, mounted, since_ns=since_ns, known=known, windows=tuple(self._windows))
+        changes = await asyncio.to_thread(look)
         asks = work.asks
         for path in changes.paths:
             self._record(EventKind.FILE_UNREPORTED, asks.agent, asks.task, path=path, evidence=Evidence.OBSERVED)

@@ -21,13 +21,16 @@ from aaos.agent.order import AbiBrokenError, Order
 from aaos.agent.pace import CHECKPOINTS, LOGS, REQUESTS, Throttle
 from aaos.agent.pause import Pause
 from aaos.agent.replay import CHECKPOINT, Checkpoint, Replay
+from aaos.agent.told import late, told
 from aaos.agent.turns import Turns
+from aaos.broker.changes import Window
 from aaos.core.errors import AaosError, BusyError, DeniedError, InputError, LimitError, WorkerLostError
 from aaos.core.events import Event, EventKind, Scalar
 from aaos.core.ids import CallId
 from aaos.core.ports import AuditSink, Evidence, Origin, Session, WrittenFile
 from aaos.tools.brokered import BrokerWork, Reported, ToolResult
-from aaos.tools.gate import Caller, CallRequest, Gate, Permit, Publish
+from aaos.tools.caller import Caller, CallRequest
+from aaos.tools.gate import Gate, Permit, Publish
 from worker import abi
 
 _LOOK_S = 1.0  # how often a deadline is looked at that stands still
@@ -90,6 +93,7 @@ class AgentService:
         self._turn: asyncio.Task[None] | None = None
         self._working: set[asyncio.Task[None]] = set()
         self.written: list[WrittenFile] = []
+        self.windows: list[Window] = []
         self.ended = asyncio.Event()
         self.error: AaosError | None = None
         self.last_failure: AaosError | None = None  # of a call
@@ -189,7 +193,7 @@ class AgentService:
             case Permit():
                 self._permit(frame.id, granted, call=call)
             case BrokerWork():
-                self._work(frame.id, granted.run, call=call)
+                self._work(frame.id, partial(self._acted, granted), call=call, release=granted.release)
             case _ as impossible:
                 assert_never(impossible)
 
@@ -227,7 +231,7 @@ class AgentService:
             case Reported():
                 self._reported(frame.id, done, call=open_permit.call)
             case Publish():
-                self._work(frame.id, partial(self._published, done), call=open_permit.call)
+                self._work(frame.id, partial(self._durably, done.finish), call=open_permit.call)
             case _ as impossible:
                 assert_never(impossible)
 
@@ -241,28 +245,40 @@ class AgentService:
         with self._afterwards():
             done.record()
 
-    async def _published(self, publish: Publish) -> ToolResult:
+    async def _durably(self, act: Callable[[], Awaitable[ToolResult]]) -> ToolResult:
         """An effect: its intent is on disk before it happens, its result before anybody is told."""
         await self._durable()
-        result = await publish.finish()
+        result = await act()
         await self._durable()
         return result
+
+    async def _acted(self, work: BrokerWork) -> ToolResult:
+        """What agentd or a cell does: as `_durably`, when it is an effect."""
+        return await (self._durably(work.run) if work.is_effect else work.run())
 
     def _answer(self, request: int, result: ToolResult, *, call: CallId) -> None:
         self._order.settled(request)
         if result.written is not None:
             self.written.append(result.written)
+        self.windows += result.windows
         self._context.result(call, result.text, is_ok=result.ok, is_truncated=result.truncated)
         value = {"text": result.text, "ok": result.ok, "truncated": result.truncated}
         self._session.send(abi.Reply(request, value))
 
-    def _work(self, request: int, work: Callable[[], Awaitable[ToolResult]], *, call: CallId) -> None:
+    def _work(
+        self,
+        request: int,
+        work: Callable[[], Awaitable[ToolResult]],
+        *,
+        call: CallId,
+        release: Callable[[], None] = lambda: None,
+    ) -> None:
         async def settle() -> None:
             try:
                 async with self._terms.pause.timeout(self._terms.call_timeout_s):
                     result = await work()
             except TimeoutError:
-                self._fail(request, _late(call, self._terms.call_timeout_s), call=call)
+                self._fail(request, late(call, self._terms.call_timeout_s), call=call)
             except AaosError as error:
                 self._fail(request, error, call=call)
             else:
@@ -271,6 +287,7 @@ class AgentService:
         task = self._spawn(self._guarded(request, settle))
         self._working.add(task)
         task.add_done_callback(self._working.discard)
+        task.add_done_callback(lambda _: release())  # also of a task that was cancelled before it began
 
     # --- the model, state, words, the end -----------------------------------------------------------------------------
 
@@ -334,7 +351,7 @@ class AgentService:
         self._order.settled(request)
         if call is not None:
             self.last_failure = error
-            self._context.result(call, _told(error), is_ok=False)
+            self._context.result(call, told(error), is_ok=False)
         self._send_failure(request, error)
 
     def _send_failure(self, request: int, error: AaosError) -> None:
@@ -367,24 +384,13 @@ class AgentService:
         if deadline_s > self._terms.pause.time_s():
             self._arm(deadline_s)
             return
-        late = next(iter(self._permits.values()))
-        self._record(EventKind.LIMIT_REACHED, limit="call_timeout_s", value=self._terms.call_timeout_s, tool=late.tool)
-        self.end(_late(late.call, self._terms.call_timeout_s))
+        slow = next(iter(self._permits.values()))
+        self._record(EventKind.LIMIT_REACHED, limit="call_timeout_s", value=self._terms.call_timeout_s, tool=slow.tool)
+        self.end(late(slow.call, self._terms.call_timeout_s))
 
     def _record(self, kind: EventKind, **fields: Scalar) -> None:
         caller = self._caller
         self._audit.record(Event(kind, caller.run, caller.subtask, caller.agent, fields))
-
-
-def _late(call: CallId, timeout_s: float) -> LimitError:
-    return LimitError(
-        f"call {call} was not done in {timeout_s:g} s", "ask for less at once, or raise limits.call_timeout_s"
-    )
-
-
-def _told(error: AaosError) -> str:
-    """What the model is told of a refusal or an error: what happened and what would allow it."""
-    return f"{error.message}\n{error.remedy}" if error.remedy else error.message
 
 
 def _bounded(text: str, limit: int, frame: str) -> bytes:

@@ -14,7 +14,6 @@ from typing import Protocol, assert_never
 from aaos.agent.asked import AskedCalls
 from aaos.agent.context import Context
 from aaos.agent.pause import Pause
-from aaos.agent.pieces import Pieces
 from aaos.core.errors import AaosError, DeniedError, LimitError, ProviderError
 from aaos.core.events import Event, EventKind, Scalar
 from aaos.core.ids import RunId, SubtaskId
@@ -23,6 +22,7 @@ from aaos.core.role import Tier
 from aaos.llm import types as llm
 from aaos.llm.budget import Account
 from aaos.llm.schedule import Answered
+from aaos.tools.pieces import Pieces
 
 MAX_CALLS_PER_ANSWER = 64
 MAX_VAIN_TURNS = 8

@@ -93,6 +93,19 @@ class FileBroker:
         finally:
             os.close(fd)
 
+    def open_directory(self, root: Root, relative: str, *, as_owner: bool) -> int:
+        """An O_PATH fd of a directory, to be shown to a program; the caller closes it. Raises AaosError."""
+        path = opening.full_path(root, relative)
+        try:
+            with acting(self._act, self._rights(as_owner)):
+                fd = opening.look(root, relative)
+        except OSError as error:
+            raise fault(error, path) from error
+        if stat.S_ISDIR(os.fstat(fd).st_mode):
+            return fd
+        os.close(fd)
+        raise ToolError(f"{quoted(path)} is not a directory", "name a directory")
+
     def list_below(
         self, root: Root, relative: str, *, as_owner: bool, is_shown: Callable[[str], bool], is_deep: bool
     ) -> Listing:

@@ -9,8 +9,9 @@ from aaos import __version__
 from aaos.cli import answers, tables
 from aaos.cli.client import Client
 from aaos.cli.output import Output
+from aaos.cli.parser import absolute
 from aaos.cli.serve import become_daemon
-from aaos.core.errors import ExitCode, UnreachableError
+from aaos.core.errors import ExitCode, InputError, UnreachableError
 
 
 def roles(args: Namespace, output: Output) -> ExitCode:
@@ -21,7 +22,12 @@ def roles(args: Namespace, output: Output) -> ExitCode:
 
 
 def tools(args: Namespace, output: Output) -> ExitCode:
-    """The tools."""
+    """The tools; or whether files are wrappers, which a process of its own says in place of this one."""
+    if args.action is not None:
+        if not args.files:
+            raise InputError("tools validate: no file is named", "agentd tools validate FILE")
+        flags = ["--json"] if output.is_json else []
+        become_daemon("validate", *flags, *map(absolute, args.files))
     listed = answers.rows(_ask(args, "tools"), "tools")
     return _listed(output, listed, lines=tables.tool_lines(listed))
 

@@ -93,6 +93,7 @@ def command_parser() -> _Parser:
     )
     made["logs"].add_argument("-f", "--follow", action="store_true", help="go on until the run ends")
     made["logs"].add_argument("-a", "--all", action="store_true", help="every event with all its fields")
+    _tools(made["tools"])
     for name in ("attest", "pause", "resume"):
         made[name].add_argument("id", metavar="AGENT|RUN", help="an agent, or a run for all its live agents")
     _dev_provider(made["dev-provider"])
@@ -160,6 +161,11 @@ def _submit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-tokens", type=_tokens, metavar="N", help="spend at most N tokens of models (2000000)")
     parser.add_argument("--max-usd", type=_usd, metavar="X", help="spend at most X US dollars on models (5)")
     parser.add_argument("--detach", action="store_true", help="print the run's id and return")
+
+
+def _tools(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", nargs="?", choices=("validate",), help="check files of wrapped programs")
+    parser.add_argument("files", nargs="*", metavar="FILE", help="with validate: the files")
 
 
 def _dev_provider(parser: argparse.ArgumentParser) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from aaos.cli.answers import Document, Event, number, text, texts
 
+SHOWN_PATHS = 5
 RESOURCES = ("path", "resource", "url", "paths", "pattern")
 QUIET = frozenset(
     {
@@ -137,6 +138,21 @@ def _written(event: Event) -> list[str]:
     return [_tagged(event, file_line(event.fields), tag="broker")]
 
 
+def _changed(event: Event) -> list[str]:
+    """What a program changed, with the first paths."""
+    fields = event.fields
+    verbs = ("made", "changed", "removed")
+    counts = ", ".join(f"{verb} {_count(int(number(fields, verb)), 'file')}" for verb in verbs if number(fields, verb))
+    paths = [path for verb in verbs for path in text(fields, f"{verb}_paths").splitlines()][:SHOWN_PATHS]
+    return [_tagged(event, counts or _message(event), tag="cell"), *(f"         {path}" for path in paths)]
+
+
+def _output(event: Event) -> list[str]:
+    """What a program writes, as it comes."""
+    shown = text(event.fields, "text").rstrip("\n")
+    return [_tagged(event, f"{text(event.fields, 'tool')}: {shown}", tag="cell")]
+
+
 def _fetched(event: Event) -> list[str]:
     """A page as it came: an answer of the network, from the address that was really connected to."""
     fields = event.fields
@@ -255,6 +271,7 @@ SHOWN: dict[str, Callable[[Event], list[str]]] = {
     "agent.paused": _paused,
     "attested": _attested,
     "confinement.reduced": _reduced,
+    "file.changed": _changed,
     "file.written": _written,
     "network.fetched": _fetched,
     "run.trust_lowered": _trust_lowered,
@@ -269,4 +286,5 @@ SHOWN: dict[str, Callable[[Event], list[str]]] = {
     "tool.denied": _tool_denied,
     "tool.done": _tool_done,
     "tool.failed": _tool_done,
+    "tool.output": _output,
 }

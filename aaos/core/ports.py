@@ -138,11 +138,13 @@ class BrokerCall:
 
 @dataclass(frozen=True, slots=True)
 class BrokerResult:
-    """What the agent gets; content from outside lowers the run's trust."""
+    """What the agent gets; content from outside lowers the run's trust. `facts` are for the audit: how it went."""
 
     text: str
     is_truncated: bool = False
     label: Label = Label.NONE
+    is_ok: bool = True
+    facts: Mapping[str, Scalar] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

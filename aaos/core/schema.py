@@ -5,12 +5,13 @@ Invariant: every problem names the place in the document in its own words; no va
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TypeVar, get_args
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from aaos.core.errors import InputError, SettingsError
 from aaos.core.text import quoted, suggestion
+from aaos.core.yamlfile import Places
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -18,14 +19,18 @@ _MAX_PROBLEMS = 5
 _MAX_KEYS = 64  # more than any model here has
 
 
-def read_model(model: type[M], document: object, *, source: str) -> M:
-    """The document, which came from YAML, TOML or JSON, as a strict `model`. Raises SettingsError."""
+def read_model(model: type[M], document: object, *, source: str, places: Places | None = None) -> M:
+    """The document, which came from YAML, TOML or JSON, as a strict `model`; an error names the first of `places`.
+
+    Raises SettingsError.
+    """
     try:
         data = json.dumps(document, ensure_ascii=False, default=_refused)
         return model.model_validate_json(data, strict=True)
     except ValidationError as error:
         message, remedy = explain(error, model)
-        raise SettingsError(f"{source}: {message}", remedy) from error
+        where = places.named(source, _problems(error)[0]["loc"]) if places else source
+        raise SettingsError(f"{where}: {message}", remedy) from error
     except InputError as error:
         raise SettingsError(f"{source}: {error.message}", error.remedy) from error
     except (ValueError, TypeError, RecursionError) as error:
@@ -40,7 +45,7 @@ def refuse_flood(document: Mapping[str, object], model: type[BaseModel]) -> None
 
 def explain(error: ValidationError, model: type[BaseModel]) -> tuple[str, str]:
     """What is wrong and what to do about the first problem: (message, remedy)."""
-    problems = error.errors(include_url=False, include_context=False)
+    problems = _problems(error)
     shown = [f"{_place(p['loc'])}: {_said(p['type'], p['msg'], p['input'])}" for p in problems[:_MAX_PROBLEMS]]
     if len(problems) > _MAX_PROBLEMS:
         shown.append(f"and {len(problems) - _MAX_PROBLEMS} more")
@@ -48,6 +53,12 @@ def explain(error: ValidationError, model: type[BaseModel]) -> tuple[str, str]:
     if first["type"] == "extra_forbidden":
         return "; ".join(shown), suggestion(str(first["loc"][-1]), _keys(model, first["loc"][:-1]))
     return "; ".join(shown), f"correct {_place(first['loc'])}"
+
+
+def _problems(error: ValidationError) -> list[Any]:  # Any: pydantic's own mapping
+    """Unknown keys first: a misspelt one explains another that is missing."""
+    found = error.errors(include_url=False, include_context=False)
+    return sorted(found, key=lambda one: one["type"] != "extra_forbidden")
 
 
 def _said(kind: str, message: str, value: object) -> str:

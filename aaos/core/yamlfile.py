@@ -7,7 +7,7 @@ in bytes, depth and nodes. Plain scalars are typed by the YAML 1.2 core schema a
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import yaml
@@ -27,8 +27,28 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", re.A
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", re.ASCII)
 
 
-def load_yaml(data: bytes, source: str, *, max_bytes: int = MAX_BYTES) -> object:
-    """The one document in `data`; an empty file is None. `source` names the file in errors.
+class Places:
+    """Where each value of a document stands: filled by `load_yaml`, for errors that are found later."""
+
+    def __init__(self) -> None:
+        self._marks: dict[tuple[str, ...], _Mark] = {}
+
+    def add(self, at: tuple[str, ...], mark: "_Mark | None") -> None:
+        """Of the value with this path of keys and positions."""
+        if mark is not None:
+            self._marks[at] = mark
+
+    def named(self, source: str, at: Sequence[str | int]) -> str:
+        """`FILE, line L, column C` of the value, or of the nearest one around it that is known."""
+        path = tuple(map(str, at))
+        while path and path not in self._marks:
+            path = path[:-1]
+        mark = self._marks.get(path)
+        return source if mark is None else f"{source}{_shown(mark)}"
+
+
+def load_yaml(data: bytes, source: str, *, max_bytes: int = MAX_BYTES, places: Places | None = None) -> object:
+    """The one document in `data`; an empty file is None. `source` names the file in errors; `places` is filled.
 
     Raises:
         SettingsError: with file, line and column.
@@ -37,7 +57,7 @@ def load_yaml(data: bytes, source: str, *, max_bytes: int = MAX_BYTES) -> object
         raise SettingsError(f"{source}: {len(data)} bytes are over the limit of {max_bytes}", "make the file smaller")
     text = _decoded(data, source)
     try:
-        return _Reader(source).read(yaml.parse(text, Loader=yaml.SafeLoader))
+        return _Reader(source, places or Places()).read(yaml.parse(text, Loader=yaml.SafeLoader))
     except yaml.MarkedYAMLError as error:
         raise _wrong(source, error.problem_mark, str(error.problem)) from error
     except (yaml.YAMLError, ValueError, OverflowError) as error:  # PyYAML 6.0 lets an escape beyond U+10FFFF through
@@ -56,8 +76,9 @@ class _Mark(Protocol):
 class _Reader:
     """Builds the document from PyYAML's events; nothing of PyYAML's composer, resolver and constructors is used."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, places: Places) -> None:
         self._source = source
+        self._places = places
         self._nodes = 0
 
     def read(self, events: Iterator[yaml.Event]) -> object:
@@ -68,38 +89,39 @@ class _Reader:
                 documents += 1
                 if documents > 1 or event.tags or event.version:
                     raise self._refused(event, "a second document or a directive is not accepted")
-                document = self._node(next(events), events, 0)
+                document = self._node(next(events), events, ())
         return document
 
-    def _node(self, event: yaml.Event, events: Iterator[yaml.Event], depth: int) -> object:
+    def _node(self, event: yaml.Event, events: Iterator[yaml.Event], at: tuple[str, ...]) -> object:
         self._nodes += 1
-        if self._nodes > MAX_NODES or depth > MAX_DEPTH:
+        if self._nodes > MAX_NODES or len(at) > MAX_DEPTH:
             raise self._refused(event, f"more than {MAX_NODES} values, or deeper than {MAX_DEPTH}")
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
             raise self._refused(event, "anchors and aliases are not accepted")
         if (tag := getattr(event, "tag", None)) is not None:
             raise self._refused(event, f"the tag {quoted(tag)} is not accepted")
+        self._places.add(at, event.start_mark)
         if isinstance(event, yaml.ScalarEvent):
             return self._scalar(event)
         if isinstance(event, yaml.SequenceStartEvent):
-            return self._sequence(events, depth)
-        return self._mapping(events, depth)
+            return self._sequence(events, at)
+        return self._mapping(events, at)
 
-    def _sequence(self, events: Iterator[yaml.Event], depth: int) -> list[object]:
+    def _sequence(self, events: Iterator[yaml.Event], at: tuple[str, ...]) -> list[object]:
         items: list[object] = []
         while not isinstance(event := next(events), yaml.SequenceEndEvent):
-            items.append(self._node(event, events, depth + 1))
+            items.append(self._node(event, events, (*at, str(len(items)))))
         return items
 
-    def _mapping(self, events: Iterator[yaml.Event], depth: int) -> dict[str, object]:
+    def _mapping(self, events: Iterator[yaml.Event], at: tuple[str, ...]) -> dict[str, object]:
         items: dict[str, object] = {}
         while not isinstance(event := next(events), yaml.MappingEndEvent):
-            key = self._node(event, events, depth + 1)
+            key = self._node(event, events, (*at, "?"))
             if not isinstance(key, str) or (key == "<<" and not getattr(event, "style", None)):
                 raise self._refused(event, f"{quoted(key)} is not accepted as a key; a key is text")
             if key in items:
                 raise self._refused(event, f"the key {quoted(key)} is there twice")
-            items[key] = self._node(next(events), events, depth + 1)
+            items[key] = self._node(next(events), events, (*at, key))
         return items
 
     def _scalar(self, event: yaml.ScalarEvent) -> object:
@@ -152,5 +174,8 @@ def _is_encodable(text: str) -> bool:
 
 
 def _wrong(source: str, mark: _Mark | None, why: str) -> SettingsError:
-    place = f", line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
-    return SettingsError(f"{source}{place}: {why}", "correct the file")
+    return SettingsError(f"{source}{_shown(mark) if mark is not None else ''}: {why}", "correct the file")
+
+
+def _shown(mark: _Mark) -> str:
+    return f", line {mark.line + 1}, column {mark.column + 1}"

@@ -14,7 +14,7 @@ from aaos.core.ports import Attestation, Spend
 from aaos.core.role import Role
 from aaos.core.rpc import Json
 from aaos.store.runs import RunRow, StoredError, SubtaskRow
-from aaos.tools.spec import BrokerTool, Tool, WorkerTool
+from aaos.tools.spec import Tool, route_of
 
 View = dict[str, Json]
 
@@ -121,15 +121,10 @@ def error_view(error: AaosError) -> View:
 
 def tool_view(tool: Tool) -> View:
     """A tool with its route and schema."""
-    match tool:
-        case WorkerTool():
-            route = "worker"
-        case BrokerTool():
-            route = "broker"
     return {
         "name": tool.name,
         "summary": tool.summary,
-        "route": route,
+        "route": route_of(tool),
         "is_effect": tool.is_effect,
         "parameters": dict(tool.schema),
     }

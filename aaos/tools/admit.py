@@ -7,13 +7,13 @@ form; each is charged for every kind of use that the tool makes of it, before an
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import ValidationError
 
 from aaos.broker.files import FileBroker
 from aaos.broker.opening import relative_to
-from aaos.core.capability import Kind
+from aaos.core.capability import Capability, Kind, denial, is_within
 from aaos.core.errors import AaosError, DeniedError, InputError, ToolError
 from aaos.core.ids import AgentId
 from aaos.core.paths import MAX_NAME_BYTES, is_normal, normalise
@@ -23,10 +23,11 @@ from aaos.core.text import quoted, suggestion
 from aaos.core.token import Charge, TokenBox
 from aaos.core.url import parse_url
 from aaos.tools.handout import Use, find_root
-from aaos.tools.spec import Access, ResourceArg, Tool
+from aaos.tools.spec import Access, CellTool, ResourceArg, Tool
 from worker.abi import Json
 
 NAME_CHARS = 80
+CONNECT = "CONNECT"  # the method that a grant of the network needs for a program's connections
 _ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=dict)
 
 
@@ -56,8 +57,9 @@ def parse(tool: Tool, args: Mapping[str, Json]) -> dict[str, Json]:
         raise InputError(f"{tool.name}: {message}", remedy) from error
     for resource in tool.resources:
         value = typed[resource.arg]
-        normal = _url if resource.access is Access.FETCH else _path
-        typed[resource.arg] = normal(value) if isinstance(value, str) else [normal(item) for item in value]
+        normal = _url if resource.access.is_address else _path
+        if value is not None:
+            typed[resource.arg] = normal(value) if isinstance(value, str) else [normal(item) for item in value]
     return typed
 
 
@@ -103,9 +105,13 @@ class Charger:
         """
         charges = [self.tokens.charge(self.agent, Kind.TOOL, tool.name, arguments=_Texts(args))]
         uses: list[Use] = []
+        if isinstance(tool, CellTool):
+            charges += [self.charge_place(f"{place.host}:{place.port}") for place in tool.wrapper.egress]
         for resource in tool.resources:
             if resource.access is Access.FETCH:
                 charges += [self._charge_url(url, args) for url in _paths(resource, args)]
+            elif resource.access is Access.CONNECT:
+                charges += [self.charge_place(parse_url(url).authority) for url in _paths(resource, args)]
             else:
                 uses += [self._charge_path(resource, path, args, charges) for path in _paths(resource, args)]
         return Admitted(tuple(uses), tuple(charges))
@@ -116,6 +122,17 @@ class Charger:
         return self.tokens.charge(
             self.agent, Kind.NETWORK, resource, bytes_used=count, arguments={**_Texts(args), "method": method}
         )
+
+    def charge_place(self, authority: str) -> Charge:
+        """A program's connections to HOST:PORT, of which nobody sees the methods and paths. Raises as `charge`."""
+        everything = Capability(Kind.NETWORK, f"{authority}/**")
+        held = self.tokens.capabilities(self.agent)
+        if Kind.NETWORK in self.budgeted:
+            message = f"{everything.text()}: a grant of the network counts bytes, which nobody can for a program"
+            raise DeniedError(message, "grant it without bytes")
+        if not any(is_within(replace(everything, constraints=one.constraints), one) for one in held):
+            raise denial(Kind.NETWORK, everything.resource)
+        return self.tokens.charge(self.agent, Kind.NETWORK, everything.resource, arguments={"method": CONNECT})
 
     def _charge_url(self, url: str, args: Mapping[str, Json]) -> Charge:
         return self.charge_network(parse_url(url).resource, args["method"], args)
@@ -142,7 +159,10 @@ class Charger:
         match resource.access:
             case Access.DIRECTORY | Access.WALK:
                 return 0
-            case Access.FETCH:
+            case Access.SHOW | Access.CHANGE | Access.MAKE:
+                message = f"{quoted(path)}: its grant counts bytes, which nobody can for a program"
+                raise DeniedError(message, "grant it without bytes")
+            case Access.FETCH | Access.CONNECT:
                 raise TypeError(f"{path} is no path")
             case Access.REPLACE:
                 return len(args["content"].encode())
@@ -183,7 +203,7 @@ class _Texts(Mapping[str, str]):
 
 def _paths(resource: ResourceArg, args: Mapping[str, Json]) -> Sequence[str]:
     value = args[resource.arg]
-    return [value] if isinstance(value, str) else value
+    return [] if value is None else [value] if isinstance(value, str) else value
 
 
 def _url(text: str) -> str:

@@ -5,29 +5,31 @@ it is made, and revoking any of those grants discards the result.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from aaos.broker.changes import Window
 from aaos.core.capability import Kind
-from aaos.core.errors import AaosError, CancelledError, DeniedError
+from aaos.core.errors import AaosError, CancelledError, DeniedError, WorkerLostError
 from aaos.core.events import EventKind, Scalar
 from aaos.core.ids import Uid
 from aaos.core.ports import BrokerCall, BrokerResult, CallState, WrittenFile
 from aaos.tools import admit
 from aaos.tools.opencall import OpenCall
 from aaos.tools.records import Records
-from aaos.tools.spec import BrokerTool
 
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """How a call ended: the text that the agent gets; `written` is the file that agentd published for it."""
+    """How a call ended: the text that the agent gets; `written` is the file that agentd published for it, `windows`
+    when a program changed what."""
 
     text: str
     ok: bool
     truncated: bool = False
     written: WrittenFile | None = None
+    windows: tuple[Window, ...] = ()
 
 
 class Failed(Protocol):
@@ -46,25 +48,36 @@ class Reported:
 
 @dataclass(frozen=True, slots=True)
 class BrokerWork:
-    """A call that was let through. `done` and `failed` write its outcome down."""
+    """A call that was let through: `act` does it. `done` and `failed` write its outcome down."""
 
-    tool: BrokerTool
     opened: OpenCall
-    call: BrokerCall
+    act: Callable[[], Awaitable[BrokerResult]]
     done: Callable[[OpenCall, BrokerResult], ToolResult]
     failed: Failed
+
+    @property
+    def is_effect(self) -> bool:
+        """Whether it may change something outside: then its row must be on the disk first."""
+        return self.opened.tool.is_effect
+
+    def release(self) -> None:
+        """Let go of what was opened for the call. Idempotent."""
+        self.opened.handout.close()
 
     async def run(self) -> ToolResult:
         """Raises AaosError; the outcome is on record in any case."""
         try:
-            got = await self.tool.run(self.opened.args, self.call)
+            got = await self.act()
         except AaosError as error:
-            self.failed(self.opened, error)
+            is_lost = isinstance(error, WorkerLostError) and self.is_effect
+            self.failed(self.opened, error, state=CallState.OUTCOME_UNKNOWN if is_lost else CallState.FAILED)
             raise
         except asyncio.CancelledError:
-            state = CallState.OUTCOME_UNKNOWN if self.tool.is_effect else CallState.FAILED
+            state = CallState.OUTCOME_UNKNOWN if self.is_effect else CallState.FAILED
             self.failed(self.opened, CancelledError("the call was stopped", "call it again"), state=state)
             raise
+        finally:
+            self.release()
         return self.done(self.opened, got)
 
 

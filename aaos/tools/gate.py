@@ -28,56 +28,34 @@ from aaos.core.errors import (
     ToolError,
     WorkerLostError,
 )
-from aaos.core.ids import AgentId, CallId, PermitId, RunId, SubtaskId
+from aaos.core.ids import AgentId, CallId, PermitId
 from aaos.core.ports import (
     AuditSink,
     BrokerResult,
     CallOutcome,
-    CallRecord,
     CallState,
     Evidence,
     Ledger,
     Origin,
-    Root,
     WrittenFile,
 )
 from aaos.core.text import clip, quoted
 from aaos.core.token import Clock, TokenBox
 from aaos.tools import admit
 from aaos.tools.brokered import BrokerWork, Reported, ToolResult, call_of
+from aaos.tools.caller import Caller, CallRequest, draft_of
+from aaos.tools.celled import CellCall, Cells
 from aaos.tools.handout import hand_out
 from aaos.tools.opencall import OpenCall
 from aaos.tools.records import Draft, Records, published_text
 from aaos.tools.repeat import END_AT, HINT_AT, RepeatGuard, hint, too_often
 from aaos.tools.settle import ABSENT, temporary_name
-from aaos.tools.spec import BrokerTool, Tool, WorkerTool
+from aaos.tools.spec import BrokerTool, CellTool, Tool, WorkerTool
 from worker import abi
 from worker.abi import Json
 
 MARKER_BYTES = 1_024  # what a result may have over its limit: its last line
 _PATH_CHARS = 4_096
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who calls: an agent, what it works on, and the roots that were opened for it."""
-
-    run: RunId
-    subtask: SubtaskId
-    agent: AgentId
-    submitter: Submitter
-    roots: tuple[Root, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class CallRequest:
-    """A call whose provenance was checked. `call` is durable and unique in the machine."""
-
-    call: CallId
-    tool: str
-    args: Mapping[str, Json]
-    origin: Origin
-    turn: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +94,7 @@ class Gate:
         audit: AuditSink,
         files: Callable[[Submitter], FileBroker],
         clock: Clock,
+        cells: Cells | None = None,
         is_suspended: Callable[[], bool] = lambda: False,
         may_act: Callable[[], bool] = lambda: True,
     ) -> None:
@@ -123,6 +102,7 @@ class Gate:
         self._tokens = tokens
         self._records = Records(ledger, audit, is_suspended)
         self._files = files
+        self._cells = cells
         self._may_act = may_act
         self._clock = clock
         self._agents: dict[AgentId, _Agent] = {}
@@ -143,7 +123,7 @@ class Gate:
         except AaosError as error:
             self._not_understood(caller, call, error)
             raise
-        draft = _draft(caller, call, tool, admit.canonical(args), path=next(iter(admit.paths_of(tool, args)), None))
+        draft = draft_of(caller, call, tool, admit.canonical(args), path=next(iter(admit.paths_of(tool, args)), None))
         opened = OpenCall(draft, tool, args, started_s)
         try:
             opened.count = self._counted(draft, is_effect=tool.is_effect)
@@ -154,6 +134,8 @@ class Gate:
                 case BrokerTool():
                     self._records.permitted(draft, pre_hash=None)
                     return self._broker_work(caller, tool, opened)
+                case CellTool():
+                    return self._cell_work(tool, opened)
                 case _:
                     assert_never(tool)
         except AaosError as error:
@@ -203,7 +185,7 @@ class Gate:
     def _not_understood(self, caller: Caller, call: CallRequest, error: AaosError) -> None:
         """The refusal of a call that names no tool or gives it wrong arguments. Raises LimitError for the sixth."""
         path = call.args.get("path", call.args.get("url"))
-        draft = _draft(
+        draft = draft_of(
             caller, call, self._catalog.get(call.tool), admit.canonical(call.args),
             path=path[:_PATH_CHARS] if isinstance(path, str) else None,
         ).shortened()  # fmt: skip
@@ -229,7 +211,15 @@ class Gate:
             self._tokens, caller.agent, caller.roots, self._files(caller.submitter), self._agent(caller.agent).budgeted
         )
         call = call_of(opened, charger, uid=caller.submitter.uid, records=self._records)
-        return BrokerWork(tool, opened, call, done=self._carried_out, failed=self._failed)
+        return BrokerWork(opened, partial(tool.run, opened.args, call), done=self._carried_out, failed=self._failed)
+
+    def _cell_work(self, tool: CellTool, opened: OpenCall) -> BrokerWork:
+        if self._cells is None:
+            raise ToolError(f"{tool.name}: this agentd runs no programs", "see `agentd doctor`")
+        call = CellCall(tool, opened, self._cells, self._records)
+        call.prepare()
+        self._records.permitted(opened.draft, pre_hash=None)
+        return BrokerWork(opened, call.run, done=self._carried_out, failed=self._failed)
 
     def _counted(self, draft: Draft, *, is_effect: bool) -> int:
         """How often this was asked for. A program may poll; a model that does is going round in circles."""
@@ -271,10 +261,12 @@ class Gate:
             error = _revoked(opened)
             self._failed(opened, error)
             raise error
+        if opened.tool.is_effect and (agent := self._agents.get(opened.draft.record.agent)):
+            agent.guard.changed()
         kept, is_cut = clip(got.text, opened.limit_bytes + OVERHEAD_BYTES, hint="ask for less")
-        result = ToolResult(kept + hint(opened.count), ok=True, truncated=got.is_truncated or is_cut)
+        result = ToolResult(kept + hint(opened.count), got.is_ok, got.is_truncated or is_cut, windows=opened.windows)
         outcome = self._outcome(opened, result, Evidence.OBSERVED)
-        self._records.done(opened.draft, replace(outcome, label=got.label))
+        self._records.done(opened.draft, replace(outcome, label=got.label), got.facts)
         return result
 
     def _published(self, opened: OpenCall, observed: Observed) -> ToolResult:
@@ -376,20 +368,3 @@ def _revoked(opened: OpenCall) -> DeniedError:
     opened.handout.discard()
     message = f"{opened.draft.record.tool}: the grant was revoked while the call ran; its result is discarded"
     return DeniedError(message, "ask the operator")
-
-
-def _draft(caller: Caller, call: CallRequest, tool: Tool | None, arguments: str, *, path: str | None) -> Draft:
-    """What is written down of a call."""
-    record = CallRecord(
-        call=call.call,
-        run=caller.run,
-        subtask=caller.subtask,
-        agent=caller.agent,
-        turn=call.turn,
-        tool=call.tool[: admit.NAME_CHARS],
-        origin=call.origin,
-        arguments=arguments,
-        digest=admit.digest(call.tool[: admit.NAME_CHARS], arguments),
-        state=CallState.PERMITTED,
-    )
-    return Draft(record, "broker" if isinstance(tool, BrokerTool) else "worker", path)

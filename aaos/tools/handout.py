@@ -17,6 +17,7 @@ from aaos.core.errors import AaosError, DeniedError, StorageError, ToolError
 from aaos.core.paths import is_control_path
 from aaos.core.ports import Held, Root
 from aaos.core.text import quoted
+from aaos.tools.celltrees import close_trees, open_trees
 from aaos.tools.spec import Access
 from worker.abi import Json
 
@@ -40,6 +41,7 @@ class Handout:
     files: list[Mapping[str, Json]] = field(default_factory=list)
     fds: list[int] = field(default_factory=list)
     pending: PendingWrite | None = None
+    trees: list[Root] = field(default_factory=list)  # of a cell
 
     def add(self, path: str, use: str, fd: int = -1) -> None:
         """One more file; an fd becomes the handout's own."""
@@ -52,6 +54,8 @@ class Handout:
         for fd in self.fds:
             os.close(fd)
         self.fds.clear()
+        close_trees(self.trees)
+        self.trees.clear()
 
     def discard(self) -> None:
         """Close everything: the call will not be carried out."""
@@ -64,7 +68,7 @@ def hand_out(uses: Sequence[Use], roots: Sequence[Root], files: FileBroker) -> H
     """Open everything that the uses name. Raises AaosError; nothing stays open then."""
     out = Handout()
     try:
-        for use in uses:
+        for use in sorted(uses, key=lambda one: one.access is Access.SHOW):  # what is writable holds what is shown
             _open(out, use, roots, files)
         return out
     except OSError as error:  # a memory file could not be made
@@ -99,7 +103,9 @@ def _open(out: Handout, use: Use, roots: Sequence[Root], files: FileBroker) -> N
                 _open_file(out, use, roots, files)
         case Access.REPLACE | Access.EDIT:
             _open_write(out, use, roots, files)
-        case Access.FETCH:
+        case Access.SHOW | Access.CHANGE | Access.MAKE:
+            out.trees += open_trees(use.path, use.access, out.trees, roots=roots, files=files)
+        case Access.FETCH | Access.CONNECT:
             raise TypeError(f"{use.path} is no path")
         case _:
             assert_never(use.access)

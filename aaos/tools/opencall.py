@@ -6,6 +6,7 @@ Invariant: whoever ends it closes its handout; the buffer of a write lives exact
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from aaos.broker.changes import Window
 from aaos.core.token import Charge
 from aaos.tools.handout import Handout
 from aaos.tools.records import Draft
@@ -24,6 +25,7 @@ class OpenCall:
     count: int = 0  # of identical calls, as the repeat guard has it
     charges: tuple[Charge, ...] = ()
     handout: Handout = field(default_factory=Handout)
+    windows: tuple[Window, ...] = ()  # of what a cell changed
 
     @property
     def check(self) -> ContentCheck | None:

@@ -7,11 +7,13 @@ refusal; each row gets one outcome; a row and its events are committed together.
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from aaos.core.errors import AaosError, DeniedError, InputError, LimitError
 from aaos.core.events import Event, EventKind, Scalar
 from aaos.core.ports import AuditSink, CallOutcome, CallRecord, CallState, Evidence, Label, Ledger, WrittenFile
 
+NO_FACTS: Mapping[str, Scalar] = MappingProxyType({})
 _SHOWN_CHARS = 1_000
 _WRONG_ARGUMENTS_CHARS = 16_384
 
@@ -62,10 +64,10 @@ class Records:
         """The same call came again."""
         self._event(EventKind.TOOL_REPEATED, draft, {"count": count})
 
-    def done(self, draft: Draft, outcome: CallOutcome) -> None:
+    def done(self, draft: Draft, outcome: CallOutcome, facts: Mapping[str, Scalar] = NO_FACTS) -> None:
         """The call was carried out, well or not; what came from outside lowers the run's trust."""
         is_ok = outcome.state is CallState.DONE
-        fields: dict[str, Scalar] = {"duration_ms": outcome.duration_ms, "evidence": outcome.evidence}
+        fields: dict[str, Scalar] = {"duration_ms": outcome.duration_ms, "evidence": outcome.evidence, **facts}
         if outcome.truncated:
             fields["truncated"] = True
         if not is_ok:

@@ -8,13 +8,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, assert_never
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from aaos.core.capability import Kind
 from aaos.core.ports import BrokerCall, BrokerResult
 from aaos.core.url import MAX_URL_CHARS
+from aaos.tools.wrapper import Wrapper
 from worker.abi import Json
 
 RESULT_BYTES = 49_152
@@ -35,7 +36,7 @@ class Input(BaseModel):
 
 
 class Access(StrEnum):
-    """How a named path is handed to the worker."""
+    """How a named path is handed to the worker, or to a cell."""
 
     FILE = "file"  # one regular file, open for reading
     DIRECTORY = "directory"  # a directory, for its own entries
@@ -44,6 +45,15 @@ class Access(StrEnum):
     REPLACE = "replace"  # the worker's bytes become the file
     EDIT = "edit"  # the file to read, and the worker's bytes become the file
     FETCH = "fetch"  # a web address, asked for by agentd; the argument `method` says how
+    SHOW = "show"  # a file or a directory with all in it, read-only in a cell
+    CHANGE = "change"  # a directory in which a cell may change everything
+    MAKE = "make"  # a file that a cell makes or replaces; its directory is writable for that
+    CONNECT = "connect"  # a web address whose host a cell may connect to
+
+    @property
+    def is_address(self) -> bool:
+        """Whether it names an address and not a path."""
+        return self in (Access.FETCH, Access.CONNECT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +103,41 @@ class BrokerTool:
         return _schema(self.input)
 
 
-Tool = WorkerTool | BrokerTool
+@dataclass(frozen=True, slots=True)
+class CellTool:
+    """Carried out by a program in a cell of its own, as its wrapper says."""
+
+    name: str
+    summary: str
+    input: type[Input]
+    wrapper: Wrapper
+    resources: tuple[ResourceArg, ...] = ()
+
+    @property
+    def is_effect(self) -> bool:
+        """Whether a call can change something outside of its cell."""
+        return self.wrapper.is_effect
+
+    @property
+    def schema(self) -> Mapping[str, Json]:
+        """The input as JSON Schema, for models and operators."""
+        return _schema(self.input)
+
+
+Tool = WorkerTool | BrokerTool | CellTool
+
+
+def route_of(tool: Tool) -> str:
+    """Where its calls are carried out, as operators read it."""
+    match tool:
+        case WorkerTool():
+            return "worker"
+        case BrokerTool():
+            return "broker"
+        case CellTool():
+            return "cell"
+        case _:
+            assert_never(tool)
 
 
 @cache

@@ -13,6 +13,7 @@ from aaos.core.capability import Kind
 from aaos.core.ports import BrokerCall, BrokerResult, Fetcher
 from aaos.tools.spec import RESULT_BYTES, Access, BrokerTool, Input, ResourceArg, UrlArg
 
+NAME = "web_fetch"
 MAX_PAGE_BYTES = 524_288
 MAX_OFFSET = 2**53 - 1
 SUMMARY = (
@@ -43,4 +44,4 @@ def web_fetch(fetcher: Fetcher) -> BrokerTool:
         return await fetch_for(call, wanted, fetcher)
 
     resource = ResourceArg("url", (Kind.NETWORK,), Access.FETCH)
-    return BrokerTool("web_fetch", SUMMARY, WebFetchInput, run, (resource,))
+    return BrokerTool(NAME, SUMMARY, WebFetchInput, run, (resource,))

@@ -13,7 +13,8 @@ import pytest
 from aaos.core.errors import AaosError
 from aaos.core.ids import CallId
 from aaos.core.ports import CallState, Origin
-from aaos.tools.gate import CallRequest, Permit
+from aaos.tools.caller import CallRequest
+from aaos.tools.gate import Permit
 from tests.unit.tools.scene import AGENT, Scene
 from worker import abi, transport
 from worker.user.client import Abi, Asked, RefusedError, StoppedError

@@ -20,8 +20,9 @@ from aaos.core.role import Tier
 from aaos.core.token import TokenBox
 from aaos.daemon.clock import SystemClock
 from aaos.llm import types as llm
+from aaos.tools.caller import Caller
 from aaos.tools.catalog import CATALOG
-from aaos.tools.gate import Caller, Gate
+from aaos.tools.gate import Gate
 from tests.fakes import MemoryAudit, MemoryConversations, MemoryLedger, ScriptedModel, account, at_once
 from worker import abi
 

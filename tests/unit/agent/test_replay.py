@@ -12,7 +12,7 @@ from aaos.core.ids import AgentId, RunId, SubtaskId, call_id
 from aaos.core.ports import CallOutcome, CallRecord, CallRow, CallState, Evidence, Origin
 from aaos.llm import types as llm
 from aaos.tools.brokered import ToolResult
-from aaos.tools.gate import CallRequest
+from aaos.tools.caller import CallRequest
 
 AGENT = AgentId("a-1")
 DONE = CallOutcome(CallState.DONE, "text", True, Evidence.OBSERVED, 1.0, "h" * 64, size_bytes=4)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aaos.core.errors import SettingsError
-from aaos.core.yamlfile import MAX_DEPTH, load_yaml
+from aaos.core.yamlfile import MAX_DEPTH, Places, load_yaml
 
 
 def _load(text: str) -> object:
@@ -119,3 +119,13 @@ def test_any_bytes_are_plain_data_or_a_settings_error(data: bytes) -> None:
     """H-FUZZ-10"""
     with contextlib.suppress(SettingsError):
         assert _is_plain(load_yaml(data, "a.yaml"))
+
+
+def test_places_of_values_are_kept_for_later_errors() -> None:
+    """TOL-4: the nearest value around one that is not there."""
+    places = Places()
+    load_yaml(b"a:\n  - b: 1\n    c: {d: x}\n", "f", places=places)
+    assert places.named("f", ("a", 0, "c", "d")) == "f, line 3, column 12"
+    assert places.named("f", ("a", 0, "missing", "deep")) == "f, line 2, column 5"
+    assert places.named("f", ()) == "f, line 1, column 1"
+    assert Places().named("f", ("a",)) == "f"

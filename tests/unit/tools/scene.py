@@ -9,16 +9,19 @@ from pathlib import Path
 
 from aaos.broker.files import FileBroker
 from aaos.core.capability import Capability, Kind
+from aaos.core.cell import CellRunner
 from aaos.core.constraint import NONE, Constraints
 from aaos.core.envelope import Submitter
 from aaos.core.errors import DeniedError
-from aaos.core.events import EventKind
+from aaos.core.events import Event, EventKind
 from aaos.core.ids import AgentId, CallId, Gid, RunId, SubtaskId, Uid
 from aaos.core.ports import CallOutcome, Held, Origin, Root
 from aaos.core.token import Handle, TokenBox
 from aaos.tools.brokered import BrokerWork, Reported, ToolResult
+from aaos.tools.caller import Caller, CallRequest
 from aaos.tools.catalog import CATALOG
-from aaos.tools.gate import Caller, CallRequest, Gate, Permit, Publish
+from aaos.tools.celled import Cells
+from aaos.tools.gate import Gate, Permit, Publish
 from aaos.tools.spec import Tool
 from tests.fakes import MemoryAudit, MemoryLedger
 from worker import abi
@@ -72,6 +75,7 @@ class Scene:
         grants: Iterable[Capability] | None = None,
         limits: Constraints = NONE,
         catalog: Mapping[str, Tool] = CATALOG,
+        cells: CellRunner | None = None,
         is_suspended: Callable[[], bool] = lambda: False,
         may_act: Callable[[], bool] = lambda: True,
     ) -> None:
@@ -80,6 +84,7 @@ class Scene:
         self.tokens = TokenBox(self.clock)
         self.ledger = MemoryLedger()
         self.audit = MemoryAudit()
+        self.noted: list[Event] = []
         self.gate = Gate(
             catalog,
             tokens=self.tokens,
@@ -87,6 +92,7 @@ class Scene:
             audit=self.audit,
             files=broker,
             clock=self.clock,
+            cells=None if cells is None else Cells(cells, self.noted.append),
             is_suspended=is_suspended,
             may_act=may_act,
         )

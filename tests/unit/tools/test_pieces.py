@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aaos.agent.pieces import EVERY_S, PIECE_CHARS, Pieces
+from aaos.tools.pieces import EVERY_S, PIECE_CHARS, Pieces
 
 
 @given(st.lists(st.tuples(st.text(max_size=3 * PIECE_CHARS), st.floats(0, 2 * EVERY_S)), max_size=30))

@@ -1,0 +1,169 @@
+"""A call that a program carries out in a cell: what the cell is asked to be, what is told while it runs, what is seen.
+
+Invariant: the cell gets the trees that were opened for the charged paths, the places that were charged, and what its
+wrapper names, and nothing else; what it changed is looked for by agentd itself, before and after.
+"""
+
+import asyncio
+import codecs
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from aaos.broker.changes import Difference, Snapshot, Window, difference, now_ns, snapshot
+from aaos.core.cell import CellLimits, CellRequest, CellRunner, HostPort, Stream
+from aaos.core.errors import ToolError
+from aaos.core.events import Event, EventKind, Scalar
+from aaos.core.ports import BrokerResult, Label, Root
+from aaos.core.url import parse_url
+from aaos.tools.celltext import cell_text, exit_facts
+from aaos.tools.opencall import OpenCall
+from aaos.tools.pieces import Pieces
+from aaos.tools.records import Records
+from aaos.tools.rendering import Rendered, render
+from aaos.tools.spec import CellTool
+from aaos.tools.wrapper import Limits, ParameterKind, Wrapper
+
+ENV: Mapping[str, str] = {"PATH": "/usr/bin:/bin", "HOME": "/tmp", "TMPDIR": "/tmp", "LANG": "C.UTF-8"}  # noqa: S108  # the cell's own
+SHOWN_PATHS = 20
+_SHOWN_CHARS = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """The way to a cell. `note` tells those who follow a run, and nobody else."""
+
+    runner: CellRunner
+    note: Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True)
+class CellCall:
+    """One call, admitted: `prepare` refuses what no program may be started with, `run` carries it out."""
+
+    tool: CellTool
+    opened: OpenCall
+    cells: Cells
+    records: Records
+
+    def prepare(self) -> CellRequest:
+        """What the cell is asked to be; nothing is started. Raises InputError, ToolError."""
+        rendered = render(self.tool.wrapper, self.opened.args)
+        return cell_request(self.opened, self.tool.wrapper, rendered, trees=tuple(self.opened.handout.trees))
+
+    async def run(self) -> BrokerResult:
+        """Raises AaosError; nothing of the cell is left then."""
+        request = self.prepare()
+        trees = request.roots
+        writable = [tree for tree in trees if tree.writable]
+        before = await asyncio.to_thread(snapshot, writable) if writable else None
+        from_ns = now_ns()
+        live = _Live(self.opened, self.cells.note)
+        try:
+            result = await self.cells.runner.run_cell(request, live)
+        finally:
+            live.flush()
+        changed = await self._changed(writable, before, from_ns) if before is not None else None
+        told = cell_text(self.tool.wrapper, result, max_bytes=self.opened.limit_bytes)
+        label = Label.OUTSIDE if self.tool.wrapper.connects else Label.NONE
+        facts = dict(exit_facts(result)) | ({} if changed is None else {"changed": changed.count})
+        return BrokerResult(told.text, told.is_cut, label, is_ok=told.is_ok, facts=facts)
+
+    async def _changed(self, trees: list[Root], before: Snapshot, from_ns: int) -> Difference:
+        """Look at what changed, and write it down."""
+        after = await asyncio.to_thread(snapshot, trees)
+        found = difference(before, after)
+        until_ns = time.time_ns()  # never earlier than what a change was stamped with
+        self.opened.windows = tuple(Window(tree.path, from_ns, until_ns) for tree in trees)
+        if found.count or not found.is_complete:
+            self.records.note(self.opened.draft, EventKind.FILE_CHANGED, _fields(found))
+        return found
+
+
+def cell_request(opened: OpenCall, wrapper: Wrapper, rendered: Rendered, *, trees: tuple[Root, ...]) -> CellRequest:
+    """All that the cell of a call is to be."""
+    row = opened.draft.record
+    if not rendered.cwd.startswith("/"):
+        raise ToolError(f"{wrapper.name}: it has no directory to work in", "name the directory")
+    return CellRequest(
+        run=row.run,
+        subtask=row.subtask,
+        agent=row.agent,
+        call=row.call,
+        program=wrapper.program,
+        argv=rendered.argv,
+        env={**ENV, **wrapper.env},
+        cwd=rendered.cwd,
+        stdin=rendered.stdin,
+        roots=trees,
+        readable=wrapper.readable,
+        exec_paths=wrapper.exec_paths,
+        exec_writable=wrapper.exec_writable,
+        egress=places_of(wrapper, opened.args),
+        limits=_limits(wrapper.limits),
+        control_writable=wrapper.control_writable,
+    )
+
+
+def places_of(wrapper: Wrapper, args: Mapping[str, object]) -> tuple[HostPort, ...]:
+    """Where a call may connect to: what the wrapper names, and the hosts of its addresses."""
+    found = list(wrapper.egress)
+    for name, parameter in wrapper.parameters.items():
+        value = args.get(name)
+        if parameter.kind is ParameterKind.URL and isinstance(value, str):
+            url = parse_url(value)
+            found.append(HostPort(url.host.strip("[]"), url.port))
+    return tuple(dict.fromkeys(found))
+
+
+class _Live:
+    """The output as it comes, for the operator who watches; nothing is decided by it, and it is not recorded."""
+
+    def __init__(self, opened: OpenCall, note: Callable[[Event], None]) -> None:
+        self._row = opened.draft.record
+        self._note = note
+        make = codecs.getincrementaldecoder("utf-8")
+        self._decoders = {stream: make("replace") for stream in Stream}
+        self._pieces = {stream: Pieces(self._teller(stream)) for stream in Stream}
+
+    def __call__(self, stream: Stream, piece: bytes) -> None:
+        if text := self._decoders[stream].decode(piece):
+            self._pieces[stream](text)
+
+    def flush(self) -> None:
+        """The rest, when the program has ended."""
+        for pieces in self._pieces.values():
+            pieces.flush()
+
+    def _teller(self, stream: Stream) -> Callable[[str], None]:
+        row = self._row
+
+        def tell(text: str) -> None:
+            fields: dict[str, Scalar] = {"call": row.call, "tool": row.tool, "stream": stream.value, "text": text}
+            self._note(Event(EventKind.TOOL_OUTPUT, row.run, row.subtask, row.agent, fields))
+
+        return tell
+
+
+def _limits(limits: Limits) -> CellLimits:
+    return CellLimits(
+        wall_s=limits.wall_s,
+        cpu_s=limits.cpu_s,
+        memory_bytes=limits.memory_bytes,
+        pids=limits.pids,
+        nofile=limits.nofile,
+        fsize_bytes=limits.fsize_bytes,
+        output_bytes=limits.output_bytes,
+        tmpfs_bytes=limits.tmpfs_bytes,
+    )
+
+
+def _fields(found: Difference) -> dict[str, Scalar]:
+    fields: dict[str, Scalar] = {"evidence": "observed"}
+    for name, paths in (("made", found.made), ("changed", found.changed), ("removed", found.removed)):
+        fields[name] = len(paths)
+        if paths:
+            fields[f"{name}_paths"] = "\n".join(paths[:SHOWN_PATHS])[:_SHOWN_CHARS]
+    if not found.is_complete:
+        fields["message"] = "the walk over the writable roots met a bound"
+    return fields
