@@ -144,7 +144,7 @@ class AgentRunner:
         )
         with self._parts.registry.admitted(entry):
             self._record(EventKind.AGENT_STARTING, agent, task, role=task.role.name, attempt=task.attempt)
-            expanded = expand(task.role, task.params, inputs=task.inputs, now_s=self._parts.clock.now_s())
+            expanded = expand(task.role, task.params, inputs=task.inputs, now_s=task.began_s)
             try:
                 granted = self._narrowed(agent, task, expanded)
                 past = self._parts.past(agent) if task.is_resumed else NOTHING
@@ -300,13 +300,20 @@ class AgentRunner:
             work.service.end(WorkerLostError(f"the worker was lost: {reason}", "submit again; see `agentd logs RUN`"))
 
     async def _clean_up(self, work: "_Work", session: Session) -> None:
-        """Shielded: a second cancellation must not leave a worker half reaped."""
+        """A second cancellation must not leave a worker half reaped. In a task that was cancelled before,
+        `asyncio.timeout` is no deadline (Python 3.11.2); `wait` is, and leaves the closing alone."""
         work.service.end(CancelledError("the run was stopped", "submit the goal again"))
+        closing = asyncio.shield(session.close("the agent ended"))
         try:
-            async with asyncio.timeout(_CLEAN_UP_S):
-                await asyncio.shield(session.close("the agent ended"))
-        except TimeoutError:
-            _log.error("agent %s: its worker could not be ended in %g s", work.asks.agent, _CLEAN_UP_S)
+            await asyncio.wait({closing}, timeout=_CLEAN_UP_S)
+            if not closing.done():
+                _log.error("agent %s: its worker could not be ended in %g s", work.asks.agent, _CLEAN_UP_S)
+                closing.add_done_callback(_end_late)
+            else:
+                closing.result()
+        except asyncio.CancelledError:
+            closing.add_done_callback(_end_late)
+            raise
         finally:
             self._parts.gate.abandon(work.caller)
 
@@ -378,6 +385,12 @@ class _Work:
             checkpoint=asks.past.checkpoint.data,
             unresolved=asks.past.unresolved,
         )
+
+
+def _end_late(closing: "asyncio.Future[None]") -> None:
+    """A worker that ended after nobody waited for it any more."""
+    if not closing.cancelled() and (error := closing.exception()) is not None:
+        _log.error("a worker could not be ended: %s", error)
 
 
 def _close_late(pending: "asyncio.Future[tuple[Root, ...]]") -> None:

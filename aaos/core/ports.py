@@ -306,7 +306,8 @@ Param = str | int | tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class AgentTask:
-    """One attempt at one subtask. A resumed agent has its id, its conversation and its calls from earlier sessions."""
+    """One attempt at one subtask. A resumed agent has its id, its conversation and its calls from earlier sessions, and
+    the time at which it began in the first of them (UTC, seconds): what was granted for a while counts from it."""
 
     run: RunId
     subtask: SubtaskId
@@ -316,6 +317,7 @@ class AgentTask:
     inputs: Mapping[SubtaskId, str]
     goal: str
     envelope: Envelope
+    began_s: float
     program: bytes | None = None
     agent: AgentId = field(default_factory=new_agent_id)
     is_resumed: bool = False

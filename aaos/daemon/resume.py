@@ -40,7 +40,7 @@ def order_of(run: RunRow, rows: Rows, *, left_s: float, resumes: int) -> RunOrde
         envelope=from_json(run.envelope),
         program=rows.runs.program(run.id),
         ends={subtask.id: _end(subtask) for subtask in subtasks if subtask.state.is_final},
-        underway=dict(_underway(subtask) for subtask in subtasks if _is_underway(subtask)),
+        underway=dict(_underway(subtask, run.created_s) for subtask in subtasks if _is_underway(subtask)),
         wall_s=left_s,
         resumes=resumes,
         is_paused=run.state is RunState.PAUSED,
@@ -56,10 +56,13 @@ def _is_underway(subtask: SubtaskRow) -> bool:
     return not subtask.state.is_final and subtask.state is not SubtaskState.PENDING and subtask.agent is not None
 
 
-def _underway(subtask: SubtaskRow) -> tuple[SubtaskId, Underway]:
+def _underway(subtask: SubtaskRow, created_s: float) -> tuple[SubtaskId, Underway]:
+    """Where nothing says when its agent began, it began with the run: what it was granted for a time ends no later."""
     if subtask.agent is None:
         raise StorageError(f"subtask {subtask.id} was begun by nobody", "submit the goal again")
-    return subtask.id, Underway(subtask.agent, subtask.attempt, max(0, subtask.attempt - 1 - subtask.resumes))
+    began_s = created_s if subtask.began_s is None else subtask.began_s
+    failures = max(0, subtask.attempt - 1 - subtask.resumes)
+    return subtask.id, Underway(subtask.agent, subtask.attempt, failures, began_s)
 
 
 def _error(stored: StoredError | None) -> AaosError | None:

@@ -253,9 +253,12 @@ class _Execution:
         is_paused = self._pauses.of_agent(order.run, agent).is_paused
         self._states[subtask.id] = state = SubtaskState.PAUSED if is_paused else SubtaskState.RUNNING
         is_resumed = underway is not None
+        began_s = underway.began_s if underway else time.time()
         resumed: dict[str, Scalar] = {"resumed": True} if is_resumed else {}
         with self._runs.step():
-            self._runs.set_subtask(order.run, subtask.id, state, attempt=attempt, agent=agent, is_resumed=is_resumed)
+            self._runs.set_subtask(
+                order.run, subtask.id, state, attempt=attempt, agent=agent, is_resumed=is_resumed, began_s=began_s
+            )
             self._record(EventKind.SUBTASK_STARTED, {"role": subtask.role, "attempt": attempt, **resumed}, subtask.id)
         return AgentTask(
             run=order.run,
@@ -268,6 +271,7 @@ class _Execution:
             envelope=order.envelope,
             program=order.program,
             agent=agent,
+            began_s=began_s,
             is_resumed=is_resumed,
         )
 

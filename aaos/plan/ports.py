@@ -37,6 +37,7 @@ class RunStore(Protocol):
         error: AaosError | None = None,
         agent: AgentId | None = None,
         is_resumed: bool = False,
+        began_s: float | None = None,
     ) -> None: ...
 
 
@@ -53,11 +54,13 @@ class SubtaskEnd:
 
 @dataclass(frozen=True, slots=True)
 class Underway:
-    """A subtask that an earlier daemon had begun: its last attempt, that attempt's agent, and how many had failed."""
+    """A subtask that an earlier daemon had begun: its last attempt, that attempt's agent, how many had failed, and when
+    the agent first began (UTC, seconds)."""
 
     agent: AgentId
     attempt: int
     failures: int
+    began_s: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,12 +34,12 @@ _PAUSE = f"""UPDATE runs SET state = '{RunState.PAUSED}', paused_at_s = ?
     WHERE run = ? AND finished_s IS NULL AND paused_at_s IS NULL"""  # noqa: S608  # a constant
 _GO_ON = """UPDATE runs SET state = ?1, paused_s = paused_s + max(0, ?2 - paused_at_s), paused_at_s = NULL
     WHERE run = ?3 AND finished_s IS NULL AND paused_at_s IS NOT NULL"""
-_SUBTASK_COLUMNS = "subtask, state, attempt, agent, result, error, resumes"
+_SUBTASK_COLUMNS = "subtask, state, attempt, agent, result, error, resumes, began_s"
 _SUBTASKS = f"SELECT {_SUBTASK_COLUMNS} FROM subtasks WHERE run = ? ORDER BY position"  # noqa: S608  # a constant
 _SUBTASK = f"SELECT {_SUBTASK_COLUMNS} FROM subtasks WHERE run = ? AND subtask = ?"  # noqa: S608  # a constant
 _ADD_SUBTASK = "INSERT INTO subtasks (run, subtask, position, state, attempt) VALUES (?, ?, ?, ?, 0)"
 _SET_SUBTASK = """UPDATE subtasks SET state = ?, attempt = ?, agent = coalesce(?, agent), result = ?, error = ?,
-    resumes = resumes + ? WHERE run = ? AND subtask = ?"""
+    resumes = resumes + ?, began_s = coalesce(?, began_s) WHERE run = ? AND subtask = ?"""
 _RESUME = "UPDATE runs SET resumes = iif(progress = ?1, resumes, 0) + 1, progress = ?1 WHERE run = ?2"
 
 
@@ -86,7 +86,8 @@ class RunRow:
 class SubtaskRow:
     """Where a subtask stands; `attempt` counts from 1 once it was started, `agent` is that of the last attempt.
 
-    `resumes` of the attempts went on with what the attempt before had begun; the others followed a failure.
+    `resumes` of the attempts went on with what the attempt before had begun; the others followed a failure. That agent
+    first began at `began_s`, UTC; None when nobody did, or an agentd of an earlier version began it.
     """
 
     id: SubtaskId
@@ -96,6 +97,7 @@ class SubtaskRow:
     result: str | None
     error: StoredError | None
     resumes: int = 0
+    began_s: float | None = None
 
 
 class Runs:
@@ -227,8 +229,12 @@ class Runs:
         error: AaosError | None = None,
         agent: AgentId | None = None,
         is_resumed: bool = False,
+        began_s: float | None = None,
     ) -> None:
-        """Move a subtask on; without `agent` the last stays. Raises NotFoundError, ConflictError when it is final."""
+        """Move a subtask on; without `agent` and `began_s` the last stay.
+
+        Raises NotFoundError, and ConflictError when it is final.
+        """
         with self._database.transaction():
             row = self._database.row(_SUBTASK, (run, subtask))
             if row is None:
@@ -238,7 +244,7 @@ class Runs:
                 if before.state is state:
                     return
                 raise ConflictError(f"subtask {subtask} of run {run} is {before.state} already", "leave it as it is")
-            values = (state, attempt, agent, result, _error_to_json(error), is_resumed, run, subtask)
+            values = (state, attempt, agent, result, _error_to_json(error), is_resumed, began_s, run, subtask)
             self._database.change(_SET_SUBTASK, values)
 
 
@@ -255,8 +261,8 @@ def _run(row: Row) -> RunRow:
 
 
 def _subtask(row: Row) -> SubtaskRow:
-    subtask, state, attempt, agent, result, error, resumes = row
-    return SubtaskRow(subtask, SubtaskState(state), attempt, agent, result, _error_from_json(error), resumes)
+    subtask, state, attempt, agent, result, error, resumes, began_s = row
+    return SubtaskRow(subtask, SubtaskState(state), attempt, agent, result, _error_from_json(error), resumes, began_s)
 
 
 def _error_to_json(error: AaosError | None) -> str | None:

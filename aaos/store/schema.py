@@ -72,5 +72,6 @@ _FIFTH: Final = (
     "ALTER TABLE runs ADD COLUMN paused_s REAL NOT NULL DEFAULT 0",
     "ALTER TABLE runs ADD COLUMN paused_at_s REAL",
 )
+_SIXTH: Final = ("ALTER TABLE subtasks ADD COLUMN began_s REAL",)
 
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH)
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH)

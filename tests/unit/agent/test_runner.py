@@ -5,6 +5,7 @@ import contextlib
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -154,6 +155,7 @@ def task(role: Role, path: Path, *granted: Capability, program: bytes | None = N
         inputs={},
         goal="a goal",
         envelope=Envelope(me, granted),
+        began_s=time.time(),
         program=program,
     )
 

@@ -91,7 +91,7 @@ def test_a_run_that_was_under_way_is_handed_on_from_its_rows(tmp_path: Path) -> 
     restarted = Restarted(tmp_path / "s")
     (order,) = restarted.recovered.resumed
     assert order.ends == {A: SubtaskEnd(SubtaskState.COMPLETED, "of a", 1)}
-    assert order.underway == {B: Underway(AGENT, attempt=2, failures=1)}
+    assert order.underway == {B: Underway(AGENT, attempt=2, failures=1, began_s=BEGAN_S)}
     assert (order.run, order.goal, order.program, order.resumes) == (RUN, "goal", b"print()\n", 1)
     assert [subtask.id for subtask in order.plan.subtasks] == [A, B, C]
     assert restarted.run.state is RunState.RUNNING

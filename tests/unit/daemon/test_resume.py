@@ -44,9 +44,10 @@ def test_attempts_that_went_on_are_no_failures(tmp_path: Path) -> None:
     runs.add_plan(RUN, PLAN)
     for attempt, is_resumed in enumerate((False, False, True, True), start=1):
         agent = AgentId("a-2" if is_resumed else f"a-{attempt}")
-        runs.set_subtask(RUN, A, SubtaskState.RUNNING, attempt=attempt, agent=agent, is_resumed=is_resumed)
+        runs.set_subtask(RUN, A, SubtaskState.RUNNING, attempt=attempt, agent=agent, is_resumed=is_resumed, began_s=2.0)
     order = order_of(runs.get(RUN), Rows(runs, Calls(database), Conversations(database)), left_s=1.0, resumes=1)
     assert (order.underway[A].agent, order.underway[A].attempt, order.underway[A].failures) == ("a-2", 4, 1)
+    assert order.underway[A].began_s == 2.0
     with pytest.raises(StorageError, match="before this run had a plan"):
         order_of(
             replace(runs.get(RUN), plan=None),

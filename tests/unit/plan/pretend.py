@@ -63,6 +63,7 @@ class Store:
         error: AaosError | None = None,
         agent: AgentId | None = None,
         is_resumed: bool = False,
+        began_s: float | None = None,
     ) -> None:
         if self.broken:
             raise StorageError("the disk is full", "free some space")

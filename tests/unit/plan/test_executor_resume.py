@@ -43,12 +43,13 @@ def test_a_resumed_run_whose_subtask_had_failed_fails() -> None:
 
 def test_what_was_under_way_goes_on_with_its_agent_as_the_next_attempt() -> None:
     """BRK-8"""
-    begun = {A: Underway(AgentId("a-before"), attempt=2, failures=0)}
+    begun = {A: Underway(AgentId("a-before"), attempt=2, failures=0, began_s=5.0)}
     made = replace(order(plan(subtask("a"), subtask("b", "a"))), underway=begun, resumes=1, wall_s=9.0)
     ran = execute(made)
     first, second = ran.spawner.seen
     assert (first.agent, first.is_resumed, first.attempt) == ("a-before", True, 3)
     assert (second.is_resumed, second.attempt) == (False, 1)
+    assert first.began_s == 5.0 < second.began_s
     assert second.agent != first.agent
     assert ran.store.log[0] == ("a", "running", 3)
     (told,) = ran.audit.of(EventKind.RUN_RESUMED)
@@ -64,7 +65,7 @@ async def lost(task: AgentTask) -> AgentOutcome:
 def test_a_restart_takes_no_retry_away_and_gives_none() -> None:
     """BRK-8: one of three attempts had failed before."""
     role = replace(PLAIN, retry=2)
-    begun = {A: Underway(AgentId("a-before"), attempt=2, failures=1)}
+    begun = {A: Underway(AgentId("a-before"), attempt=2, failures=1, began_s=5.0)}
     ran = execute(replace(order(plan(subtask("a"))), underway=begun, resumes=1), lost, (role,))
     assert [(task.attempt, task.is_resumed) for task in ran.spawner.seen] == [(3, True), (4, False)]
     assert ran.spawner.seen[0].agent != ran.spawner.seen[1].agent

@@ -228,7 +228,7 @@ def test_a_run_that_is_resumed_before_its_replan_makes_it() -> None:
 
 def test_a_planner_that_was_under_way_goes_on_with_its_agent() -> None:
     """BRK-8, RUN-8: a restart while a model plans."""
-    begun = {SubtaskId("planning-1"): Underway(AgentId("a-before"), attempt=1, failures=0)}
+    begun = {SubtaskId("planning-1"): Underway(AgentId("a-before"), attempt=1, failures=0, began_s=5.0)}
     order = replace(RunOrder(RUN, "the goal", first_plan(TERMS, Tier.T1), ENVELOPE), underway=begun, resumes=1)
     ran = execute(order, Script([GOOD]).act, terms=PlanningTerms(ROLES, TIERS))
     assert [(task.subtask, task.is_resumed) for task in ran.spawner.seen][:2] == [("planning-1", True), ("a", False)]
