@@ -305,15 +305,11 @@ class AgentRunner:
         work.service.end(CancelledError("the run was stopped", "submit the goal again"))
         closing = asyncio.shield(session.close("the agent ended"))
         try:
-            await asyncio.wait({closing}, timeout=_CLEAN_UP_S)
-            if not closing.done():
+            done, _ = await asyncio.wait({closing}, timeout=_CLEAN_UP_S)
+            if not done:
                 _log.error("agent %s: its worker could not be ended in %g s", work.asks.agent, _CLEAN_UP_S)
-                closing.add_done_callback(_end_late)
-            else:
-                closing.result()
-        except asyncio.CancelledError:
-            closing.add_done_callback(_end_late)
-            raise
+            for ended in done:
+                ended.result()
         finally:
             self._parts.gate.abandon(work.caller)
 
@@ -385,12 +381,6 @@ class _Work:
             checkpoint=asks.past.checkpoint.data,
             unresolved=asks.past.unresolved,
         )
-
-
-def _end_late(closing: "asyncio.Future[None]") -> None:
-    """A worker that ended after nobody waited for it any more."""
-    if not closing.cancelled() and (error := closing.exception()) is not None:
-        _log.error("a worker could not be ended: %s", error)
 
 
 def _close_late(pending: "asyncio.Future[tuple[Root, ...]]") -> None:

@@ -23,7 +23,7 @@ _TOOL_FAULTS = {
     errno.EINVAL: ("cannot be replaced in one step on this file system", "name a path on ext4, xfs, btrfs or tmpfs"),
 }
 _DENIALS = {
-    errno.EACCES: ("may not be used with these rights", "change its permissions, or grant it `as_owner` to its owner"),
+    errno.EACCES: ("may not be used with these rights", "change its permissions, or let its owner name the file"),
     errno.EPERM: ("may not be used with these rights", "check its owner and its attributes with lsattr"),
     errno.ELOOP: ("is or leads through a symbolic link", "name the path that the link leads to"),
     errno.EXDEV: ("leaves the granted directory or its file system", "grant the directory of the other file system"),

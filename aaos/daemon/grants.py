@@ -10,6 +10,7 @@ import stat
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from aaos.broker.faults import fault
 from aaos.broker.roots import resolve
@@ -25,6 +26,7 @@ _TREE = "/**"
 _WILD = "*?["
 _MAX_TOLD = 8
 _READING = ["GET", "HEAD"]
+_LOOPBACK = {IPv4Address: "127.0.0.1", IPv6Address: "[::1]"}
 _NET_LIKE = "write it like --net example.com or --net example.com:80/news/**"
 
 
@@ -127,7 +129,22 @@ def host_capability(flag: str) -> Capability:
         (found,) = parse_capabilities({"network": flag, "action": _READING}, now_s=0.0)
     except InputError as error:
         raise InputError(f"--net: {error.message}", _NET_LIKE) from error
+    _refuse_no_host(found.resource)
     return found
+
+
+def _refuse_no_host(resource: str) -> None:
+    """Raises InputError for an address that is never connected to, whatever is granted: it is of no single host."""
+    host = resource.partition("/")[0].rpartition(":")[0].strip("[]")
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return
+    if address.is_unspecified:
+        remedy = f"name one: {_LOOPBACK[type(address)]}"
+        raise InputError(f"{host} is every address of this machine, and no host", remedy)
+    if address.is_multicast or str(address) == "255.255.255.255":
+        raise InputError(f"{host} is no address of one host", "name the host that is meant")
 
 
 def page_capability(url: str) -> Capability:

@@ -67,7 +67,7 @@ class SubmitParams(Params):
     net: Annotated[tuple[Text, ...], Field(max_length=64)] = ()
     tool: Annotated[tuple[Text, ...], Field(max_length=64)] = ()
     program: Annotated[str, Field(min_length=1), AfterValidator(_plain), _at_most(PROGRAM_BYTES)] | None = None
-    role: Prefix | None = None
+    role: Text | None = None
     wall_s: Annotated[int, Field(ge=1, le=30 * 86_400)] | None = None
     orchestration: Literal["plan", "direct"] | None = None
     max_tokens: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None

@@ -20,7 +20,7 @@ from aaos.plan.clauses import Parsed
 from aaos.plan.drafting import Terms
 from aaos.plan.growing import PlanningTerms
 from aaos.plan.offer import PLANNER, first_tier, model_tier, offer_of
-from aaos.plan.phrases import parse_goal
+from aaos.plan.phrases import NotUnderstoodError, parse_goal
 from aaos.plan.planner import FETCHING_TOOLS, READING_TOOLS, check_within
 from aaos.plan.planning import direct_plan, first_plan
 from aaos.plan.shapes import ANALYZER, Places, build
@@ -68,6 +68,8 @@ def shape_of(asked: Asked, terms: PlanningTerms) -> Clauses | None:
     except InputError as error:
         if has_model:
             return None
+        if not isinstance(error, NotUnderstoodError):
+            raise
         raise InputError(error.message, f"{error.remedy}; other goals take a language model: {SET_UP}") from error
 
 

@@ -109,8 +109,14 @@ _BRACKETED = re.compile(rf"[(<\[]({ATOM})[)>\]]")
 _AND_CONTRAST = re.compile(r"\bcompare\s+and\s+contrast\b", re.I)
 
 
+class NotUnderstoodError(InputError):
+    """The goal is not one of the shapes; a model may understand it."""
+
+
 def parse_goal(text: str) -> tuple[Parsed, ...]:
-    """The clauses of a goal. Raises InputError: not one of the shapes, with those that are and an example."""
+    """The clauses of a goal. Raises NotUnderstoodError: not one of the shapes, with those that are and an example;
+    InputError: something that it names is written wrongly.
+    """
     goal = read_goal(text)
     template = _AND_CONTRAST.sub("compare", _FILLER.sub("", _pages_bare(goal)))
     template = _THANKS.sub("", _POLITE.sub("", _BARE.sub("", template), count=1))
@@ -134,10 +140,10 @@ def _pages_bare(goal: GoalText) -> str:
     return without_fillers(_BRACKETED.sub(r"\1", goal.template)) if has_pages else goal.template
 
 
-def not_understood(text: str, why: str = "") -> InputError:
+def not_understood(text: str, why: str = "") -> NotUnderstoodError:
     """The refusal of what is not one of the shapes; it says which tier could."""
     reason = f" ({why})" if why else ""
-    return InputError(
+    return NotUnderstoodError(
         f"tier T0, which works without a model, does not understand {quoted(text, max_chars=160)}{reason};"
         " that takes a language model (tier T1, T2 or T3), and none is set up",
         f"say it as one of: {_KNOWN}. Example: {_EXAMPLE}",

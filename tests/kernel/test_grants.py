@@ -130,6 +130,10 @@ def test_a_host_is_granted_for_reading(flag: str, resource: str) -> None:
         ("u@a.example", "--net example.com"),
         ("a.example:0", "--net example.com"),
         ("", "--net example.com"),
+        ("0.0.0.0:8000/**", "127.0.0.1"),
+        ("[::]:80/x", "[::1]"),
+        ("224.0.0.1", "name the host"),
+        ("255.255.255.255:80", "name the host"),
     ],
 )
 def test_a_host_that_cannot_be_granted_says_what_can(flag: str, said: str) -> None:

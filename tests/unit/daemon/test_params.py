@@ -42,7 +42,7 @@ def test_a_goal_with_grants_is_read() -> None:
         ({"max_usd": "5"}, "max_usd"),
         ({"program": ""}, "program"),
         ({"program": "x" * 300_000}, "program"),
-        ({"role": "../x"}, "role"),
+        ({"role": ""}, "role"),
         ({"orchestration": "plans"}, "orchestration"),
     ],
 )

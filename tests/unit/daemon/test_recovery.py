@@ -122,7 +122,7 @@ def test_a_paused_run_loses_no_time_and_stays_paused(tmp_path: Path) -> None:
     assert order.is_paused
     assert set(order.paused) == {AGENT}
     assert order.wall_s == WALL_S - 30
-    assert order.underway == {B: Underway(AGENT, 2, 1)}
+    assert order.underway == {B: Underway(AGENT, 2, 1, BEGAN_S)}
 
 
 def test_a_run_whose_time_is_over_ends_with_that_limit(tmp_path: Path) -> None:

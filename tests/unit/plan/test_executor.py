@@ -337,6 +337,6 @@ def test_an_agent_that_was_paused_is_begun_as_such() -> None:
     pauses.of_agent(RUN, agent).pause()
     terms = PlanningTerms(RoleSet({PLAIN.name: PLAIN}))
     executor = Executor(Lenient(act, store), runs=store, audit=MemoryAudit(), terms=terms, pauses=pauses)
-    resumed = replace(order(plan(subtask("a"))), underway={SubtaskId("a"): Underway(agent, 1, 0)}, resumes=1)
+    resumed = replace(order(plan(subtask("a"))), underway={SubtaskId("a"): Underway(agent, 1, 0, 5.0)}, resumes=1)
     assert asyncio.run(executor.execute(resumed)).state is RunState.COMPLETED
     assert states == [SubtaskState.PAUSED]

@@ -38,6 +38,14 @@ def test_without_a_model_a_free_goal_is_refused() -> None:
         assert caught.value.remedy
 
 
+@pytest.mark.parametrize("goal", ["fetch htp://example.com/x", "summarise http://localhost:99999/"])
+def test_a_mistyped_address_is_no_matter_of_models(goal: str) -> None:
+    with pytest.raises(InputError) as caught:
+        shape_of(Asked(goal), T0)
+    assert "model" not in f"{caught.value.message} {caught.value.remedy}"
+    assert "write" in caught.value.remedy
+
+
 def test_a_free_goal_begins_with_a_planner() -> None:
     plan = plan_free(Asked(FREE), envelope=ENVELOPE, terms=TERMS, now_s=0.0)
     assert [(one.id, one.role, one.tier) for one in plan.subtasks] == [("planning-1", "planner", Tier.T2)]
