@@ -25,6 +25,7 @@ QUIET = frozenset(
         "run.envelope",
         "run.failed",
         "run.started",
+        "run.stopping",
         "subtask.completed",
         "subtask.started",
         "token.granted",

@@ -50,6 +50,7 @@ class DaemonSettings(_Section):
     socket: AbsolutePath = Path("/run/agentd/agentd.sock")
     state_dir: AbsolutePath = Path("/var/lib/aaos")
     socket_group: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")] = "aaos"
+    admin_group: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")] = "aaos-admin"
 
 
 class ConfinementSettings(_Section):

@@ -44,6 +44,7 @@ class EventKind(StrEnum):
     RUN_CONTINUED = "run.continued"
     RUN_COMPLETED = "run.completed"
     RUN_FAILED = "run.failed"
+    RUN_STOPPING = "run.stopping"
     RUN_CANCELLED = "run.cancelled"
     SUBTASK_STARTED = "subtask.started"
     SUBTASK_COMPLETED = "subtask.completed"

@@ -73,9 +73,10 @@ class Doctor:
         )
 
     def _group(self) -> Finding:
-        name = self._settings.daemon.socket_group
+        name, admins = self._settings.daemon.socket_group, self._settings.daemon.admin_group
         if group_id(name) is not None:
-            return Finding("group", True, f"members of {name} may submit")
+            others = f", those of {admins} administer" if group_id(admins) is not None else ""
+            return Finding("group", True, f"members of {name} may submit{others}")
         return Finding("group", True, f"there is no group {name}: only uid {os.geteuid()} and root may submit")
 
     def _role_findings(self) -> tuple[Finding, ...]:

@@ -1,7 +1,7 @@
 """What an operator can ask: one table of methods, each with the access it needs; nothing is answered beside it.
 
 Invariant: a method without a row does not exist; a peer without the row's access is refused before its params are read;
-runs and agents of other uids do not exist for anybody but root. It asks the rooms below and decides nothing of its own.
+runs and agents of other uids exist for nobody but those who administer. It asks the rooms below and decides nothing of its own.
 """
 
 import asyncio
@@ -121,7 +121,7 @@ class Operator:
                 rpc.METHOD_NOT_FOUND, f"no method {request.method[:80]!a}: {hint}", request_id=request.id
             )
         if method.access not in self._rule.of(peer):
-            remedy = f"run it as root: sudo agentd {request.method}"
+            remedy = f"run it as root, or as a member of the administrators' group: sudo agentd {request.method}"
             raise DeniedError(f"{request.method} needs {method.access} access, which uid {peer.uid} has not", remedy)
         return await method.run(peer, read_params(method.params, request.params, request.method), send)
 
@@ -137,6 +137,8 @@ class Operator:
 
     async def _stop(self, peer: Peer, params: RunParams, send: Send) -> rpc.Json:  # noqa: ARG002  # a row's shape
         run = self._find(peer, params.run)
+        if not run.state.is_final:
+            self._rooms.audit.record(Event(EventKind.RUN_STOPPING, run.id, fields={"uid": peer.uid, "pid": peer.pid}))
         await self._rooms.live.stop(run.id)
         return self._run_state(run.id)
 
@@ -161,7 +163,7 @@ class Operator:
     def _one(self, peer: Peer, params: AgentOrRunParams, method: str) -> RunRow | LiveAgent:
         match params.agent, params.run:
             case str(agent), None:
-                return self._rooms.agents.find(agent, uid=peer.uid)
+                return self._rooms.agents.find(agent, uid=self._rule.sight(peer))
             case None, str(run):
                 return self._find(peer, run)
             case _:
@@ -174,7 +176,7 @@ class Operator:
         return {"agent": agent.agent, "run": agent.run, "state": agent.shown.value}
 
     async def _list(self, peer: Peer, params: ListParams, send: Send) -> rpc.Json:  # noqa: ARG002  # a row's shape
-        rows = self._rooms.runs.list(None if peer.uid == 0 else peer.uid, params.limit)
+        rows = self._rooms.runs.list(self._rule.sight(peer) or None, params.limit)
         return {"runs": [views.run_view(row, is_whole=False) for row in rows]}
 
     async def _status(self, peer: Peer, params: RunParams, send: Send) -> rpc.Json:  # noqa: ARG002  # a row's shape
@@ -283,7 +285,7 @@ class Operator:
     # --- shared ---------------------------------------------------------------------------------------------------
 
     def _find(self, peer: Peer, prefix: str) -> RunRow:
-        return self._rooms.runs.find(prefix, uid=peer.uid)
+        return self._rooms.runs.find(prefix, uid=self._rule.sight(peer))
 
     def _status_of(self, run: RunId) -> rpc.Json:
         row = self._rooms.runs.get(run)

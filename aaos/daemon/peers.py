@@ -20,7 +20,8 @@ _GROUPS_BYTES = 1024  # the most that Python's getsockopt takes: 256 groups
 
 
 class Access(StrEnum):
-    """What a method asks of a peer; a peer has a set of them."""
+    """What a method asks of a peer; a peer has a set of them. Those who submit have READ and SUBMIT, for their own runs;
+    those who administer have all, for everybody's."""
 
     READ = "read"
     SUBMIT = "submit"
@@ -41,21 +42,31 @@ class Peer:
         """The rights with which this peer's paths are opened."""
         return Submitter(uid=self.uid, gid=self.gid, groups=self.groups)
 
+    def is_member(self, group: Gid | None) -> bool:
+        """Whether the peer is in the group; nobody is in one that there is not."""
+        return group is not None and (self.gid == group or group in self.groups)
+
 
 @dataclass(frozen=True, slots=True)
 class AccessRule:
-    """Who may speak: root always, the socket's group when there is one, the daemon's own uid on a private socket."""
+    """Who may speak: root always, the socket's group and the administrators' when there are such, the daemon's own uid
+    on a private socket."""
 
     group: Gid | None
     own_uid: Uid | None
+    admin_group: Gid | None = None
 
     def of(self, peer: Peer) -> frozenset[Access]:
         """What `peer` may ask; empty for strangers."""
-        if peer.uid == 0 or peer.uid == self.own_uid:
+        if peer.uid in (0, self.own_uid) or peer.is_member(self.admin_group):
             return frozenset(Access)
-        if self.group is not None and (peer.gid == self.group or self.group in peer.groups):
+        if peer.is_member(self.group):
             return frozenset({Access.READ, Access.SUBMIT})
         return frozenset()
+
+    def sight(self, peer: Peer) -> Uid:
+        """The uid whose runs exist for `peer`; 0: everybody's."""
+        return Uid(0) if Access.ADMIN in self.of(peer) else peer.uid
 
 
 def peer_of(sock: socket.socket) -> Peer:

@@ -329,7 +329,8 @@ def _parts(base: _Base, launcher: Launcher, catalog: Mapping[str, Tool], *, mode
 
 async def _listening(options: Options, rooms: Rooms, stack: AsyncExitStack) -> tuple[Server, Operator]:
     group = group_id(options.settings.daemon.socket_group)
-    rule = AccessRule(group=group, own_uid=own_uid() if options.is_private else None)
+    admins = group_id(options.settings.daemon.admin_group)
+    rule = AccessRule(group, own_uid() if options.is_private else None, admins)
     listener = adopt(options.passed, options.socket) or listen(options.socket, group=group)
     stack.callback(listener.close)
     operator = Operator(rooms, rule=rule)

@@ -50,9 +50,16 @@ def worker(request: LaunchRequest) -> Agent:
     return run
 
 
-def options(place: Path, *, bounds: Bounds | None = None, group: str = "no-such-group", roles: Path = ROLES) -> Options:
+def options(
+    place: Path,
+    *,
+    bounds: Bounds | None = None,
+    group: str = "no-such-group",
+    roles: Path = ROLES,
+    admins: str = "no-such-group",
+) -> Options:
     settings = Settings(
-        daemon=DaemonSettings(socket_group=group),
+        daemon=DaemonSettings(socket_group=group, admin_group=admins),
         audit=AuditSettings(journal=False),
         roles=RolesSettings(dirs=(roles,)),
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import grp
 import json
 import os
 import socket
@@ -13,14 +14,15 @@ import pytest
 
 from aaos.core import rpc
 from aaos.core.errors import ConflictError, SettingsError
-from aaos.core.ids import Gid, Uid
+from aaos.core.events import EventKind
+from aaos.core.ids import Gid, RunId, Uid
 from aaos.daemon.connection import Send
 from aaos.daemon.listen import Listener, adopt, listen
 from aaos.daemon.peers import Access, AccessRule, Peer, own_uid
 from aaos.daemon.server import Server
 from aaos.daemon.wiring import Daemon
 from tests.fakes import MemoryAudit
-from tests.kernel.operators import STRANGER, Client, place, speak_as, with_daemon
+from tests.kernel.operators import STRANGER, VERSION, Client, options, place, speak_as, with_daemon
 
 __all__ = ["place"]  # the fixture
 
@@ -131,8 +133,10 @@ def test_every_method_is_refused_to_who_lacks_its_access(place: Path) -> None:
             "root": Peer(Uid(0), Gid(0), (), 1),
             "member": Peer(Uid(STRANGER), Gid(STRANGER), (990,), 1),
             "stranger": Peer(Uid(STRANGER), Gid(STRANGER), (), 1),
+            "administrator": Peer(Uid(STRANGER), Gid(STRANGER), (990, 991), 1),
+            "worker": Peer(Uid(1_900_000_000), Gid(1_900_000_000), (), 1),
         }
-        rule = AccessRule(group=Gid(990), own_uid=None)
+        rule = AccessRule(Gid(990), None, Gid(991))
         allowed = {name: rule.of(peer) for name, peer in peers.items()}
         table = {name: method.access for name, method in daemon.operator.methods.items()}
         assert table == {
@@ -146,6 +150,8 @@ def test_every_method_is_refused_to_who_lacks_its_access(place: Path) -> None:
             "selftest",
         }
         assert not allowed["stranger"]
+        assert not allowed["worker"]
+        assert allowed["administrator"] == frozenset(Access)
         assert allowed["root"] == frozenset(Access)
 
     with_daemon(place, check)
@@ -169,6 +175,34 @@ def test_runs_of_others_do_not_exist(place: Path) -> None:
         assert b'"runs":[]' in await asyncio.to_thread(speak_as, STRANGER, path, listing, groups=(group,))
 
     with_daemon(place, check, group="daemon")
+
+
+def test_an_administrator_sees_and_stops_the_runs_of_all(place: Path) -> None:
+    """OPS-2, H-API-04: by a group that the kernel vouches for; who is in it alone meets the socket's mode."""
+
+    async def check(daemon: Daemon, path: Path) -> None:
+        client = await Client.connect(path)
+        run = (await client.result("submit", goal="wait", cwd="/", program="pass", tool=["echo"]))["run"]
+        group, admins = os.lstat(path).st_gid, grp.getgrnam("adm").gr_gid
+
+        async def asked(method: str, *groups: int, **params: object) -> dict[str, object]:
+            request = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
+            document: dict[str, object] = json.loads(
+                await asyncio.to_thread(speak_as, STRANGER, path, request, groups=groups)
+            )
+            return document
+
+        both = (group, admins)
+        assert run in json.dumps(await asked("list", *both))
+        assert "result" in await asked("status", *both, run=run)
+        assert "result" in await asked("attest", *both, run=run)
+        assert b"Permission denied" in await asyncio.to_thread(speak_as, STRANGER, path, VERSION, groups=(admins,))
+        assert (await asked("stop", *both, run=run))["result"] == {"run": run, "state": "cancelled"}
+        events = daemon.operator._rooms.audit.query(RunId(str(run)), 0, limit=1_000)
+        (stopping,) = [one.event for one in events if one.event.kind is EventKind.RUN_STOPPING]
+        assert stopping.fields["uid"] == STRANGER
+
+    with_daemon(place, check, chosen=options(place, group="daemon", admins="adm"))
 
 
 def test_a_run_is_streamed_to_its_end_and_told_again(place: Path) -> None:

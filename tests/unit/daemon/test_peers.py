@@ -27,11 +27,22 @@ def peer(uid: int, *groups: int) -> Peer:
         (peer(1000), AccessRule(group=None, own_uid=Uid(1000)), frozenset(Access)),
         (peer(990), AccessRule(group=AAOS, own_uid=None), frozenset({Access.READ, Access.SUBMIT})),
         (peer(65534), AccessRule(group=AAOS, own_uid=Uid(1000)), frozenset()),
+        (peer(1000, 990, 991), AccessRule(AAOS, None, Gid(991)), frozenset(Access)),
+        (peer(991), AccessRule(AAOS, None, Gid(991)), frozenset(Access)),
+        (MEMBER, AccessRule(AAOS, None, Gid(991)), frozenset({Access.READ, Access.SUBMIT})),
+        (peer(65534, 65534), AccessRule(AAOS, None, Gid(991)), frozenset()),
     ],
 )
 def test_access_by_uid_and_group(who: Peer, rule: AccessRule, may: frozenset[Access]) -> None:
     """H-API-01, H-API-04: also root of a foreign user namespace, which arrives as the overflow uid."""
     assert rule.of(who) == may
+
+
+def test_only_who_administers_sees_the_runs_of_others() -> None:
+    """OPS-2, H-SEC-11"""
+    rule = AccessRule(AAOS, None, Gid(991))
+    assert [rule.sight(one) for one in (peer(0), MEMBER, peer(1000, 990, 991))] == [0, 1000, 0]
+    assert AccessRule(AAOS, None).sight(peer(1000, 990, 991)) == 1000
 
 
 def test_the_kernel_says_who_it_is() -> None:
