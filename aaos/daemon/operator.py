@@ -1,7 +1,8 @@
 """What an operator can ask: one table of methods, each with the access it needs; nothing is answered beside it.
 
 Invariant: a method without a row does not exist; a peer without the row's access is refused before its params are read;
-runs and agents of other uids exist for nobody but those who administer. It asks the rooms below and decides nothing of its own.
+runs and agents of other uids exist for nobody but those who administer. It asks the rooms below and decides nothing of
+its own.
 """
 
 import asyncio
