@@ -20,8 +20,8 @@ _GROUPS_BYTES = 1024  # the most that Python's getsockopt takes: 256 groups
 
 
 class Access(StrEnum):
-    """What a method asks of a peer; a peer has a set of them. Those who submit have READ and SUBMIT, for their own runs;
-    those who administer have all, for everybody's."""
+    """What a method asks of a peer; a peer has a set of them. Who submits has READ and SUBMIT, for runs of their own;
+    who administers has all, for everybody's."""
 
     READ = "read"
     SUBMIT = "submit"
