@@ -12,6 +12,7 @@ from typing import Any
 from qa.vm.guest import Guest, Ran
 
 OPERATOR, OTHER, STRANGER = "vera", "otto", "stan"
+SERVICE = "/sys/fs/cgroup/system.slice/agentd.service"
 
 
 def ok(ran: Ran) -> str:
@@ -31,13 +32,28 @@ def until(holds: Callable[[], bool], seconds: float = 120.0) -> None:
         time.sleep(1)
 
 
-def waiting(guest: Guest) -> str:
+def started(guest: Guest, how: str) -> str:
+    """A run of the operator, in the background."""
+    return run_id(guest.run(f"agentd submit --detach {how} 'wait to be looked at'", user=OPERATOR))
+
+
+def waiting(guest: Guest, how: str = "") -> str:
     """A run of the operator whose worker waits."""
-    ran = guest.run("agentd submit --detach --program /payload/waits.py 'wait to be looked at'", user=OPERATOR)
-    found = re.search(r"\br-[a-z0-9]{12}\b", ok(ran))
+    run = started(guest, f"--program /payload/waits.py {how}")
+    until(lambda: "waiting" in guest.run(f"agentd logs {run}").output)
+    return run
+
+
+def run_id(ran: Ran) -> str:
+    """The run that an answer tells of first."""
+    found = re.search(r"\br-[a-z0-9]{12}\b", ran.output)
     assert found, ran
-    until(lambda: "waiting" in guest.run(f"agentd logs {found.group()}").output)
     return found.group()
+
+
+def leaves(guest: Guest) -> list[str]:
+    """The cgroups of all workers."""
+    return guest.run(f"find {SERVICE}/workers -mindepth 1 -type d").output.split()
 
 
 def last_run(guest: Guest, user: str) -> str:

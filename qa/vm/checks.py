@@ -1,26 +1,22 @@
-"""What is checked in the guest, in order: each a function that returns what it saw, or fails with it.
-
-Invariant: a check leaves the daemon running, unless the next one says otherwise. Nothing here is timed: durations are
-shown and decide nothing.
-"""
+"""The package in the guest: installed, serving, answering an operator, with a model, reinstalled, removed."""
 
 import json
 import re
 import time
-from collections.abc import Callable, Mapping
 
 from qa.daemon import REPOSITORY
-from qa.vm.asking import OPERATOR, OTHER, STRANGER, journal, last_run, ok, ok_or_none, until, waiting
-from qa.vm.checks_limits import ends_what_is_out_of_memory
+from qa.vm.asking import OPERATOR, ok, until
+from qa.vm.checks_limits import LAYERS
 from qa.vm.guest import Guest
 
 EXPOSURE = 7.1  # systemd-analyze security: no regression
-LAYERS = 13
 PLANTED = "planted-8c1f0d7be2"
 MODEL = "providers: {played: {kind: openai, url: 'http://127.0.0.1:1234/v1', key: played}}\n"
 PAGES = tuple(sorted(path.name for path in (REPOSITORY / "qa/pages").glob("*.html")))
 
-Check = Callable[[Guest], str]
+_LISTS = 'python3 -c \'import subprocess, time; t = time.perf_counter(); [subprocess.run(["agentd", "list"], \
+stdout=-3) for _ in range(5)]; print((time.perf_counter() - t) * 200)\''
+_RSS = "ps -o rss= -p $(systemctl show agentd --value -p MainPID)"
 
 
 def boots(guest: Guest) -> str:
@@ -66,13 +62,6 @@ def is_hardened(guest: Guest) -> str:
     return f"exposure {found[1]}"
 
 
-def has_users(guest: Guest) -> str:
-    """OPS-2: two members of the group, and a stranger."""
-    for name, groups in ((OPERATOR, "--groups aaos"), (OTHER, "--groups aaos"), (STRANGER, "")):
-        ok(guest.run(f"useradd --create-home --shell /bin/sh {groups} {name}"))
-    return f"{OPERATOR} and {OTHER} in group aaos, {STRANGER} in none"
-
-
 def answers_an_operator(guest: Guest) -> str:
     """RUN-1, H-PKG-01: an ordinary user's goal over files, confined, the result at the named place."""
     said = ok(
@@ -88,6 +77,13 @@ def answers_an_operator(guest: Guest) -> str:
     return "the summary is in the operator's home, and the operator's own"
 
 
+def is_measured(guest: Guest) -> str:
+    """Figures that decide nothing: this processor is emulated."""
+    list_ms = float(ok(guest.run(_LISTS)))
+    rss_kib = int(ok(guest.run(_RSS)))
+    return f"agentd list {list_ms:.0f} ms, agentd {rss_kib / 1024:.0f} MiB resident"
+
+
 def compares_two_pages(guest: Guest) -> str:
     """TOL-8, H-PKG-01: the canonical goal, through the confined egress process and its own user."""
     ok(guest.run("systemd-run --unit pages python3 -m http.server 8000 --bind 127.0.0.1 --directory /payload/pages"))
@@ -100,45 +96,6 @@ def compares_two_pages(guest: Guest) -> str:
     user = ok(guest.run("ps -o user= -p $(pgrep -f '[a]aos/egress')"))
     assert "aaos-egress" in user or user.split()[0].startswith("aaos-eg"), user
     return f"egress runs as {user.split()[0]}"
-
-
-def refuses_with_the_grant(guest: Guest) -> str:
-    """CAP-0: a read outside the envelope names the flag that would allow it."""
-    ran = guest.run("agentd submit --read /usr/share 'summarise /etc/passwd'", user=OPERATOR)
-    assert ran.status == 3 and "--read /etc/passwd" in ran.output, ran
-    return "--read /etc/passwd"
-
-
-def keeps_strangers_out(guest: Guest) -> str:
-    """H-API-01, OPS-2: who is in no group learns what to type."""
-    ran = guest.run("agentd list", user=STRANGER)
-    assert ran.status != 0 and "usermod" in ran.output and "aaos" in ran.output, ran
-    return ran.output.strip().splitlines()[-1].strip()
-
-
-def keeps_users_apart(guest: Guest) -> str:
-    """CAP-0: one user's runs are invisible to another."""
-    run = last_run(guest, OPERATOR)
-    ran = guest.run(f"agentd status {run}", user=OTHER)
-    assert ran.status != 0 and run not in ok(guest.run("agentd list", user=OTHER)), ran
-    assert run in ok(guest.run("agentd list"))  # root sees it
-    return f"{OTHER} has no run {run}"
-
-
-def attests_all_layers(guest: Guest) -> str:
-    """ISO-7, ISO-8, ISO-9: a live worker with no layer left out."""
-    run = waiting(guest)
-    said = ok(guest.run(f"agentd attest {run}"))
-    confirmed = re.findall(r"^(\w+) +denied +(?:confirmed|verified|filtered)", said, re.MULTILINE)
-    assert len(confirmed) == LAYERS and "cgroup" in confirmed, said
-    pid = re.search(r"\bpid (\d+)", said)
-    assert pid, said
-    leaf = ok(guest.run(f"sed -n 's/^0:://p' /proc/{pid[1]}/cgroup"))
-    limits = ok(guest.run(f"cd /sys/fs/cgroup{leaf} && cat memory.max memory.swap.max pids.max memory.oom.group"))
-    assert limits.split() == ["268435456", "0", "16", "1"], limits
-    ok(guest.run(f"agentd stop {run}"))
-    until(lambda: guest.run(f"test -e /sys/fs/cgroup{leaf}").status != 0)
-    return f"{len(confirmed)} layers, leaf {leaf}"
 
 
 def takes_a_model(guest: Guest) -> str:
@@ -158,64 +115,12 @@ def takes_a_model(guest: Guest) -> str:
     return f"{sealed}; {tiers[0].strip()}"
 
 
-def survives_its_own_death(guest: Guest) -> str:
-    """ISO-11, H-DUR-11: kill -9; systemd starts it anew, and nothing of the former life is left."""
-    waiting(guest)
-    pid = ok(guest.run("systemctl show agentd --value -p MainPID"))
-    ok(guest.run(f"kill -9 {pid}"))
-    until(lambda: ok_or_none(guest.run("agentd --json version")) is not None)
-    assert ok(guest.run("systemctl show agentd --value -p MainPID")) != pid
-    strays = guest.run("ps -eo pid,uid,args | awk '$2 >= 1900000000 && $2 < 1900065536'").output
-    live = [line for line in strays.splitlines() if "worker" in line]
-    return f"restarted; {len(live)} workers of the successor"
-
-
-def is_in_the_journal(guest: Guest) -> str:
-    """AUD-1: the queries that the documents show."""
-    run = last_run(guest, OPERATOR)
-    entries = journal(guest, f"-t agentd AAOS_RUN_ID={run}")
-    kinds = {entry.get("AAOS_EVENT", "") for entry in entries}
-    assert {"run.submitted", "agent.confined", "run.completed"} <= kinds, kinds
-    assert all(re.fullmatch(r"[0-9a-f]{32}", entry["MESSAGE_ID"]) for entry in entries)
-    return f"{len(entries)} entries of run {run}"
-
-
-def explains_itself(guest: Guest) -> str:
-    """AUD-2: journalctl -x tells what an event means and what to do."""
-    said = guest.run("journalctl -x -t agentd AAOS_EVENT=agent.confined -n 1 --no-pager").output
-    assert "A worker stands behind the wall" in said and "agentd attest" in said, said
-    return "agent.confined, with what to do"
-
-
 def wakes_by_its_socket(guest: Guest) -> str:
     """OPS-2: the socket outlives the daemon, and a client starts it."""
     ok(guest.run("systemctl stop agentd.service"))
     ok(guest.run("agentd list", user=OPERATOR))
     assert ok(guest.run("systemctl is-active agentd.service")) == "active"
     return "a client found a stopped daemon and was answered"
-
-
-def is_quiet(guest: Guest) -> str:
-    """No warning of ours in the whole boot, the kill we did apart."""
-    said = [e for e in journal(guest, "-b -p warning -u agentd") if e.get("_SYSTEMD_UNIT") == "agentd.service"]
-    assert not said, [entry.get("MESSAGE") for entry in said]
-    return "nothing of agentd at warning or above"
-
-
-def keeps_modes(guest: Guest) -> str:
-    """H-SEC-10, H-API-02: what is on disk and who may open it."""
-    said = ok(
-        guest.run("stat -c '%n %a %U:%G' /run/agentd /run/agentd/agentd.sock /var/lib/aaos /etc/aaos/agentd.toml")
-    )
-    assert said.splitlines() == [
-        "/run/agentd 750 root:aaos",
-        "/run/agentd/agentd.sock 660 root:aaos",
-        "/var/lib/aaos 700 root:root",
-        "/etc/aaos/agentd.toml 644 root:root",
-    ], said
-    loose = guest.run("find /var/lib/aaos ! -type l -perm /077").output
-    assert loose.strip() == "", loose
-    return "socket 0660 root:aaos, state 0700"
 
 
 def keeps_edited_settings(guest: Guest) -> str:
@@ -247,15 +152,3 @@ def goes_away(guest: Guest) -> str:
     left = guest.run("ls -d /etc/aaos /var/lib/aaos /run/agentd /usr/lib/aaos /usr/share/aaos 2>/dev/null").output
     assert left.split() == [], left
     return "nothing left"
-
-
-CHECKS: Mapping[str, Check] = {
-    check.__name__.replace("_", " "): check
-    for check in (
-        boots, installs, serves, is_well, is_hardened, has_users,
-        answers_an_operator, compares_two_pages, refuses_with_the_grant, keeps_strangers_out, keeps_users_apart,
-        attests_all_layers, is_in_the_journal, explains_itself, wakes_by_its_socket, is_quiet, takes_a_model,
-        ends_what_is_out_of_memory, survives_its_own_death, keeps_modes, keeps_edited_settings, says_what_is_wrong,
-        goes_away,
-    )
-}  # fmt: skip

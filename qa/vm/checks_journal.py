@@ -1,0 +1,56 @@
+"""The journal: AUD-1, AUD-2 in the guest, and what the documents say of it."""
+
+import re
+import shlex
+
+from qa.daemon import REPOSITORY
+from qa.vm.asking import OPERATOR, journal, last_run, ok
+from qa.vm.guest import Guest
+
+DOCUMENTS = (*sorted((REPOSITORY / "docs").glob("*.md")), REPOSITORY / "README.md", REPOSITORY / "SECURITY.md")
+_QUERY = re.compile(r"^\$ (journalctl .*)$", re.MULTILINE)
+_KIND = re.compile(r"^### ([a-z._]+)\n([^\n]+)", re.MULTILINE)
+
+
+def is_in_the_journal(guest: Guest) -> str:
+    """AUD-1: the queries that the documents show."""
+    run = last_run(guest, OPERATOR)
+    entries = journal(guest, f"-t agentd AAOS_RUN_ID={run}")
+    kinds = {entry.get("AAOS_EVENT", "") for entry in entries}
+    assert {"run.submitted", "agent.confined", "run.completed"} <= kinds, kinds
+    assert all(re.fullmatch(r"[0-9a-f]{32}", entry["MESSAGE_ID"]) for entry in entries)
+    return f"{len(entries)} entries of run {run}"
+
+
+def answers_what_the_documents_ask(guest: Guest) -> str:
+    """AUD-1: each query that they show, word for word but for the id of a run, finds something."""
+    ran = guest.run("agentd submit --program /payload/hostile/denied_read.py 'look at shadows'", user=OPERATOR)
+    assert ran.status == 0 and "refused" in ran.output, ran
+    run = last_run(guest, OPERATOR)
+    texts = (document.read_text() for document in DOCUMENTS)
+    queries = list(dict.fromkeys(query for text in texts for query in _QUERY.findall(text)))
+    assert len(queries) >= 4, queries
+    for query in queries:
+        asked = re.sub(r"\br-[a-z0-9]{12}\b", run, query)
+        said = guest.run(f"timeout 10 {asked} 2>&1 | head -c 100000").output
+        assert "agentd[" in said and "No entries" not in said, (asked, said[-500:])
+    return f"{len(queries)} queries: {'; '.join(queries)}"
+
+
+def explains_itself(guest: Guest) -> str:
+    """AUD-2: journalctl -x tells of every kind that has happened what docs/events.md says of it."""
+    meant = dict(_KIND.findall((REPOSITORY / "docs/events.md").read_text()))
+    kinds = ok(guest.run("journalctl -F AAOS_EVENT")).split()
+    assert len(kinds) > 15 and set(kinds) <= set(meant), kinds
+    each = " ".join(map(shlex.quote, kinds))
+    said = ok(guest.run(f"for kind in {each}; do journalctl -x -t agentd AAOS_EVENT=$kind -n 1 --no-pager; done"))
+    lacking = [kind for kind in kinds if meant[kind] not in " ".join(said.replace("\n-- ", " ").split())]
+    assert not lacking, (lacking, said[:1000])
+    return f"{len(kinds)} kinds, each with its meaning"
+
+
+def is_quiet(guest: Guest) -> str:
+    """No warning of ours in the whole boot, the kill we did apart."""
+    said = [e for e in journal(guest, "-b -p warning -u agentd") if e.get("_SYSTEMD_UNIT") == "agentd.service"]
+    assert not said, [entry.get("MESSAGE") for entry in said]
+    return "nothing of agentd at warning or above"
