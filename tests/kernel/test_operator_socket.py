@@ -193,7 +193,7 @@ def test_an_administrator_sees_and_stops_the_runs_of_all(place: Path) -> None:
             return document
 
         both = (group, admins)
-        assert run in json.dumps(await asked("list", *both))
+        assert str(run) in json.dumps(await asked("list", *both))
         assert "result" in await asked("status", *both, run=run)
         assert "result" in await asked("attest", *both, run=run)
         assert b"Permission denied" in await asyncio.to_thread(speak_as, STRANGER, path, VERSION, groups=(admins,))
