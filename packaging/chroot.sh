@@ -3,10 +3,11 @@
 # shellcheck shell=sh
 
 cache=/var/cache/aaos-build
-tools=debhelper,dh-python,python3-all,pandoc,lintian
+tools=debhelper,dh-apparmor,dh-python,python3-all,python3-setuptools,python3-stdeb,fakeroot,pandoc,lintian
 product=python3-certifi,python3-httpx,python3-idna,python3-lxml,python3-prctl,python3-webencodings,python3-pydantic,python3-systemd,python3-yaml,libseccomp2
 tests=python3-pytest,python3-hypothesis,procps,iproute2,bubblewrap,openssl
-chroot=$cache/trixie-$(printf '%s' "$tools,$product,$tests" | sha256sum | cut -c 1-12)
+judges=apparmor,autopkgtest,systemd
+chroot=$cache/trixie-$(printf '%s' "$tools,$product,$tests,$judges" | sha256sum | cut -c 1-12)
 
 say() { printf 'deb: %s\n' "$*" >&2; }
 
@@ -27,7 +28,7 @@ make_chroot() {
     say 'making a chroot of Debian 13 (two minutes, once)'
     mkdir -p "$cache"
     rm -rf "$chroot.new"
-    quietly mmdebstrap --mode=root --variant=buildd --include="$tools,$product,$tests" trixie "$chroot.new"
+    quietly mmdebstrap --mode=root --variant=buildd --include="$tools,$product,$tests,$judges" trixie "$chroot.new"
     mv "$chroot.new" "$chroot"
 }
 

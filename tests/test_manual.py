@@ -16,14 +16,19 @@ from aaos.core import rolefile
 from aaos.core.capability import Kind
 from aaos.core.config import ConfinementSettings, Settings, load_settings
 from aaos.core.constraint import KEYS
+from aaos.core.errors import ExitCode
 from aaos.core.role import ParameterType
+from aaos.daemon.configure_host import Host
 from aaos.daemon.params import SubmitParams
+from aaos.store import journal
 
 ROOT = Path(__file__).parent.parent
 SETTINGS = (ROOT / "docs/agentd.toml.5.md").read_text(encoding="utf-8")
 ROLES = (ROOT / "docs/aaos-roles.5.md").read_text(encoding="utf-8")
 PROTOCOL = (ROOT / "docs/operator-protocol.md").read_text(encoding="utf-8")
 COMMAND = (ROOT / "docs/agentd.1.md").read_text(encoding="utf-8")
+SERVICE = (ROOT / "docs/agentd.8.md").read_text(encoding="utf-8")
+UNITS = {kind: (ROOT / f"packaging/debian/aaos.agentd.{kind}").read_text("utf-8") for kind in ("service", "socket")}
 SHIPPED = (ROOT / "packaging/debian/agentd.toml").read_text(encoding="utf-8")
 PACKAGED_USER = "aaos-egress"  # what the package sets, since it makes that user
 NOT_SET = "not set"
@@ -101,7 +106,51 @@ def test_the_protocol_has_every_parameter_of_a_goal() -> None:
     assert sorted(re.findall(r"`(\w+)`", row.split("|")[3])) == sorted(SubmitParams.model_fields)
 
 
-@pytest.mark.parametrize("page", [SETTINGS, ROLES, COMMAND])
+def test_the_page_of_the_daemon_has_its_options() -> None:
+    """DEB-2: those of `agentd run`, and where it listens."""
+    synopsis = dict(_SECTION.findall(SERVICE))["SYNOPSIS"]
+    assert set(re.findall(r"\\--[a-z-]+", synopsis)) == {
+        "\\--socket",
+        *(f"\\{option}" for option in _options(_commands()["run"])),
+    }
+
+
+def test_the_page_of_the_daemon_has_its_exit_statuses() -> None:
+    """DEB-2: a status means what it means in agentd(1), and systemd goes on after those that the unit does not name."""
+    told = dict(re.findall(r"^\*\*(\d)\*\*\n:   (.+)$", SERVICE, re.MULTILINE))
+    assert [int(status) for status in told] == sorted(map(int, told))
+    assert set(map(int, told)) < set(ExitCode)
+    final = {status for status, text in told.items() if "does not try again" in text}
+    assert final == set(_directives("service")["RestartPreventExitStatus"].split())
+
+
+def test_the_page_of_the_daemon_tells_what_its_units_say() -> None:
+    """DEB-2, LLM-6: the socket, its group and mode, the credentials, the profile, the time that it may take to stop."""
+    service, held = _directives("service"), _directives("socket")
+    socket_told = f"*{held['SocketUser']}:{held['SocketGroup']}*, mode {held['SocketMode']}"
+    assert held["ListenStream"] == str(Settings().daemon.socket)
+    assert held["SocketGroup"] == Settings().daemon.socket_group
+    assert service["TimeoutStopSec"] == "15"
+    assert "after fifteen" in SERVICE
+    wanted = (
+        f"*{held['ListenStream']}*",
+        socket_told,
+        f"*ImportCredential={service['ImportCredential'].replace('*', chr(92) + '*')}*",
+        f"*/etc/apparmor.d/{service['AppArmorProfile'].removeprefix('-')}*",
+        *(f"*{path}*" for path in Host().places("NAME")),
+        f"*{Settings().models.keys_dir}/NAME*",
+    )
+    assert [text for text in wanted if text not in SERVICE] == []
+
+
+def test_the_page_of_the_daemon_names_fields_that_the_journal_has() -> None:
+    """DEB-2, AUD-1"""
+    named = set(re.findall(r"AAOS_[A-Z_]+", SERVICE))
+    assert named
+    assert named <= set(re.findall(r'"(AAOS_[A-Z_]+)"', Path(journal.__file__).read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize("page", [SETTINGS, ROLES, COMMAND, SERVICE])
 def test_a_page_has_the_parts_of_a_page(page: str) -> None:
     """DEB-2"""
     heads = re.findall(r"^# (.+)$", page, re.MULTILINE)
@@ -147,6 +196,10 @@ def _keys(model: type[BaseModel], place: str = "") -> Iterator[str]:
         if not place and name in inner:
             below, document = inner[name]
             yield from _keys(document, below)
+
+
+def _directives(kind: str) -> dict[str, str]:
+    return dict(re.findall(r"^([A-Z]\w+)=(.*)$", UNITS[kind], re.MULTILINE))
 
 
 def _commands() -> dict[str, argparse.ArgumentParser]:
