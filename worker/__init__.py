@@ -8,6 +8,9 @@ The wall. A worker is forked from a pre-imported template (the zygote) into fres
 cgroup namespaces; its root is an empty tmpfs with its granted roots and five devices; Landlock and seccomp deny a
 second time what the mounts and the missing ids deny already; it has one inherited socket to agentd and nothing else.
 
-Reading order: `abi` (the wire format), `transport` (frames over a socket), `wall.syscalls`, `wall.mounts`,
-`wall.rules`, `wall.confine`, `wall.zygote` (in the order in which a worker is made), then `user`.
+A cell is the same for one program: it may execute that, make names below what it may write, and talk to its own
+processes; `worker.cell` is its PID 1.
+
+Reading order: `fields`, `abi` (the wire format), `transport` (frames over a socket), `wall.syscalls`, `wall.mounts`,
+`wall.rules`, `wall.confine`, `wall.cell`, `wall.zygote` (in the order in which a worker is made), then `cell`, `user`.
 """

@@ -2,7 +2,7 @@
 
 Sans-I/O: this module turns bytes into typed frames and back, and both sides of the wall import it. Invariant: `decode`
 returns a frame whose every field has the declared type, or raises `FrameError`; nothing downstream checks again. It
-must import only the standard library.
+imports the standard library and `worker.fields` only.
 
 One SOCK_SEQPACKET message is one frame: a UTF-8 JSON object of at most `INLINE_BYTES`. A longer frame travels as a
 sealed memfd that holds the JSON object; the message itself is then `{"t":"large","size":N}` and the memfd is its first
@@ -13,11 +13,11 @@ import dataclasses
 import json
 import math
 import re
-import types
-import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
+
+from worker import fields
 
 VERSION = 1
 INLINE_BYTES = 65_536
@@ -27,7 +27,7 @@ LOG_BYTES = 4_096
 FRAME_FDS = 64
 MAX_OUTSTANDING = 16
 MAX_DEPTH = 32
-MAX_INT = 2**53 - 1  # what every JSON implementation keeps exact (RFC 8259, section 6)
+MAX_INT = fields.MAX_INT
 
 Json = Any  # a decoded JSON value: checked by the tool's own schema, not by the wire format
 
@@ -216,6 +216,7 @@ class Mount:
     writable: bool
     idmapped: bool
     covered: tuple[str, ...] = ()  # paths below `path` that are mounted read-only again (control files)
+    executable: bool = False  # in a cell: mounted without noexec
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,8 +227,8 @@ class Policy:
     """
 
     agent: str
-    profile: str  # "worker" now; "cell" is the other profile
-    entry: str  # "loop", "scaffold:NAME" or "program"
+    profile: str  # "worker", "cell", "cell.net" (a cell with a door to the egress) or "egress"
+    entry: str  # "loop", "scaffold:NAME" or "program"; in a cell the program's path
     layers: tuple[str, ...]
     host_uid: int
     host_gid: int
@@ -240,12 +241,14 @@ class Policy:
     memory_bytes: int
     pids: int
     tmpfs_bytes: int
+    cpu_s: int = 0  # this and what follows: of a cell
+    execute: tuple[str, ...] = ()  # what may be executed, files and directories
+    exec_writable: bool = False  # and whatever it writes itself
 
 
 # --- bytes <-> frames ---------------------------------------------------------------------------------------------
 
 F = TypeVar("F")
-Checker = Callable[[object], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +259,13 @@ class Large:
     size: int
 
 
-def encode(frame: Frame | Large) -> bytes:
+class Framed(Protocol):
+    """A frame of this module, or of one that has let it `learn`."""
+
+    t: ClassVar[str]
+
+
+def encode(frame: Framed) -> bytes:
     """The frame as one JSON document. Raises FrameError when it is over LARGE_BYTES."""
     document = {"t": frame.t} | {name: getattr(frame, name) for name in _FIELDS[type(frame)]}
     try:
@@ -372,29 +381,10 @@ def _show(value: object) -> str:
     return text if len(text := repr(value)) <= 80 else f"{text[:77]}..."
 
 
-def _checker(annotation: object) -> Checker:
-    if annotation is int:
-        return lambda value: type(value) is int and 0 <= value <= MAX_INT
-    if annotation in (str, bool):
-        return lambda value: type(value) is annotation
-    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin is tuple:
-        item = _checker(args[0])
-        return lambda value: isinstance(value, list | tuple) and all(map(item, value))
-    if origin is types.UnionType:
-        one = _checker(args[0])
-        return lambda value: value is None or one(value)
-    if origin is Mapping and args[1] is Json:
-        return lambda value: type(value) is dict
-    if origin is Mapping:
-        of_values = _checker(args[1])
-        return lambda value: type(value) is dict and all(map(of_values, value.values()))
-    if isinstance(annotation, type) and dataclasses.is_dataclass(annotation):
-        return lambda value: isinstance(value, annotation)
-    raise TypeError(f"no checker for {annotation!r}")
-
-
 _ALL: tuple[type, ...] = (*FROM_WORKER, *TO_WORKER, *TO_ZYGOTE, *FROM_ZYGOTE, *TO_PARKED, Large, Mount, Policy)
-_FIELDS: dict[type, dict[str, Checker]] = {
-    cls: {f.name: _checker(typing.get_type_hints(cls)[f.name]) for f in dataclasses.fields(cls)} for cls in _ALL
-}
+_FIELDS: dict[type, dict[str, fields.Checker]] = {cls: fields.checkers(cls) for cls in _ALL}
+
+
+def learn(*values: type) -> None:
+    """Let these be encoded and decoded too: frames of another module, once, when it is imported."""
+    _FIELDS.update({cls: fields.checkers(cls) for cls in values})

@@ -27,7 +27,7 @@ class ClosedError(Exception):
     """The peer closed its end."""
 
 
-def send(sock: socket.socket, frame: abi.Frame, fds: Sequence[int] = ()) -> None:
+def send(sock: socket.socket, frame: abi.Framed, fds: Sequence[int] = ()) -> None:
     """Send one frame; the fds are duplicated by the kernel, the caller keeps its own. Raises OSError, FrameError."""
     data = abi.encode(frame)
     if len(data) <= abi.INLINE_BYTES:

@@ -67,6 +67,8 @@ class EventKind(StrEnum):
     AGENT_CHECKPOINT = "agent.checkpoint"
     ABI_BROKEN = "abi.broken"
     ABI_BUSY = "abi.busy"
+    CELL_CONFINED = "cell.confined"
+    CELL_ENDED = "cell.ended"
     MODEL_REQUESTED = "model.requested"
     MODEL_WAITING = "model.waiting"
     MODEL_TEXT = "model.text"  # a note in the live stream, never recorded

@@ -14,10 +14,12 @@ from pathlib import Path
 from aaos.core.errors import ConfinementError, WorkerLostError
 from aaos.core.layers import Layer
 from worker import abi
+from worker.cell import frames
 from worker.wall import syscalls
 
 READ_BYTES = 65_536
 CONFIRMED = "confirmed"
+SCRATCH = "/tmp"  # noqa: S108  # of a cell, and its own
 INSIDE_ONLY = "verified inside at start; cannot be undone since"
 NAMESPACES = {
     Layer.USERNS: "user",
@@ -44,6 +46,18 @@ class Expected:
     policy: abi.Policy
     filters: tuple[bytes, ...]  # oldest first: the zygote's, then the worker's own
     leaf: Path | None = None
+
+
+def agree(who: str, pid: int, ready: abi.Ready, expected: Expected) -> Mapping[str, str]:
+    """Both halves, layer by layer; the outside one. Raises ConfinementError when they do not agree, WorkerLostError."""
+    layers = expected.policy.layers
+    undenied = sorted(layer for layer in layers if ready.canaries.get(layer) != "denied")
+    if undenied or set(ready.layers) != set(layers):
+        raise ConfinementError(f"{who}: not confirmed from inside: {', '.join(undenied)}", "run agentd doctor")
+    outside = attest_outside(pid, expected, is_new=True)
+    if unseen := sorted(set(layers) - set(outside)):
+        raise ConfinementError(f"{who}: not confirmed from outside: {', '.join(unseen)}", "run agentd doctor")
+    return outside
 
 
 def attest_outside(pid: int, expected: Expected, *, is_new: bool) -> Mapping[str, str]:
@@ -101,12 +115,16 @@ def _check_mounts(proc: str, policy: abi.Policy) -> None:
     seen = {_mount_point(line): set(line.split()[5].split(",")) for line in lines}
     wanted = {"/": False, "/dev": False, "/proc": None} | {m.path: m.writable for m in policy.mounts}
     wanted |= {f"{m.path}/{covered}": False for m in policy.mounts for covered in m.covered}
+    executable = {m.path for m in policy.mounts if m.executable}
+    if policy.profile in frames.PROFILES:
+        wanted[SCRATCH] = True
+        executable |= {SCRATCH} if policy.exec_writable else set()
     _require(set(seen) == set(wanted), f"has the mounts {sorted(set(seen) ^ set(wanted))[:4]} against its policy")
     _require(len(lines) == len(wanted), f"has {len(lines)} mounts on {len(wanted)} places")
     for path, writable in wanted.items():
         options = seen[path]
         _require("nosuid" in options, f"{path} is mounted without nosuid")
-        _require("noexec" in options, f"{path} is mounted without noexec")
+        _require(path in executable or "noexec" in options, f"{path} is mounted without noexec")
         _require(writable is None or ("rw" in options) == writable, f"{path} is mounted {sorted(options)}")
         _require(path == "/dev" or "nodev" in options, f"{path} is mounted without nodev")
     for mount in policy.mounts:
@@ -162,7 +180,7 @@ def _check_limits(proc: str, policy: abi.Policy) -> None:
         "Max open files": policy.nofile,
         "Max processes": policy.pids,
         "Max file size": policy.fsize_bytes,
-        "Max address space": policy.memory_bytes,
+        **_memory_limits(policy),
         "Max core file size": 0,
         "Max locked memory": 0,
     }
@@ -171,6 +189,13 @@ def _check_limits(proc: str, policy: abi.Policy) -> None:
         if name in wanted:
             soft, hard = line[26:].split()[:2]
             _require(soft == hard == str(wanted[name]), f"{name} is {soft}/{hard}")
+
+
+def _memory_limits(policy: abi.Policy) -> Mapping[str, int]:
+    if policy.profile not in frames.PROFILES:
+        return {"Max address space": policy.memory_bytes}
+    bounds = {"Max data size": policy.memory_bytes, "Max cpu time": policy.cpu_s}
+    return bounds if Layer.CGROUP in policy.layers else {**bounds, "Max address space": policy.memory_bytes}
 
 
 def _check_cgroup(proc: str, leaf: Path | None) -> None:

@@ -55,6 +55,16 @@ class Leaf:
             if (found := _text(self.path / name)) != value:
                 raise ConfinementError(f"{name} of {self.path.name} is {found}, not {value}", "agentd doctor")
 
+    def bound(self, *, memory_bytes: int, pids: int) -> None:
+        """Other limits than those that it was made with. Raises ConfinementError."""
+        _write(self.path / "memory.max", str(memory_bytes // _PAGE_BYTES * _PAGE_BYTES))
+        _write(self.path / "pids.max", str(pids))
+
+    def used(self) -> tuple[int, int]:
+        """Microseconds of processor time, and the most bytes of memory, of everything that was ever in it."""
+        peak = self.path / "memory.peak"
+        return _counts(self.path / "cpu.stat").get("usage_usec", 0), int(_text(peak)) if peak.exists() else 0
+
     def limit_io(self, disks: Iterable[str], bytes_per_s: int) -> None:
         """Bound reading and writing of each disk, by its device number. Raises ConfinementError."""
         if (file := self.path / "io.max").exists():

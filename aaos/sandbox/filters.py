@@ -12,22 +12,29 @@ import os
 import socket
 import tempfile
 from collections.abc import Collection, Set
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
 
 import pyseccomp
 
-PROT_EXEC = 4
-MAP_HUGETLB = 0x40000  # asm-generic/mman.h: the host's huge pages are in no cgroup of ours
-TCGETS = 0x5401
-FIONREAD = 0x541B
-FIONBIO = 0x5421
-CLONE_THREAD = 0x10000
-THREAD = 0x3D0F00  # what pthread_create(3) of glibc asks clone for
-SOCKET_KIND = 0xF  # a socket's type without SOCK_CLOEXEC and SOCK_NONBLOCK
-LOW_32_BITS = 0xFFFFFFFF
+from aaos.sandbox.cellrows import CELL_ROWS, DOOR_ROWS
+from aaos.sandbox.rows import (
+    FIONBIO,
+    FIONREAD,
+    LOW_32_BITS,
+    MAP_HUGETLB,
+    NEW_FILE_FLAGS,
+    PROT_EXEC,
+    SOCKET_KIND,
+    TCGETS,
+    THREAD,
+    Check,
+    Row,
+)
+from worker.cell import frames
+
 CANARY = "uname"  # what the worker tries when its filter is in force: it must see a refusal and live
+CELL_CANARY = "sched_rr_get_interval"  # the same of a cell, whose program may well ask for the name
 
 
 class Profile(StrEnum):
@@ -36,6 +43,8 @@ class Profile(StrEnum):
     WORKER = "worker"
     ZYGOTE = "zygote"
     EGRESS = "egress"
+    CELL = frames.PLAIN
+    CELL_WITH_DOOR = frames.WITH_DOOR
 
 
 class Refusal(StrEnum):
@@ -45,24 +54,6 @@ class Refusal(StrEnum):
     TRAP = "trap"
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """An argument that must hold: `value == argument & mask`, or its negation."""
-
-    argument: int
-    mask: int
-    value: int
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One allowed system call, why it is there, and what its arguments must be."""
-
-    call: str
-    reason: str
-    checks: tuple[Check, ...] = ()
-
-
 _FCNTL = {
     fcntl.F_SETFD: "fdopendir(3) of a granted directory",
     fcntl.F_GETFL: "fdopendir(3) of a granted directory",
@@ -70,7 +61,6 @@ _FCNTL = {
     fcntl.F_ADD_SEALS: "seal a long frame",
     fcntl.F_GET_SEALS: "check the seals of a long frame",
 }
-_NEW_FILE_FLAGS = os.O_CREAT | (os.O_TMPFILE & ~os.O_DIRECTORY)
 
 WORKER_ROWS: tuple[Row, ...] = (
     Row("read", "bytes of a permitted file"),
@@ -79,7 +69,7 @@ WORKER_ROWS: tuple[Row, ...] = (
     Row("lseek", "size and position of a permitted file"),
     Row("fstat", "kind and size of an open file, from glibc 2.39 on"),
     Row("newfstatat", "kind of a directory entry, not following links; of an open file with an older glibc"),
-    Row("openat", "open below a granted root; no name can be created", (Check(2, _NEW_FILE_FLAGS, 0),)),
+    Row("openat", "open below a granted root; no name can be created", (Check(2, NEW_FILE_FLAGS, 0),)),
     Row("getdents64", "list a granted directory"),
     Row("close", "let go of a permitted file"),
     *(Row("fcntl", reason, (Check(1, LOW_32_BITS, command),)) for command, reason in _FCNTL.items()),
@@ -114,7 +104,7 @@ WORKER_ROWS: tuple[Row, ...] = (
     Row("exit_group", "the end"),
 )
 
-_SETUP = {
+SETUP = {
     "clone": "fork a worker",
     "pipe2": "hold the child until its ids are mapped",
     "pidfd_send_signal": "kill a child whose ids could not be mapped",
@@ -147,12 +137,11 @@ _SETUP = {
     "landlock_add_rule": "Landlock",
     "landlock_restrict_self": "Landlock",
     "seccomp": "the child's own filter",
-    "uname": "canary of the child's own filter",
+    CANARY: "canary of a worker's own filter",
+    CELL_CANARY: "canary of a cell's own filter",
 }
-ZYGOTE_ROWS: tuple[Row, ...] = (
-    *(Row(row.call, row.reason) for row in WORKER_ROWS),
-    *(Row(call, reason) for call, reason in _SETUP.items()),
-)
+_REASONS = {row.call: row.reason for row in (*DOOR_ROWS, *CELL_ROWS)} | {row.call: row.reason for row in WORKER_ROWS}
+ZYGOTE_ROWS: tuple[Row, ...] = tuple(Row(call, reason) for call, reason in (_REASONS | SETUP).items())
 
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)
 _SOCKETS = {
@@ -180,7 +169,7 @@ EGRESS_ROWS: tuple[Row, ...] = (
     Row(
         "openat",
         "settings of name resolution, authorities; no name can be created",
-        (Check(2, _NEW_FILE_FLAGS, 0),),
+        (Check(2, NEW_FILE_FLAGS, 0),),
     ),
     Row("close", "let go of a file or a connection"),
     *(Row("fcntl", reason, (Check(1, LOW_32_BITS, command),)) for command, reason in _EGRESS_FCNTL.items()),
@@ -228,7 +217,14 @@ EGRESS_ROWS: tuple[Row, ...] = (
     Row("exit_group", "the end"),
 )
 
-PROFILES = {Profile.WORKER: WORKER_ROWS, Profile.ZYGOTE: ZYGOTE_ROWS, Profile.EGRESS: EGRESS_ROWS}
+PROFILES = {
+    Profile.WORKER: WORKER_ROWS,
+    Profile.ZYGOTE: ZYGOTE_ROWS,
+    Profile.EGRESS: EGRESS_ROWS,
+    Profile.CELL: CELL_ROWS,
+    Profile.CELL_WITH_DOOR: (*CELL_ROWS, *DOOR_ROWS),
+}
+_CELLS = (Profile.CELL, Profile.CELL_WITH_DOOR)
 
 # What the C library tries in the egress and does without: the daemon of a name service, the list of this machine's
 # addresses, threads by clone3, their changing ids together, giving memory back, counting processors. They see a plain
@@ -280,7 +276,8 @@ def compile_filter(profile: Profile, *, refusal: Refusal = Refusal.ERRNO, withou
             _refuse_plainly(filter_, profile, {row.call for row in rows})
         case Refusal.TRAP:
             if profile is not Profile.ZYGOTE:
-                filter_.add_rule(_action(Refusal.ERRNO, errno.ENOSYS), CANARY)
+                canary = CELL_CANARY if profile in _CELLS else CANARY
+                filter_.add_rule(_action(Refusal.ERRNO, errno.ENOSYS), canary)
         case _:
             assert_never(refusal)
     if profile is Profile.EGRESS:
@@ -301,8 +298,15 @@ def worker_filter() -> bytes:
 
 @functools.cache
 def zygote_filter() -> bytes:
-    """The zygote's filter, compiled once in this process; it is stacked below every worker's."""
+    """The zygote's filter, compiled once in this process; it is stacked below every child's, and so
+    allows what any of them may do."""
     return compile_filter(Profile.ZYGOTE)
+
+
+@functools.cache
+def cell_filter(profile: str) -> bytes:
+    """The filter of cells of this profile, compiled once in this process."""
+    return compile_filter(Profile(profile))
 
 
 @functools.cache
@@ -315,7 +319,7 @@ def _refuse_plainly(filter_: pyseccomp.SyscallFilter, profile: Profile, allowed:
     for call in _EPERM:
         if call not in allowed:
             filter_.add_rule(_action(Refusal.ERRNO, errno.EPERM), call)
-    if profile is not Profile.ZYGOTE:
+    if profile not in (Profile.ZYGOTE, *_CELLS):
         for call, check in _REFUSED_ARGUMENTS:
             filter_.add_rule(_action(Refusal.ERRNO, errno.EPERM), call, _argument(check))
 

@@ -22,6 +22,7 @@ from aaos.core.layers import ALL_LAYERS, Layer
 from aaos.core.ports import Attestation, AuditSink, Held, LaunchRequest
 from aaos.sandbox import filters
 from aaos.sandbox.attest import Expected, attest_outside
+from aaos.sandbox.cells import Cells
 from aaos.sandbox.cgroup import CgroupTree, disks
 from aaos.sandbox.control import control_paths
 from aaos.sandbox.ids import egress_ids
@@ -66,6 +67,7 @@ class ZygoteLauncher:
         self._filter_digest = hashlib.sha256(self._filter).hexdigest()
         self._filters = (filters.zygote_filter(), self._filter)
         self._stopping = False
+        self.cells = Cells(settings, audit, self._yard, missing=self._missing)
 
     async def start(self) -> None:
         """Make what every worker shares and start the zygote. Raises ConfinementError."""

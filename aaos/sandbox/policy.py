@@ -15,11 +15,14 @@ from aaos.core.layers import Layer
 from aaos.core.paths import is_normal
 from aaos.core.ports import Held, Root
 from worker import abi
+from worker.cell import frames
 
 INSIDE_ID = 1000  # what a worker without id-mapped roots sees as its own id
 MAX_MOUNTS = 32  # each travels as an fd of one frame
 MAX_COVERED = 256
 OWN_MOUNTS = ("/dev", "/proc")  # the wall's, which nothing may hide
+HIDDEN = ("/tmp", "/usr", "/etc")  # noqa: S108  # a cell's own, which a granted directory would hide as a whole
+NOT_IN_CELLS = frozenset({Layer.MDWE})  # it stays over execve(2), and programs that compile as they run need it not
 STRUCTURAL = frozenset(
     {Layer.USERNS, Layer.MOUNTNS, Layer.PIDNS, Layer.CAPABILITIES, Layer.NO_NEW_PRIVS}
 )  # nothing could be built without them, so they cannot be left out
@@ -47,12 +50,22 @@ def check_left_out(without: frozenset[Layer]) -> None:
         )
 
 
-def parked_policy(owner: tuple[int, int], *, host_id: int, layers: frozenset[Layer], settings: Settings) -> abi.Policy:
-    """All of a policy that is not one agent's own: what a worker is parked with. `owner` is its uid and gid inside."""
+def parked_policy(
+    owner: tuple[int, int],
+    *,
+    host_id: int,
+    layers: frozenset[Layer],
+    settings: Settings,
+    profile: str = "worker",
+) -> abi.Policy:
+    """All of a policy that is not one agent's own: what a worker, or a cell, is parked with. `owner` is its uid and gid
+    inside."""
     limits = settings.worker
+    if profile in frames.PROFILES:
+        layers -= NOT_IN_CELLS
     return abi.Policy(
         agent="",
-        profile="worker",
+        profile=profile,
         entry="",
         layers=tuple(sorted(layers)),
         host_uid=host_id,
@@ -69,13 +82,13 @@ def parked_policy(owner: tuple[int, int], *, host_id: int, layers: frozenset[Lay
     )
 
 
-def plan_mounts(grants: Sequence[Covered]) -> tuple[tuple[int, int], tuple[abi.Mount, ...]]:
-    """The owner that a worker with these grants must be, and a mount for each kernel-held root.
+def plan_mounts(grants: Sequence[Covered], *, in_cell: bool = False) -> tuple[tuple[int, int], tuple[abi.Mount, ...]]:
+    """The owner that a worker with these grants must be, and a mount for each kernel-held root; in a cell for each.
 
     Raises ConfinementError when they do not share one owner, one of them is id 0, or one cannot be a mount.
     """
-    kernel_held = [grant for grant in grants if grant.root.held is Held.KERNEL]
-    _check_places(kernel_held)
+    kernel_held = [grant for grant in grants if in_cell or grant.root.held is Held.KERNEL]
+    _check_places(kernel_held, in_cell=in_cell)
     owner = _owner([grant.root for grant in kernel_held])
     return owner, tuple(_mount(grant) for grant in sorted(kernel_held, key=lambda grant: grant.root.path))
 
@@ -86,14 +99,15 @@ def policy_digest(policy: abi.Policy) -> str:
     return hashlib.sha256(document.encode()).hexdigest()
 
 
-def _check_places(grants: Sequence[Covered]) -> None:
+def _check_places(grants: Sequence[Covered], *, in_cell: bool) -> None:
     paths = [grant.root.path for grant in grants]
     for grant in grants:
         path = grant.root.path
-        if path == "/" or any(path == own or path.startswith(f"{own}/") for own in OWN_MOUNTS):
+        if path in ("/", *HIDDEN * in_cell) or any(path == own or path.startswith(f"{own}/") for own in OWN_MOUNTS):
             remedy = "grant the directories that are needed in it"
             raise ConfinementError(f"{path} cannot be mounted for a worker", remedy)
-        if not is_normal(path) or not grant.root.is_dir or paths.count(path) > 1:
+        may_be_mounted = grant.root.is_dir or (in_cell and not grant.root.writable)
+        if not is_normal(path) or not may_be_mounted or paths.count(path) > 1:
             raise ConfinementError(f"{path} is not one directory with one name", "grant a directory by its plain path")
     if len(paths) > MAX_MOUNTS:
         remedy = "grant a directory above"

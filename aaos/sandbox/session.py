@@ -240,7 +240,7 @@ async def _frozen(leaf: Leaf) -> None:
     raise BusyError("the worker does not stand still: it waits for a disk", "try again, or stop its run")
 
 
-async def reap(pidfd: int, leaf: Leaf | None = None) -> None:
+async def reap(pidfd: int, leaf: Leaf | None = None, *, within_s: float = REAP_TIMEOUT_S) -> None:
     """SIGKILL to a child and all of its leaf; wait until it is gone and collected; its pidfd is closed.
 
     One that does not end in time (uninterruptible sleep), or that nobody waits for, is collected when it ends.
@@ -254,7 +254,7 @@ async def reap(pidfd: int, leaf: Leaf | None = None) -> None:
     with suppress(ProcessLookupError):
         signal.pidfd_send_signal(pidfd, signal.SIGKILL)
     loop.add_reader(pidfd, _collect, pidfd, gone)
-    await asyncio.wait({gone}, timeout=REAP_TIMEOUT_S)
+    await asyncio.wait({gone}, timeout=within_s)
 
 
 def _collect(pidfd: int, gone: "asyncio.Future[None]") -> None:

@@ -1,6 +1,7 @@
 """Granted roots as detached mounts: what a worker gets of the machine's files, made by agentd from the fds it opened.
 
-Invariant: a tree is one mount without those below it, `nosuid,nodev,noexec`, and read-only unless it is to be written;
+Invariant: a tree is one mount without those below it, `nosuid,nodev`, `noexec` unless a cell is to execute what is in
+it, and read-only unless it is to be written;
 its owner is shown as the worker's own id, or not at all.
 """
 
@@ -25,6 +26,8 @@ def detach_tree(root_fd: int, mount: abi.Mount, *, userns_fd: int = -1) -> int:
         message = f"{mount.path} cannot be mounted for a worker: {error.strerror}"
         raise ConfinementError(message, "grant another path") from error
     attributes = _HARMLESS if mount.writable else _HARMLESS | syscalls.MOUNT_ATTR_RDONLY
+    if mount.executable:
+        attributes &= ~syscalls.MOUNT_ATTR_NOEXEC
     if mount.idmapped:
         attributes |= syscalls.MOUNT_ATTR_IDMAP
     try:

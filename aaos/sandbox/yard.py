@@ -27,7 +27,9 @@ from worker import abi, transport
 DEMAND_S = 60.0  # launches of so long ago are still a reason to keep a worker ready
 LEAF_REMOVE_TRIES = 50
 
+WORKER = "worker"
 Owner = tuple[int, int]  # the uid and gid that a worker sees as its own
+Kind = tuple[str, Owner]  # a worker, or a cell with or without network; and whose
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,6 +47,11 @@ class Parked:
         """Whom it can work for: the owner of what it may be granted."""
         return self.policy.inside_uid, self.policy.inside_gid
 
+    @property
+    def kind(self) -> Kind:
+        """For what it can be taken."""
+        return self.policy.profile, self.owner
+
 
 class Yard:
     """Makes workers, and keeps some ahead of need: as many as were taken in the last minute, and like those."""
@@ -57,11 +64,12 @@ class Yard:
         self._zygote = zygote
         self._ids = IdRange(settings.worker)
         self._cgroups: CgroupTree | None = None
-        self._filter_fd = -1
+        self._filter_fds: dict[str, int] = {}
         self._parked: deque[Parked] = deque()
         self._dead: list[Parked] = []
         bound = settings.worker.parked
-        self._taken = deque([(0.0, (INSIDE_ID, INSIDE_ID))][:bound], maxlen=bound)
+        first: Kind = WORKER, (INSIDE_ID, INSIDE_ID)
+        self._taken = deque([(0.0, first)][:bound], maxlen=bound)
         self._launching = 0
         self._quiet, self._wanted = asyncio.Event(), asyncio.Event()
         self._quiet.set()
@@ -71,14 +79,13 @@ class Yard:
     def open(self, cgroups: CgroupTree | None) -> None:
         """Before the first worker: what every worker shares."""
         self._cgroups = cgroups
-        self._filter_fd = transport.sealed_memfd(filters.worker_filter())
+        self._filter_fd(WORKER)
 
     async def close(self) -> None:
         """End all that are parked; those that were taken belong to who took them."""
         await self.clear()
-        if self._filter_fd >= 0:
-            os.close(self._filter_fd)
-            self._filter_fd = -1
+        while self._filter_fds:
+            os.close(self._filter_fds.popitem()[1])
 
     @property
     def parked(self) -> int:
@@ -97,21 +104,25 @@ class Yard:
             if not self._launching:
                 self._quiet.set()
 
-    async def take(self, owner: Owner) -> Parked:
-        """A worker for `owner`: one that waits, or a new one. Raises BusyError, ConfinementError, WorkerLostError."""
-        self._taken.append((time.monotonic(), owner))
+    async def take(self, owner: Owner, profile: str = WORKER) -> Parked:
+        """A worker, or a cell of this profile, for `owner`: one that waits, or a new one.
+
+        Raises BusyError, ConfinementError, WorkerLostError.
+        """
+        kind = profile, owner
+        self._taken.append((time.monotonic(), kind))
         self._wanted.set()
         for parked in self._parked:
-            if parked.owner == owner:
+            if parked.kind == kind:
                 self._leave(parked)
                 return parked
         try:
-            return await self._make(owner)
+            return await self._make(kind)
         except BusyError:
             if not self._parked:
                 raise
         await self.end(self._leave(self._parked[0]))  # its id is needed
-        return await self._make(owner)
+        return await self._make(kind)
 
     async def keep_filled(self) -> None:
         """Park workers when launches have shown the need, in quiet moments; runs until cancelled."""
@@ -150,18 +161,18 @@ class Yard:
         while self._dead:
             await self.end(self._dead.pop())
         while surplus := self._count() - self._demand():
-            await self.end(self._leave(next(p for p in self._parked if p.owner in surplus)))
+            await self.end(self._leave(next(p for p in self._parked if p.kind in surplus)))
         while missing := self._demand() - self._count():
             await self._quiet.wait()
             self._park(await self._make(next(iter(missing))))
 
-    def _count(self) -> Counter[Owner]:
-        return Counter(parked.owner for parked in self._parked)
+    def _count(self) -> Counter[Kind]:
+        return Counter(parked.kind for parked in self._parked)
 
-    def _demand(self) -> Counter[Owner]:
-        """The owners of the last launches; of the very last one however long ago it was."""
+    def _demand(self) -> Counter[Kind]:
+        """The kinds of the last launches; of the very last one however long ago it was."""
         since = min(time.monotonic() - DEMAND_S, self._taken[-1][0]) if self._taken else 0.0
-        return Counter(owner for when, owner in self._taken if when >= since)
+        return Counter(kind for when, kind in self._taken if when >= since)
 
     def _park(self, parked: Parked) -> None:
         asyncio.get_running_loop().add_reader(parked.sock, self._lost, parked)
@@ -175,15 +186,24 @@ class Yard:
     def _lost(self, parked: Parked) -> None:
         """It ended, or spoke without being asked. One launch less counts as a need: no loop that forks in vain."""
         self._dead.append(self._leave(parked))
-        if need := next((need for need in self._taken if need[1] == parked.owner), None):
+        if need := next((need for need in self._taken if need[1] == parked.kind), None):
             self._taken.remove(need)
         self._wanted.set()
 
-    async def _make(self, owner: Owner) -> Parked:
+    def _filter_fd(self, profile: str) -> int:
+        if profile not in self._filter_fds:
+            program = filters.worker_filter() if profile == WORKER else filters.cell_filter(profile)
+            self._filter_fds[profile] = transport.sealed_memfd(program)
+        return self._filter_fds[profile]
+
+    async def _make(self, kind: Kind) -> Parked:
+        profile, owner = kind
         with ExitStack() as undo:
             host_id = self._ids.lease()
             undo.callback(self._ids.release, host_id)
-            policy = parked_policy(owner, host_id=host_id, layers=self._layers, settings=self._settings)
+            policy = parked_policy(
+                owner, profile=profile, host_id=host_id, layers=self._layers, settings=self._settings
+            )
             leaf = self._cgroups.make(f"w-{host_id}", self._settings.worker) if self._cgroups else None
             if leaf:
                 undo.callback(leaf.remove)
@@ -199,7 +219,9 @@ class Yard:
     async def _fork(self, policy: abi.Policy, theirs: socket.socket, leaf: Leaf | None) -> tuple[int, int]:
         procs = [leaf.procs_fd()] if leaf else []
         try:
-            forked = await (await self._zygote()).fork(policy, [theirs.fileno(), self._filter_fd, *procs])
+            forked = await (await self._zygote()).fork(
+                policy, [theirs.fileno(), self._filter_fd(policy.profile), *procs]
+            )
         finally:
             for fd in procs:
                 os.close(fd)

@@ -169,7 +169,10 @@ SILENT = {
     "pidns": (NO_NAMESPACE.format("pidns"), "Operation not permitted"),
     "userns": (NO_NAMESPACE.format("userns"), "Operation not permitted"),
     "no_new_privs": ("confine.prctl.set_no_new_privs = lambda on: None", "Operation not permitted"),
-    "canary of seccomp forgotten": ("confine._apply_filter = lambda *a: None", "not confirmed from inside: seccomp"),
+    "canary of seccomp forgotten": (
+        "confine._apply_filter = lambda *a, **k: None",
+        "not confirmed from inside: seccomp",
+    ),
     "canary of Landlock forgotten": (
         "confine._prepare_landlock = lambda *a: None",
         "not confirmed from inside: landlock",
@@ -190,7 +193,10 @@ def test_a_layer_that_fails_in_silence_is_seen_from_inside(tmp_path: Path, layer
 
 UNSEEN_INSIDE = {
     "seccomp, another filter": (SECOND_FILTER.format(ALLOW_ALL), "filters are not those that were given"),
-    "seccomp, none": ("confine._apply_filter = lambda p, c: c.seen.update(seccomp='denied')", "has 1 seccomp filters"),
+    "seccomp, none": (
+        "confine._apply_filter = lambda p, c, act: c.seen.update(seccomp='denied')",
+        "has 1 seccomp filters",
+    ),
     "rlimits": ("confine._rlimits = lambda policy: {}", "Max "),
     "netns": (NO_NAMESPACE.format("netns"), "shares the namespaces net"),
     "ipcns": (NO_NAMESPACE.format("ipcns"), "shares the namespaces ipc"),
@@ -216,7 +222,7 @@ UNSEEN_INSIDE = {
         "real = mounts._bind\n"
         "mounts._bind = lambda s, t: (real(s, t), zygote.os.mkdir(mounts.NEW_ROOT + '/usr'), "
         "real('/dev', mounts.NEW_ROOT + '/usr'))\n"
-        "confine._check_root = lambda g, c: c.seen.update(mountns='denied')",
+        "confine.check_root = lambda g, c: c.seen.update(mountns='denied')",
         "has the mounts \\['/usr'\\]",
     ),
     "a mount over another": ("real = mounts._bind\nmounts._bind = lambda s, t: (real(s, t), real(s, t))", "mounts on"),
@@ -332,7 +338,7 @@ def test_a_zygote_that_does_not_start_is_an_error(tmp_path: Path, before: str) -
 
 def test_a_worker_that_stalls_on_the_way_is_reaped_at_the_deadline(tmp_path: Path) -> None:
     """H-SBX-21"""
-    stall = "import time\nconfine._check_root = lambda granted, canaries: time.sleep(600)"
+    stall = "import time\nconfine.check_root = lambda granted, canaries: time.sleep(600)"
     with closing(Stand(boot=boot_script(tmp_path, stall), start_timeout_s=1)) as stand:
         with pytest.raises(WorkerLostError, match="did not start in time"):
             stand.attack("say('ran')")
@@ -360,19 +366,18 @@ canaries = confine.Canaries(policy)
 confine._take_ids(policy, canaries)
 confine._check_namespaces(outside, canaries)
 os.chroot(sys.argv[1])
-confine._check_root((), canaries)
+confine.check_root((), canaries)
 for name in ("drop_bounding_set", "drop_capability_sets", "refuse_exec_gain"):
     setattr(syscalls, name, lambda: None)
 confine._rlimits = lambda policy: {}
 confine.prctl.set_no_new_privs = lambda on: None
 rules.restrict_network_and_scope = rules.restrict_files = rules.prepare_files = lambda *a, **k: True
 syscalls.load_filter = lambda program: None
-confine._limit(policy, canaries)
 confine._drop_capabilities(canaries)
 confine._lock_process(canaries)
-confine._prepare_landlock(policy, confine.Outside(outside, 6), canaries)
-confine._apply_landlock((), canaries)
-confine._apply_filter(b"", canaries)
+confine.limit(policy, confine.Outside(outside, 6), canaries)
+confine._apply_landlock(lambda ruleset: None, canaries)
+confine._apply_filter(b"", canaries, act=os.uname)
 print(json.dumps(canaries.seen))
 """
 

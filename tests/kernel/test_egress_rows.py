@@ -14,7 +14,8 @@ from aaos.core.config import EgressSettings, Settings
 from aaos.core.errors import AaosError
 from aaos.sandbox import filters
 from aaos.sandbox.egress import launch_egress
-from aaos.sandbox.filters import EGRESS_ROWS, Profile, Refusal, Row, compile_filter
+from aaos.sandbox.filters import EGRESS_ROWS, Profile, Refusal, compile_filter
+from aaos.sandbox.rows import Row
 from aaos.sandbox.session import reap
 from tests.kernel.certificates import Authority, authority
 from tests.kernel.harness import Audit

@@ -13,7 +13,8 @@ import pytest
 from aaos.core.errors import AaosError, ConfinementError
 from aaos.core.ports import Root
 from aaos.sandbox import filters
-from aaos.sandbox.filters import WORKER_ROWS, ZYGOTE_ROWS, Profile, Refusal, Row, compile_filter
+from aaos.sandbox.filters import WORKER_ROWS, ZYGOTE_ROWS, Profile, Refusal, compile_filter
+from aaos.sandbox.rows import Row
 from aaos.sandbox.strays import kill_strays
 from aaos.sandbox.zygote import Zygote
 from tests.kernel.conformance import conform, play
@@ -95,7 +96,7 @@ def test_each_row_is_needed(bench: Bench, root: Root, row: Row) -> None:
 
 # --- the zygote's own filter ---------------------------------------------------------------------------------------
 
-SETTING_UP = [row for row in ZYGOTE_ROWS if row.call not in {needed.call for needed in WORKER_ROWS}]
+SETTING_UP = [row for row in ZYGOTE_ROWS if row.call in filters.SETUP and row.call != filters.CELL_CANARY]
 
 
 def _unmappable(policy: abi.Policy) -> abi.Policy:

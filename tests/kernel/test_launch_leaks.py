@@ -170,7 +170,7 @@ def test_a_launch_cancelled_at_any_moment_leaves_nothing(stand: Stand, root: Roo
 
 def test_workers_stopped_on_the_way_are_reaped_at_the_deadline(tmp_path: Path) -> None:
     """H-SBX-21: four at once, each stopped while it builds its wall."""
-    slow = "import time\nreal = confine._check_root\nconfine._check_root = lambda g, c: (time.sleep(0.3), real(g, c))"
+    slow = "import time\nreal = confine.check_root\nconfine.check_root = lambda g, c: (time.sleep(0.3), real(g, c))"
     with closing(Stand(boot=boot_script(tmp_path, slow), start_timeout_s=1)) as stand:
 
         async def stopped() -> None:

@@ -28,7 +28,7 @@ def private_kib(stand: Stand) -> float:
 
 def test_a_settled_zygote_makes_smaller_workers(stand: Stand, tmp_path: Path) -> None:
     """Garbage gone, holes filled, caches emptied; and less than 2 MiB."""
-    unsettled = "from worker.wall import memory\nmemory.settle = lambda: __import__('gc').freeze()"
+    unsettled = "from worker import memory\nmemory.settle = lambda: __import__('gc').freeze()"
     with closing(Stand(boot=boot_script(tmp_path, unsettled))) as other:
         assert private_kib(stand) < private_kib(other)
     assert private_kib(stand) < 2048

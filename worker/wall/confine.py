@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 import prctl
 
 from worker.abi import Mount, Policy
+from worker.cell import door
+from worker.cell.frames import PROFILES, PROXY_PORT, WITH_DOOR
 from worker.wall import mounts, rules, syscalls
 
 SOCKET_FD = 3
@@ -59,6 +61,7 @@ class Canaries:
     seen: dict[str, str] = field(default_factory=dict)
     steps: dict[str, int] = field(default_factory=dict)
     files: int | None = None  # Landlock ruleset, prepared while parked, in force at the end
+    door: socket.socket | None = None  # of a cell with network: what listens on its own loopback
     _since_ns: int = field(default_factory=time.monotonic_ns)
 
     def step(self, name: str) -> None:
@@ -90,14 +93,15 @@ def park(policy: Policy, outside: Outside) -> Canaries:
     canaries = Canaries(policy)
     _take_ids(policy, canaries)
     _check_namespaces(outside.namespaces, canaries)
+    if policy.profile == WITH_DOOR:
+        canaries.door = door.open_door()
     canaries.step("parking: ids and namespaces")
     mounts.build_root(policy.tmpfs_bytes)
     canaries.step("parking: root")
-    _limit(policy, canaries)
     _lock_process(canaries)
-    canaries.step("parking: limits and locks")
-    _prepare_landlock(policy, outside, canaries)
-    canaries.step("parking: landlock")
+    if policy.profile not in PROFILES:  # whose limits come with its program
+        limit(policy, outside, canaries)
+    canaries.step("parking: limits and landlock")
     return canaries
 
 
@@ -105,13 +109,18 @@ def confine(materials: Materials, canaries: Canaries) -> None:
     """The rest of the wall, for one agent. Raises OSError or UnconfinedError."""
     canaries.step("parked")
     mounts.furnish_root(materials.granted, materials.trees)
-    _check_root(materials.granted, canaries)
+    check_root(materials.granted, canaries)
     canaries.step("mounts")
+    lock(materials, canaries, files=lambda ruleset: rules.restrict_files(ruleset, materials.granted), act=os.uname)
+
+
+def lock(materials: Materials, canaries: Canaries, *, files: Callable[[int], None], act: Callable[[], object]) -> None:
+    """Everything after the mounts. `files` puts Landlock's rules in force, `act` is what the filter alone denies."""
     _drop_capabilities(canaries)
     canaries.step("capabilities")
-    _apply_landlock(materials.granted, canaries)
+    _apply_landlock(files, canaries)
     canaries.step("landlock")
-    _apply_filter(materials.filter_program, canaries)
+    _apply_filter(materials.filter_program, canaries, act=act)
     canaries.step("seccomp")
     _require_all(canaries)
 
@@ -139,8 +148,9 @@ def _reach_loopback() -> None:
         probe.connect(("127.0.0.1", 9))
 
 
-def _check_root(granted: Sequence[Mount], canaries: Canaries) -> None:
-    expected = {"dev", "proc", mounts.CANARY[1:]} | {m.path.split("/")[1] for m in granted}
+def check_root(granted: Sequence[Mount], canaries: Canaries, *, own: Sequence[str] = ()) -> None:
+    """Nothing is in the root but what was granted and the wall's `own`, and nothing can be made there."""
+    expected = {"dev", "proc", mounts.CANARY[1:], *own} | {m.path.split("/")[1] for m in granted}
     strange = set(os.listdir("/")) - expected
     canaries.try_denied("mountns", lambda: os.mkdir("/canary"), errno=(30,))  # EROFS
     if strange:
@@ -150,13 +160,14 @@ def _check_root(granted: Sequence[Mount], canaries: Canaries) -> None:
             canaries.require("cgroup", b"0::/\n" in file.readlines(), "the cgroup namespace is not rooted at its leaf")
 
 
-def _limit(policy: Policy, canaries: Canaries) -> None:
+def limit(policy: Policy, outside: Outside, canaries: Canaries) -> None:
+    """The policy's limits, which nobody can raise again, and what Landlock has for the network and for signals."""
     os.umask(0o077)
-    if not canaries.has("rlimits"):
-        return
-    for kind, value in _rlimits(policy).items():
-        resource.setrlimit(kind, (value, value))
-    canaries.try_denied("rlimits", lambda: os.dup2(0, policy.nofile), errno=(9,))  # EBADF: past RLIMIT_NOFILE
+    if canaries.has("rlimits"):
+        for kind, value in _rlimits(policy).items():
+            resource.setrlimit(kind, (value, value))
+        canaries.try_denied("rlimits", lambda: os.dup2(0, policy.nofile), errno=(9,))  # EBADF: past RLIMIT_NOFILE
+    _prepare_landlock(policy, outside, canaries)
 
 
 def _rlimits(policy: Policy) -> Mapping[int, int]:
@@ -164,13 +175,21 @@ def _rlimits(policy: Policy) -> Mapping[int, int]:
         resource.RLIMIT_NOFILE: policy.nofile,
         resource.RLIMIT_NPROC: policy.pids,
         resource.RLIMIT_FSIZE: policy.fsize_bytes,
-        resource.RLIMIT_AS: policy.memory_bytes,
+        **_memory_rlimits(policy),
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_MEMLOCK: 0,
         resource.RLIMIT_MSGQUEUE: 0,
         resource.RLIMIT_NICE: 0,
         resource.RLIMIT_RTPRIO: 0,
     }
+
+
+def _memory_rlimits(policy: Policy) -> Mapping[int, int]:
+    """Programs of cells reserve more than they use: where their leaf bounds them, address space is left to them."""
+    if policy.profile not in PROFILES:
+        return {resource.RLIMIT_AS: policy.memory_bytes}
+    bounds = {resource.RLIMIT_DATA: policy.memory_bytes, resource.RLIMIT_CPU: policy.cpu_s}
+    return bounds if "cgroup" in policy.layers else {**bounds, resource.RLIMIT_AS: policy.memory_bytes}
 
 
 def _drop_capabilities(canaries: Canaries) -> None:
@@ -201,17 +220,21 @@ def _prepare_landlock(policy: Policy, outside: Outside, canaries: Canaries) -> N
     with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as inside:
         listener.bind("")  # the kernel chooses a free abstract name: the network may be shared. Source: unix(7)
         listener.listen(1)
-        rules.restrict_network_and_scope(may_connect=policy.profile == CONNECTS)
+        rules.restrict_network_and_scope(
+            may_connect=policy.profile == CONNECTS,
+            port=PROXY_PORT if policy.profile == WITH_DOOR else None,
+            may_move=policy.profile in PROFILES,
+        )
         acts = {"bind": (_bind_tcp, 13), "scope": (lambda: inside.connect(listener.getsockname()), 1)}
         outcome = _first_allowed(acts)
     canaries.seen["landlock"] = _FILES_LEFT if outcome == DENIED else outcome
     canaries.files = rules.prepare_files()
 
 
-def _apply_landlock(granted: Sequence[Mount], canaries: Canaries) -> None:
+def _apply_landlock(restrict: Callable[[int], None], canaries: Canaries) -> None:
     if canaries.files is None:
         return
-    rules.restrict_files(canaries.files, granted)
+    restrict(canaries.files)
     if canaries.seen["landlock"] == _FILES_LEFT:
         acts = {"file": (lambda: os.close(os.open(mounts.CANARY, os.O_RDONLY)), 13)}
         canaries.seen["landlock"] = _first_allowed(acts)
@@ -230,11 +253,11 @@ def _first_allowed(acts: Mapping[str, tuple[Callable[[], object], int]]) -> str:
     return DENIED
 
 
-def _apply_filter(program: bytes, canaries: Canaries) -> None:
+def _apply_filter(program: bytes, canaries: Canaries, *, act: Callable[[], object]) -> None:
     if not canaries.has("seccomp"):
         return
     syscalls.load_filter(program)
-    canaries.try_denied("seccomp", os.uname, errno=(38,))  # ENOSYS: harmless, and allowed by everything else
+    canaries.try_denied("seccomp", act, errno=(38,))  # ENOSYS: harmless, and allowed by everything else
 
 
 def _require_all(canaries: Canaries) -> None:

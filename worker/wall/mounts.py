@@ -9,12 +9,15 @@ import os
 import stat
 from collections.abc import Sequence
 
-from worker.abi import Mount
+from worker.abi import Mount, Policy
 from worker.wall import syscalls
 
 DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9)}
 CANARY = "/.landlock-canary"  # readable by everyone, granted by no Landlock rule
 NEW_ROOT = "/new"
+SCRATCH = "/tmp"  # noqa: S108  # each cell's own
+LINKS = ("bin", "lib", "lib64", "sbin")  # to where Debian has merged them
+_INODE_BYTES = 4096
 
 _LOCKED_DOWN = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
 _READ_ONLY = syscalls.MOUNT_ATTR_RDONLY
@@ -60,6 +63,17 @@ def furnish_root(mounts: Sequence[Mount], trees: Sequence[int]) -> None:
     syscalls.mount_setattr(syscalls.AT_FDCWD, "/", set_attributes=_READ_ONLY)
 
 
+def furnish_cell(policy: Policy, trees: Sequence[int]) -> None:
+    """As `furnish_root`, with a scratch directory of the cell's own and the links of a merged /usr. Raises OSError."""
+    for name in LINKS:
+        os.symlink(f"usr/{name}", f"/{name}")
+    os.mkdir(SCRATCH, 0o700)
+    flags = _LOCKED_DOWN & ~syscalls.MS_NOEXEC if policy.exec_writable else _LOCKED_DOWN
+    options = f"mode=0700,size={policy.tmpfs_bytes},nr_inodes={policy.tmpfs_bytes // _INODE_BYTES + 64}"
+    syscalls.mount("tmpfs", SCRATCH, "tmpfs", flags=flags, options=options)
+    furnish_root(policy.mounts, trees)
+
+
 def _make_devices(at: str) -> None:
     for name, (major, minor) in DEVICES.items():
         path = f"{at}/{name}"
@@ -82,7 +96,9 @@ def _bind(source: str, target: str) -> None:
 
 
 def _attach(mount: Mount, tree: int) -> None:
-    os.makedirs(mount.path, 0o755, exist_ok=True)
+    os.makedirs(mount.path if mount.is_dir else os.path.dirname(mount.path), 0o755, exist_ok=True)
+    if not mount.is_dir and not os.path.exists(mount.path):
+        os.close(os.open(mount.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o444))
     syscalls.move_mount(tree, mount.path)
     os.close(tree)
     for covered in mount.covered:
@@ -90,9 +106,9 @@ def _attach(mount: Mount, tree: int) -> None:
 
 
 def _cover(path: str) -> None:
-    """Mount what is at `path` over itself, read-only."""
+    """Mount what is at `path` over itself, read-only, and never to be executed."""
     tree = syscalls.open_tree(syscalls.AT_FDCWD, path)
-    syscalls.mount_setattr(tree, "", set_attributes=_READ_ONLY)
+    syscalls.mount_setattr(tree, "", set_attributes=_READ_ONLY | syscalls.MOUNT_ATTR_NOEXEC)
     syscalls.move_mount(tree, path)
     os.close(tree)
 

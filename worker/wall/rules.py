@@ -1,9 +1,9 @@
 """From a policy's mounts to Landlock: the second, independent boundary around the file tree, network and signals.
 
-Invariant: every right that the running ABI knows is handled, so what no rule allows is denied; nothing may be made,
-removed or renamed anywhere. Two stacked rulesets: network and scope while a worker is parked, files once it is known
-what was granted. The `landlock` package says which rights there are; the calls are ours, since its own make each worker
-copy some sixty pages (a quarter MiB) that it could share.
+Invariant: every right that the running ABI knows is handled, so what no rule allows is denied; in a worker nothing may
+be made, removed or renamed anywhere, in a cell below what it may write. Two stacked rulesets: network and scope while a
+worker is parked, files once it is known what was granted. The `landlock` package says which rights there are; the calls
+are ours, since its own make each worker copy some sixty pages (a quarter MiB) that it could share.
 """
 
 import os
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import landlock
 
-from worker.abi import Mount
+from worker.abi import Mount, Policy
 from worker.wall import syscalls
 
 # linux/landlock.h, ABI 4 (net) and 6 (scope)
@@ -20,10 +20,15 @@ NET_CONNECT_TCP = 2
 SCOPE_ABSTRACT_UNIX_SOCKET = 1
 SCOPE_SIGNAL = 2
 
-_READ = int(landlock.FSAccess.READ_FILE | landlock.FSAccess.READ_DIR)
-_READ_WRITE = int(_READ | landlock.FSAccess.WRITE_FILE | landlock.FSAccess.TRUNCATE)
-_DEVICE = int(landlock.FSAccess.READ_FILE | landlock.FSAccess.WRITE_FILE)
-_ALL = int(landlock.FSAccess.all())
+_A = landlock.FSAccess
+_READ = int(_A.READ_FILE | _A.READ_DIR)
+_READ_WRITE = int(_READ | _A.WRITE_FILE | _A.TRUNCATE)
+_DEVICE = int(_A.READ_FILE | _A.WRITE_FILE)
+_ALL = int(_A.all())
+_EXECUTE, _REFER = int(_A.EXECUTE), int(_A.REFER)
+_FILE = int(_READ_WRITE & ~_A.READ_DIR)  # what a rule for a file may hold
+_NAMES = int(_A.MAKE_DIR | _A.MAKE_REG | _A.MAKE_SYM | _A.REMOVE_DIR | _A.REMOVE_FILE | _A.REFER)
+_SCRATCH = int(_READ_WRITE | _NAMES | _A.MAKE_SOCK | _A.MAKE_FIFO)
 
 
 def require_abi(abi: int, minimum: int) -> None:
@@ -41,13 +46,20 @@ def landlock_abi() -> int:
         return 0
 
 
-def restrict_network_and_scope(*, may_connect: bool) -> None:
+def restrict_network_and_scope(*, may_connect: bool, port: int | None = None, may_move: bool = False) -> None:
     """Deny TCP, and signals and abstract sockets of others; a mount is still possible. Source: landlock(7).
 
-    With `may_connect` only listening is denied: where it may connect to is the process' own business.
+    With `may_connect` only listening is denied: where it may connect to is the process' own business. A `port` may be
+    connected to in any case. `may_move` leaves it to later rulesets whether a name may go to another directory, which
+    every ruleset denies unless it has a rule.
     """
     access_net = NET_BIND_TCP if may_connect else NET_BIND_TCP | NET_CONNECT_TCP
-    ruleset = syscalls.landlock_create_ruleset(access_net=access_net, scoped=SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL)
+    scoped, refer = SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL, _REFER if may_move else 0
+    ruleset = syscalls.landlock_create_ruleset(access_fs=refer, access_net=access_net, scoped=scoped)
+    if may_move:
+        syscalls.landlock_allow_below(ruleset, "/", _REFER)
+    if port is not None:
+        syscalls.landlock_allow_port(ruleset, port, NET_CONNECT_TCP)
     syscalls.landlock_restrict_self(ruleset)
     os.close(ruleset)
 
@@ -66,5 +78,22 @@ def restrict_files(ruleset: int, mounts: Sequence[Mount]) -> None:
     """
     for mount in mounts:
         syscalls.landlock_allow_below(ruleset, mount.path, _READ_WRITE if mount.writable else _READ)
+    syscalls.landlock_restrict_self(ruleset)
+    os.close(ruleset)
+
+
+def restrict_cell(ruleset: int, policy: Policy, *, scratch: str) -> None:
+    """As `restrict_files`, for a cell: names below what it may write, its own /proc to read, its programs to execute.
+
+    Raises OSError.
+    """
+    own = _EXECUTE if policy.exec_writable else 0
+    syscalls.landlock_allow_below(ruleset, "/proc", _READ)
+    syscalls.landlock_allow_below(ruleset, scratch, _SCRATCH | own)
+    for mount in policy.mounts:
+        rights = _READ_WRITE | _NAMES | own if mount.writable else _READ
+        syscalls.landlock_allow_below(ruleset, mount.path, rights if mount.is_dir else rights & _FILE)
+    for path in policy.execute:
+        syscalls.landlock_allow_below(ruleset, path, _EXECUTE)
     syscalls.landlock_restrict_self(ruleset)
     os.close(ruleset)

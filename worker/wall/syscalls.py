@@ -7,6 +7,7 @@ Numbers are those of x86_64 (asm/unistd_64.h); from 424 on they are the same on 
 import ctypes
 import os
 import platform
+import struct
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -73,7 +74,7 @@ PR_CAPBSET_DROP = 24
 PR_SET_MDWE = 65
 PR_MDWE_REFUSE_EXEC_GAIN = 1
 
-LANDLOCK_RULE_PATH_BENEATH = 1  # linux/landlock.h
+LANDLOCK_RULE_PATH_BENEATH, LANDLOCK_RULE_NET_PORT = 1, 2  # linux/landlock.h
 
 # linux/ptrace.h
 PTRACE_DETACH = 17
@@ -129,11 +130,6 @@ class _MountAttr(ctypes.Structure):
 
 class _LandlockAttr(ctypes.Structure):
     _fields_ = (("handled_access_fs", c_uint64), ("handled_access_net", c_uint64), ("scoped", c_uint64))
-
-
-class _PathBeneathAttr(ctypes.Structure):
-    _pack_ = 1
-    _fields_ = (("allowed_access", c_uint64), ("parent_fd", c_int))
 
 
 class _SockFprog(ctypes.Structure):
@@ -303,11 +299,17 @@ def landlock_allow_below(ruleset_fd: int, path: str, access_fs: int) -> None:
     """Add to a ruleset what is allowed at and below `path`. Source: landlock_add_rule(2)."""
     parent_fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
-        rule = byref(_PathBeneathAttr(access_fs, parent_fd))
+        rule = struct.pack("=Qi", access_fs, parent_fd)
         result = _syscall(SYS_LANDLOCK_ADD_RULE, ruleset_fd, LANDLOCK_RULE_PATH_BENEATH, rule, 0)
         _check(result, "landlock_add_rule", path)
     finally:
         os.close(parent_fd)
+
+
+def landlock_allow_port(ruleset_fd: int, port: int, access_net: int) -> None:
+    """Add to a ruleset what is allowed with a TCP port. Source: landlock_add_rule(2), ABI 4."""
+    rule = struct.pack("=QQ", access_net, port)
+    _check(_syscall(SYS_LANDLOCK_ADD_RULE, ruleset_fd, LANDLOCK_RULE_NET_PORT, rule, 0), "landlock_add_rule")
 
 
 def landlock_restrict_self(ruleset_fd: int) -> None:

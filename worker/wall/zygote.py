@@ -14,9 +14,10 @@ from dataclasses import dataclass
 
 import prctl
 
-from worker import abi, transport
+from worker import abi, memory, transport
+from worker.cell import frames, init
 from worker.user import entry
-from worker.wall import confine, memory, mounts, rules, syscalls
+from worker.wall import cell, confine, mounts, rules, syscalls
 
 OOM_SCORE_ADJUST = 500
 _MAX_FD = 1 << 20
@@ -174,19 +175,18 @@ def _write(path: str, text: str) -> None:
 
 
 def _become_worker(order: Order, template: Template, wait_fd: int) -> None:
-    """In the child: wait for the ids, park, be assigned to an agent, finish the wall, say `ready`, run the agent."""
+    """In the child: wait for the ids, park, be assigned, finish the wall, say `ready`, run what it is for."""
     if os.read(wait_fd, 1) != b"g":
         return
     sock = _keep_only_socket(order)
     try:
         canaries = confine.park(order.policy, template.outside)
         program_filter = _read_once(order.filter_fd)
-        _rehearse(order.policy)
-        assigned, fds = transport.receive(sock, abi.TO_PARKED)
-        granted = [abi.build(abi.Mount, mount) for mount in assigned.mounts]
-        trees = [fds.pop(0) for _ in granted]
-        confine.confine(confine.Materials(granted, trees, program_filter), canaries)
-        program = _read_once(fds.pop(0)) if assigned.program else b""  # an agent's bytes: only now
+        run: Callable[[socket.socket], None] = init.run
+        if order.policy.profile in frames.PROFILES:
+            cell.confine_cell(sock, program_filter, template.outside, canaries)
+        else:
+            run = _assigned(sock, order.policy, template, program_filter, canaries)
     except transport.ClosedError:
         return
     except Exception as error:  # noqa: BLE001  # the boundary of the process: whatever it was, agentd must hear of it
@@ -195,9 +195,21 @@ def _become_worker(order: Order, template: Template, wait_fd: int) -> None:
     layers = order.policy.layers
     transport.send(sock, abi.Ready(v=abi.VERSION, layers=layers, canaries=canaries.seen, steps=canaries.steps))
     # `start` comes only after both attestations agreed; the agent reads it itself
-    if not sock.recv(1, socket.MSG_PEEK):
-        return
-    template.run(sock, assigned.entry, program)
+    if sock.recv(1, socket.MSG_PEEK):
+        run(sock)
+
+
+def _assigned(
+    sock: socket.socket, policy: abi.Policy, template: Template, program_filter: bytes, canaries: confine.Canaries
+) -> Callable[[socket.socket], None]:
+    """What a worker is to run, once its wall is finished."""
+    _rehearse(policy)
+    assigned, fds = transport.receive(sock, abi.TO_PARKED)
+    granted = [abi.build(abi.Mount, mount) for mount in assigned.mounts]
+    trees = [fds.pop(0) for _ in granted]
+    confine.confine(confine.Materials(granted, trees, program_filter), canaries)
+    program = _read_once(fds.pop(0)) if assigned.program else b""  # an agent's bytes: only now
+    return lambda sock: template.run(sock, assigned.entry, program)
 
 
 def _rehearse(policy: abi.Policy) -> None:

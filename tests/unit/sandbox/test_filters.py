@@ -13,20 +13,18 @@ from hypothesis import strategies as st
 from aaos.sandbox.filters import (
     CANARY,
     EGRESS_ROWS,
-    MAP_HUGETLB,
     PROFILES,
-    PROT_EXEC,
-    TCGETS,
     WORKER_ROWS,
     ZYGOTE_ROWS,
     Profile,
     Refusal,
-    Row,
+    cell_filter,
     compile_filter,
     egress_filter,
     worker_filter,
     zygote_filter,
 )
+from aaos.sandbox.rows import MAP_HUGETLB, PROT_EXEC, TCGETS, Row
 from tests.unit.sandbox.bpf import AARCH64, ALLOW, ERRNO, I386, KILL_PROCESS, TRAP, Call, answer
 
 EPERM, ENOSYS = ERRNO | errno.EPERM, ERRNO | errno.ENOSYS
@@ -84,6 +82,8 @@ def test_numbers_of_x32_are_killed(profile: Profile, number: int, args: tuple[in
 
 def compiled(profile: Profile) -> bytes:
     """The filter that is shipped."""
+    if profile in (Profile.CELL, Profile.CELL_WITH_DOOR):
+        return cell_filter(profile)
     return {Profile.WORKER: worker_filter, Profile.ZYGOTE: zygote_filter, Profile.EGRESS: egress_filter}[profile]()
 
 
@@ -147,8 +147,9 @@ def test_every_row_has_a_reason_and_its_place() -> None:
 
 
 def test_the_zygote_may_do_what_its_workers_may() -> None:
-    """ISO-13: its filter is below theirs."""
-    assert {row.call for row in WORKER_ROWS} < {row.call for row in ZYGOTE_ROWS}
+    """ISO-13: its filter is below theirs, and below those of cells."""
+    for profile in (Profile.WORKER, Profile.CELL, Profile.CELL_WITH_DOOR):
+        assert {row.call for row in PROFILES[profile]} < {row.call for row in ZYGOTE_ROWS}
     assert not any(row.checks for row in ZYGOTE_ROWS)
 
 

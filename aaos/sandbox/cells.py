@@ -1,0 +1,264 @@
+"""`run_cell`: the only way to a cell. One program behind the wall, from its request to the last thing it held.
+
+Invariant: the cell hears of its program only after both attestations agreed and `cell.confined` is in the audit;
+however it ends, nothing of it is left when `run_cell` returns or raises, and `cell.ended` is in the audit.
+"""
+
+import asyncio
+import hashlib
+import os
+import socket
+import time
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from aaos.core.cell import CellEnd, CellNetwork, CellRequest, CellResult, Output
+from aaos.core.config import Settings
+from aaos.core.errors import ConfinementError, WorkerLostError
+from aaos.core.events import Event, EventKind, Scalar
+from aaos.core.layers import Layer
+from aaos.core.ports import AuditSink
+from aaos.sandbox import filters
+from aaos.sandbox.attest import Expected, agree
+from aaos.sandbox.cellplan import INIT, CellPlan, opened, plan_cell
+from aaos.sandbox.cellwatch import Facts, Watch
+from aaos.sandbox.cgroup import disks
+from aaos.sandbox.policy import policy_digest
+from aaos.sandbox.session import reap, settle
+from aaos.sandbox.yard import Parked, Yard
+from worker import abi, transport
+from worker.cell import frames
+
+REAP_WITHIN_S = 1.5  # a process that cannot be killed at once is collected later: the call returns
+
+
+@dataclass(frozen=True, slots=True)
+class _Confirmed:
+    """A cell that has not been told its program. `program` and `door` are fds of its owner; no door is -1."""
+
+    parked: Parked
+    policy: abi.Policy
+    policy_digest: str
+    filter_digest: str
+    program: int
+    door: int
+
+
+class Cells:
+    """Implements cell.CellRunner with the cells of one yard."""
+
+    def __init__(self, settings: Settings, audit: AuditSink, yard: Yard, *, missing: tuple[Layer, ...]) -> None:
+        self._settings = settings
+        self._audit = audit
+        self._yard = yard
+        self._missing = missing
+        self.network: CellNetwork | None = None  # who opens doors; without it a request for one is refused
+
+    async def run_cell(self, request: CellRequest, output: Output) -> CellResult:
+        """See cell.CellRunner. Raises also ToolError for a program that cannot be started."""
+        if request.egress and self.network is None:
+            raise ConfinementError("there is no egress for this cell", "run agentd with its egress")
+        if request.secrets:
+            raise ConfinementError("a secret cannot be placed in this cell", "leave the secret out of the request")
+        cell = await self._confirmed(plan_cell(request))
+        watch = Watch(cell.parked, request, output)
+        try:
+            async with self._door(cell, request):
+                await self._run(cell, watch)
+        finally:
+            await self._kill(cell, watch)  # when there was no door
+        if watch.fault is not None:
+            raise watch.fault
+        return _result(cell, watch)
+
+    async def _run(self, cell: _Confirmed, watch: Watch) -> None:
+        try:
+            watch.start(cell.program)
+            await watch.ended
+        except asyncio.CancelledError:
+            watch.end(CellEnd.CANCELLED)
+            raise
+        finally:
+            await self._kill(cell, watch)  # and then the door is closed
+
+    async def _kill(self, cell: _Confirmed, watch: Watch) -> None:
+        """Whatever still runs in it; then nothing of it is held any more. Idempotent."""
+        if watch.facts is not None:
+            return
+        watch.end(CellEnd.LOST)
+        transport.close_all([fd for fd in (cell.program, cell.door) if fd >= 0])
+        try:
+            await reap(cell.parked.pidfd, cell.parked.leaf, within_s=REAP_WITHIN_S)
+        finally:
+            facts = watch.finish()
+            await self._yard.release(cell.parked)
+            self._record_end(cell, watch, facts)
+
+    def _door(self, cell: _Confirmed, request: CellRequest) -> AbstractAsyncContextManager[None]:
+        if self.network is None or cell.door < 0:
+            return nullcontext()
+        return self.network.open_door(cell.door, request)
+
+    async def _confirmed(self, plan: CellPlan) -> _Confirmed:
+        """A confined cell that both attestations agree on. Raises ConfinementError, BusyError, WorkerLostError."""
+        deadline = asyncio.timeout(self._settings.worker.start_timeout_s)
+        try:
+            with self._yard.launching():
+                async with deadline:
+                    return await self._launch(plan)
+        except TimeoutError as error:
+            if not deadline.expired():
+                raise
+            raise WorkerLostError("the cell did not start in time", "look at the load, then try again") from error
+
+    async def _launch(self, plan: CellPlan) -> _Confirmed:
+        begun = time.monotonic_ns()
+        request = plan.request
+        parked = await self._yard.take(plan.owner, frames.WITH_DOOR if request.egress else frames.PLAIN)
+        kept: list[int] = []
+        try:
+            policy = plan.policy(parked.policy)
+            self._bound(parked, request)
+            kept.append(_furnish(parked, plan, policy))
+            digest = policy_digest(policy)  # now: the cell is at work meanwhile
+            ready, door = await _ready(parked.sock)
+            kept += door
+            program_filter = filters.cell_filter(policy.profile)
+            expected = Expected(policy, (filters.zygote_filter(), program_filter), _leaf_path(parked))
+            agree("the cell", parked.pid, ready, expected)
+            filter_digest = hashlib.sha256(program_filter).hexdigest()
+            cell = _Confirmed(parked, policy, digest, filter_digest, kept[0], door[0] if door else -1)
+            self._record_start(cell, request, (time.monotonic_ns() - begun) / 1e6)
+        except BaseException:
+            transport.close_all(kept)
+            await self._yard.end(parked)
+            raise
+        return cell
+
+    def _bound(self, parked: Parked, request: CellRequest) -> None:
+        if parked.leaf:
+            limits = request.limits
+            parked.leaf.bound(memory_bytes=limits.memory_bytes, pids=limits.pids + INIT)
+            devices = (os.fstat(root.fd).st_dev for root in request.roots)
+            parked.leaf.limit_io(disks(devices), self._settings.worker.io_bytes_per_s)
+
+    def _record_start(self, cell: _Confirmed, request: CellRequest, duration_ms: float) -> None:
+        fields: dict[str, Scalar] = {
+            "call": request.call,
+            "program": cell.policy.entry,
+            "pid": cell.parked.pid,
+            "host_uid": cell.policy.host_uid,
+            "layers": " ".join(cell.policy.layers),
+            "missing": " ".join(self._missing),
+            "policy_digest": cell.policy_digest,
+            "filter_digest": cell.filter_digest,
+            "duration_ms": round(duration_ms, 3),
+        }
+        self._audit.record(Event(EventKind.CELL_CONFINED, request.run, request.subtask, request.agent, fields))
+
+    def _record_end(self, cell: _Confirmed, watch: Watch, facts: Facts) -> None:
+        request, (stdout, stderr) = watch.request, watch.outputs()
+        fields: dict[str, Scalar] = {
+            "call": request.call,
+            "program": cell.policy.entry,
+            "end": facts.end.value,
+            "exit_code": facts.exit_code,
+            "signal": facts.signal,
+            "duration_ms": round(facts.duration_ms, 3),
+            "cpu_ms": round(facts.cpu_ms, 3),
+            "peak_bytes": facts.peak_bytes,
+            "stdout_bytes": len(stdout[0]),
+            "stderr_bytes": len(stderr[0]),
+            "is_cut": stdout[1] or stderr[1],
+        }
+        self._audit.record(Event(EventKind.CELL_ENDED, request.run, request.subtask, request.agent, fields))
+
+
+def _furnish(parked: Parked, plan: CellPlan, policy: abi.Policy) -> int:
+    """Tell a parked cell its policy; one that has ended left its last words. The program's fd: the caller's.
+
+    Raises ConfinementError, NotFoundError, WorkerLostError.
+    """
+    frame = frames.Furnish(policy=abi.policy_to_json(policy))
+    try:
+        userns_fd = os.open(f"/proc/{parked.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise _lost() from error
+    try:
+        with opened(plan, userns_fd=userns_fd) as (trees, program), suppress(BrokenPipeError, ConnectionResetError):
+            transport.send(parked.sock, frame, trees)
+        return program
+    except abi.FrameError as error:
+        raise ConfinementError(f"the policy cannot be sent: {error}", "grant other roots, or fewer") from error
+    finally:
+        os.close(userns_fd)
+
+
+async def _ready(sock: socket.socket) -> tuple[abi.Ready, list[int]]:
+    """The cell's `ready`, and the fd of its door if it has one, which the caller closes.
+
+    Raises ConfinementError with the cell's last words, WorkerLostError.
+    """
+    door: list[int] = []
+    try:
+        while True:
+            await _readable(sock)
+            try:
+                frame, fds = _first_frame(sock)
+            except (transport.ClosedError, abi.FrameError, OSError) as error:
+                raise _lost() from error
+            if isinstance(frame, frames.Door) and not door and len(fds) == 1:
+                door = fds
+                continue
+            transport.close_all(fds)
+            if isinstance(frame, abi.Ready):
+                return frame, door
+            text = frame.text if isinstance(frame, abi.Log) else "it opened more than one door"
+            raise ConfinementError(f"the cell could not be confined: {text}", "run agentd doctor")
+    except BaseException:
+        transport.close_all(door)
+        raise
+
+
+def _first_frame(sock: socket.socket) -> tuple[frames.Door | abi.Ready | abi.Log, list[int]]:
+    """A cell that ended before it read its policy resets the connection; what it said comes after that."""
+    with suppress(ConnectionResetError):
+        return transport.receive(sock, frames.FIRST)
+    return transport.receive(sock, frames.FIRST)
+
+
+async def _readable(sock: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    readable: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(sock, settle, readable)
+    try:
+        await readable
+    finally:
+        loop.remove_reader(sock)
+
+
+def _leaf_path(parked: Parked) -> Path | None:
+    return parked.leaf.path if parked.leaf else None
+
+
+def _lost() -> WorkerLostError:
+    return WorkerLostError("the cell ended before it was confined", "try again; then agentd doctor")
+
+
+def _result(cell: _Confirmed, watch: Watch) -> CellResult:
+    facts, (stdout, stderr) = watch.finish(), watch.outputs()
+    return CellResult(
+        end=facts.end,
+        exit_code=facts.exit_code,
+        signal=facts.signal,
+        stdout=stdout[0],
+        stderr=stderr[0],
+        stdout_cut=stdout[1],
+        stderr_cut=stderr[1],
+        duration_ms=facts.duration_ms,
+        cpu_ms=facts.cpu_ms,
+        peak_bytes=facts.peak_bytes,
+        policy_digest=cell.policy_digest,
+        filter_digest=cell.filter_digest,
+    )

@@ -1,0 +1,108 @@
+"""PID 1 of a cell: starts the one program, collects whatever dies, and says how the program ended.
+
+It is forked, not exec'ed, and keeps no secret: it has the zygote's empty environment and one socket, which the program
+does not inherit. Invariant: when it returns, which it does when the program has ended or agentd's end of the socket has
+closed, the kernel kills all that is left of the cell.
+"""
+
+import os
+import resource
+import select
+import signal
+import socket
+from collections.abc import Sequence
+from typing import NoReturn
+
+from worker import transport
+from worker.cell.frames import TO_CONFIRMED, Ended, Exec, NotStarted, Report
+
+_KIB = 1024
+_ERROR_BYTES = 256
+_IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
+
+
+def run(sock: socket.socket) -> None:
+    """Wait for agentd's word, run its program to the end, report. Returns early when agentd goes away."""
+    try:
+        order, fds = transport.receive(sock, TO_CONFIRMED)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # of PID 1 the kernel ignores those without a handler
+        report = _run(sock, order, fds)
+        if report is not None:
+            transport.send(sock, report)
+    except (transport.ClosedError, BrokenPipeError, ConnectionResetError):
+        return
+
+
+def _run(sock: socket.socket, order: Exec, fds: Sequence[int]) -> Report | None:
+    woken, wakes = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    fault, faults = os.pipe2(os.O_CLOEXEC)
+    pid = os.fork()
+    if pid == 0:
+        _become(order, fds, faults)
+    os.close(faults)
+    transport.close_all(fds)
+    message = os.read(fault, _ERROR_BYTES)  # empty once the program is in its place
+    os.close(fault)
+    if message:
+        return NotStarted(message.decode())
+    return _wait(sock, pid, woken)
+
+
+def _become(order: Exec, fds: Sequence[int], faults: int) -> NoReturn:
+    """In the child: three standard streams and nothing else, ordinary signals, then the program."""
+    try:
+        program, stdout, stderr, *stdin = fds
+        os.setsid()
+        os.chdir(order.cwd)
+        for target, fd in enumerate((*(stdin or [0]), stdout, stderr)):
+            os.dup2(fd, target)
+        signal.set_wakeup_fd(-1)
+        for number in (*_IGNORED_BY_PYTHON, signal.SIGINT, signal.SIGCHLD):
+            signal.signal(number, signal.SIG_DFL)
+        os.execve(program, order.argv, order.env)  # noqa: S606  # no shell is wanted
+    except BaseException as error:  # noqa: BLE001  # the boundary of the process: PID 1 must hear of it
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else repr(error)
+        os.write(faults, reason.encode("utf-8", "replace")[:_ERROR_BYTES])
+    finally:
+        os._exit(127)
+
+
+def _wait(sock: socket.socket, pid: int, woken: int) -> Report | None:
+    """Collect until `pid` is among the dead; None when agentd closed its end first, or spoke out of turn."""
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    poll.register(woken, select.POLLIN)
+    while True:
+        status = _collect(pid)
+        if status is not None:
+            return _report(status)
+        ready = {fd for fd, _ in poll.poll()}
+        if sock.fileno() in ready:
+            return None
+        os.read(woken, _ERROR_BYTES)
+
+
+def _collect(pid: int) -> int | None:
+    """Every zombie there is; the wait status of `pid` if it was one."""
+    while True:
+        try:
+            found, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return None
+        if found == 0:
+            return None
+        if found == pid:
+            return status
+
+
+def _report(status: int) -> Ended:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    code = os.waitstatus_to_exitcode(status)
+    return Ended(
+        exit_code=code if code >= 0 else None,
+        signal=-code if code < 0 else None,
+        cpu_us=int((used.ru_utime + used.ru_stime) * 1e6),
+        peak_bytes=used.ru_maxrss * _KIB,
+    )
