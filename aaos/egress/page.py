@@ -19,7 +19,7 @@ from aaos.egress.wire import Fetch, Fetched, FetchError
 
 READERS = 2
 LARGE_BYTES = 262_144  # of a body; larger ones are read one after the other, so that others need not wait for them
-READ_S = 30.0  # rendering has its own bound; libxml2 takes an hour for a tag with 400,000 attributes
+READ_S = 30.0  # rendering has its own bound, and parsing is linear; for what nobody has foreseen
 
 
 class StuckError(FetchError):

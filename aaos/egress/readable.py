@@ -2,7 +2,7 @@
 
 Invariant: the work is linear in the size of the page and does not recurse, however the page is nested; text and time
 are bounded, since a few bytes of HTML can ask for much text. What the page hides (scripts, styles, `hidden`) is not in
-the text. Parsing is libxml2's, by `lxml`.
+the text. Tags are told from text by `markup`; what nests in what is libxml2's, by `lxml`.
 """
 
 import re
@@ -12,6 +12,8 @@ from urllib.parse import urljoin
 
 from lxml import etree
 from lxml.html import HtmlElement, HTMLParser, document_fromstring
+
+from aaos.egress.markup import plain_markup
 
 _DROPPED = frozenset(
     "script style template noscript head iframe object embed svg math canvas audio video map select datalist input"
@@ -36,7 +38,7 @@ def readable(html: str, base: str) -> tuple[str, bool]:
     """The page as Markdown, and whether the parser could read all of it. Links are made absolute against `base`."""
     parser = HTMLParser(encoding="utf-8", huge_tree=True, remove_comments=True, remove_pis=True)
     try:
-        root = document_fromstring(html.replace("\0", "").encode("utf-8", "replace"), parser=parser)
+        root = document_fromstring(plain_markup(html.replace("\0", "")).encode("utf-8", "replace"), parser=parser)
     except (etree.ParserError, etree.XMLSyntaxError):  # nothing but comments, or nothing at all
         return "", True
     is_whole = not any(entry.level == etree.ErrorLevels.FATAL for entry in parser.error_log)

@@ -66,6 +66,7 @@ def test_a_page_reads_as_it_is_seen(html: str, markdown: str) -> None:
         "<" * 500_000,
         "&amp" * 200_000,
         "<p " + "a=b " * 100_000 + ">",
+        "<p " + " ".join(f"a{number}" for number in range(100_000)) + ">",
         "<pre>" + "\n" * 500_000,
     ],
     ids=lambda html: html[:12],
