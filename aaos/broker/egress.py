@@ -1,11 +1,12 @@
-"""agentd's end of the egress: keeps one alive and confined, hands it fetches, and gives each its answer or an error.
+"""agentd's end of the egress: keeps one alive and confined, hands it fetches and doors, and gives each its end.
 
 Invariant: there is no fetch without a confirmed egress, and no other way to fetch; what the egress says is bounded and
 of the wire's types, else it is ended; when it dies every fetch under way fails at once. Servers that answer slowly take
-places of one user only: nobody but root holds more than half of them.
+places of one user only: nobody but root holds more than half of them. A door that was left is shut, or its egress dead.
 """
 
 import asyncio
+import math
 import os
 import time
 from collections import deque
@@ -15,7 +16,9 @@ from dataclasses import dataclass
 from typing import assert_never
 from weakref import WeakValueDictionary
 
+from aaos.broker.doors import Doors, OpenDoor, check_listener, door_frame
 from aaos.broker.nameservice import NameService
+from aaos.core.cell import CellRequest
 from aaos.core.config import EgressSettings
 from aaos.core.errors import AaosError, BusyError, ConfinementError, DeniedError, ToolError
 from aaos.core.events import Event, EventKind, Scalar
@@ -27,6 +30,7 @@ from aaos.sandbox.egress import ConfinedEgress
 from aaos.sandbox.session import reap
 from worker import abi, transport
 
+SHUT_S = 10.0  # for a door to end
 GRACE_S = 10.0  # after the time of a fetch, for making the page readable
 FIRST_DELAY_S = 0.05
 MAX_DELAY_S = 30.0
@@ -61,7 +65,7 @@ class _Waiting:
 
 
 class Egress:
-    """Implements `ports.Fetcher`."""
+    """Implements `ports.Fetcher` and `cell.CellNetwork`."""
 
     def __init__(self, settings: EgressSettings, audit: AuditSink, *, files: NameService, launch: Launch) -> None:
         self._settings = settings
@@ -73,6 +77,7 @@ class Egress:
         self._live: ConfinedEgress | None = None
         self._problem: AaosError = ConfinementError("the egress was not started", "start agentd again")
         self._waiting: dict[int, _Waiting] = {}
+        self._doors = Doors(audit)
         self._next_id = 0
         self._heard_s = 0.0
         self._given_up: deque[int] = deque(maxlen=MAX_GIVEN_UP)  # fetches whose answer may be on its way
@@ -127,11 +132,7 @@ class Egress:
     async def fetch(self, asked: PageRequest) -> Page:
         """The answer to one request; a redirect is an answer. Raises AaosError."""
         async with self._place(asked.uid):
-            live = self._live
-            if live is None:
-                raise ConfinementError(f"nothing can be fetched: {self._problem.message}", self._problem.remedy)
-            self._next_id += 1
-            number = self._next_id
+            live, number = self._living("fetched"), self._number()
             page: asyncio.Future[Page] = asyncio.get_running_loop().create_future()
             self._waiting[number] = _Waiting(asked, time.monotonic(), page)
             try:
@@ -155,6 +156,32 @@ class Egress:
         async with share, self._slots:
             yield
 
+    @asynccontextmanager
+    async def open_door(self, listener_fd: int, request: CellRequest) -> AsyncIterator[None]:
+        """As `CellNetwork` says."""
+        check_listener(listener_fd)
+        live = self._living("connected")
+        frame = door_frame(self._number(), request.egress, self._settings.max_cell_bytes)
+        door = self._doors.add(frame, request)
+        try:
+            await self._send(live, frame, [listener_fd])
+            yield
+        finally:
+            try:
+                await self._shut(live, frame.id, door)
+            finally:
+                self._doors.forget(frame.id)
+
+    async def _shut(self, live: ConfinedEgress, number: int, door: OpenDoor) -> None:
+        """An egress that does not shut a door in time is ended, and the door with it."""
+        try:
+            if not door.closed.done():
+                await self._send(live, wire.Shut(number), until_s=time.monotonic() + SHUT_S)
+                await asyncio.wait({door.closed}, timeout=SHUT_S)
+        finally:
+            if not door.closed.done():
+                self._lose(live, "it did not shut a door")
+
     # --- the process --------------------------------------------------------------------------------------------------
 
     def _refused(self, error: AaosError) -> None:
@@ -162,6 +189,15 @@ class Egress:
         if (error.message, error.remedy) != (self._problem.message, self._problem.remedy):
             self._record(EventKind.EGRESS_REFUSED, message=error.message, remedy=error.remedy)
         self._problem = error
+
+    def _living(self, what: str) -> ConfinedEgress:
+        if self._live is None:
+            raise ConfinementError(f"nothing can be {what}: {self._problem.message}", self._problem.remedy)
+        return self._live
+
+    def _number(self) -> int:
+        self._next_id += 1
+        return self._next_id
 
     async def _reap_lost(self) -> None:
         while not self._lost.empty():
@@ -189,6 +225,7 @@ class Egress:
         self._problem = ConfinementError(f"the egress was lost: {why}", "try again: it is being started anew")
         asyncio.get_running_loop().remove_reader(live.sock)
         live.sock.close()
+        self._doors.lost()
         for waiting in self._waiting.values():
             if not waiting.page.done():
                 waiting.page.set_exception(ToolError(f"the egress ended while it fetched: {why}", "call it again"))
@@ -197,11 +234,13 @@ class Egress:
 
     # --- the wire -----------------------------------------------------------------------------------------------------
 
-    async def _send(self, live: ConfinedEgress, frame: wire.Fetch) -> None:
+    async def _send(
+        self, live: ConfinedEgress, frame: wire.ToEgress, fds: Sequence[int] = (), *, until_s: float = math.inf
+    ) -> None:
         data = wire.encode(frame)
-        while live is self._live:
+        while live is self._live and time.monotonic() < until_s:
             try:
-                transport.send_message(live.sock, data)
+                transport.send_message(live.sock, data, fds)
                 return
             except BlockingIOError:
                 await asyncio.sleep(SEND_AGAIN_S)  # it is busy with those before
@@ -239,9 +278,12 @@ class Egress:
             for fd in fds:
                 os.close(fd)
 
-    def _settle(self, frame: wire.Fetched | wire.Failed, fds: Sequence[int]) -> None:
+    def _settle(self, frame: wire.FromEgress, fds: Sequence[int]) -> None:
         if len(fds) != isinstance(frame, wire.Fetched):
             raise abi.FrameError(f"{frame.t} with {len(fds)} fds")
+        if isinstance(frame, wire.Tunnel | wire.Closed):
+            self._doors.heard(frame)
+            return
         waiting = self._waiting.get(frame.id)
         if waiting is None and frame.id in self._given_up:
             self._given_up.remove(frame.id)  # an answer comes once

@@ -163,6 +163,24 @@ def _fetched(event: Event) -> list[str]:
     ]
 
 
+def _connected(event: Event) -> list[str]:
+    """A connection of a subprocess, when it has ended."""
+    fields = event.fields
+    moved = f"{size(number(fields, 'sent_bytes'))} sent, {size(number(fields, 'received_bytes'))} received"
+    why = f": {text(fields, 'message')}" if text(fields, "message") else ""
+    return [_tagged(event, f"connected {_place(fields)} at {text(fields, 'address')}: {moved}{why}", tag="egress")]
+
+
+def _not_connected(event: Event) -> list[str]:
+    fields = event.fields
+    status = _plain(fields, "status")
+    return [_tagged(event, f"refused {_place(fields)}: {status} {text(fields, 'message')}".rstrip(), tag="egress")]
+
+
+def _place(fields: Document) -> str:
+    return ":".join(part for part in (text(fields, "host"), _plain(fields, "port")) if part)
+
+
 def _trust_lowered(event: Event) -> list[str]:
     return [_tagged(event, f"from here on the run has read from {text(event.fields, 'label')}", tag="egress")]
 
@@ -274,7 +292,9 @@ SHOWN: dict[str, Callable[[Event], list[str]]] = {
     "confinement.reduced": _reduced,
     "file.changed": _changed,
     "file.written": _written,
+    "network.connected": _connected,
     "network.fetched": _fetched,
+    "network.refused": _not_connected,
     "run.trust_lowered": _trust_lowered,
     "plan.refused": _plan_refused,
     "run.continued": _continued,

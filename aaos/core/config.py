@@ -106,12 +106,13 @@ class LimitSettings(_Section):
 
 
 class EgressSettings(_Section):
-    """`[egress]`: the process that fetches pages. Without `user` it has the last id of the workers' range."""
+    """`[egress]`: the process that speaks with the network. Without `user` it has the last id of the workers' range."""
 
     user: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")] | None = None
     max_parallel: Annotated[int, Field(ge=1, le=64)] = 32
     timeout_s: Annotated[int, Field(ge=1, le=600)] = 45
     max_body_bytes: Bytes = 4 * MIB
+    max_cell_bytes: Bytes = 1024 * MIB  # that one cell may move, both ways together
     authorities: AbsolutePath = Path("/etc/ssl/certs/ca-certificates.crt")
 
 

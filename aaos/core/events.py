@@ -86,6 +86,8 @@ class EventKind(StrEnum):
     FILE_UNREPORTED = "file.unreported"
     OUTCOME_UNKNOWN = "outcome.unknown"
     NETWORK_FETCHED = "network.fetched"
+    NETWORK_CONNECTED = "network.connected"
+    NETWORK_REFUSED = "network.refused"
     RUN_TRUST_LOWERED = "run.trust_lowered"
     TOKEN_GRANTED = "token.granted"  # noqa: S105  # the name of an event
     LIMIT_REACHED = "limit.reached"

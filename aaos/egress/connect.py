@@ -37,10 +37,7 @@ class Connection:
 
 async def connect(fetch: Fetch, lookups: Executor, trust: ssl.SSLContext) -> Connection:
     """Open a connection for `fetch`. Raises FetchError."""
-    found = await _resolve(fetch, lookups)
-    _check(fetch, found)
-    sock = await _first_that_answers(fetch.host, found)
-    address = str(sock.getpeername()[0])
+    sock, address = await reach(fetch.host, fetch.port, fetch.permitted, lookups)
     try:
         reader, writer = await asyncio.open_connection(
             sock=sock,
@@ -59,15 +56,30 @@ async def connect(fetch: Fetch, lookups: Executor, trust: ssl.SSLContext) -> Con
     return Connection(reader, writer, address)
 
 
-async def _resolve(fetch: Fetch, lookups: Executor) -> Sequence[Found]:
+async def reach(host: str, port: int, permitted: Sequence[str], lookups: Executor) -> tuple[socket.socket, str]:
+    """A socket that is connected to the host, and the address at its other end. Raises FetchError.
+
+    `permitted` are the networks (CIDR) beyond the open internet that may be reached.
+    """
+    found = await _resolve(host, port, lookups)
+    _check(host, found, permitted)
+    sock = await _first_that_answers(host, found)
+    try:
+        return sock, str(sock.getpeername()[0])
+    except OSError as error:
+        sock.close()
+        raise FetchError("connect", f"{host}: the connection ended: {error}") from error
+
+
+async def _resolve(host: str, port: int, lookups: Executor) -> Sequence[Found]:
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(CONNECT_S):
-            return await loop.run_in_executor(lookups, _look_up, _bare(fetch.host), fetch.port)
+            return await loop.run_in_executor(lookups, _look_up, _bare(host), port)
     except TimeoutError as error:
-        raise FetchError("timeout", f"{fetch.host}: its name was not resolved in {CONNECT_S:g} s") from error
+        raise FetchError("timeout", f"{host}: its name was not resolved in {CONNECT_S:g} s") from error
     except OSError as error:
-        raise FetchError("name", f"{fetch.host}: its name cannot be resolved: {error.strerror or error}") from error
+        raise FetchError("name", f"{host}: its name cannot be resolved: {error.strerror or error}") from error
 
 
 def _look_up(host: str, port: int) -> Sequence[Found]:
@@ -77,12 +89,12 @@ def _look_up(host: str, port: int) -> Sequence[Found]:
     return list(dict.fromkeys((family, sockaddr) for family, _, _, _, sockaddr in answers))
 
 
-def _check(fetch: Fetch, found: Sequence[Found]) -> None:
-    permitted = [ipaddress.ip_network(network) for network in fetch.permitted]
+def _check(host: str, found: Sequence[Found], permitted: Sequence[str]) -> None:
+    networks = [ipaddress.ip_network(network) for network in permitted]
     for _, sockaddr in found:
         address = ipaddress.ip_address(str(sockaddr[0]))
-        if why := addresses.refusal(address, permitted):
-            raise FetchError("address", f"{fetch.host} is {address}, which is {why}")
+        if why := addresses.refusal(address, networks):
+            raise FetchError("address", f"{host} is {address}, which is {why}")
 
 
 async def _first_that_answers(host: str, found: Sequence[Found]) -> socket.socket:

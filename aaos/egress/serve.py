@@ -1,8 +1,8 @@
-"""The egress at work: fetches come from agentd, each is a task of its own, each ends with one frame.
+"""The egress at work: fetches and doors come from agentd, each is a task of its own, each ends with one frame.
 
-Invariant: it has one socket to agentd and speaks of nothing but fetches; a fetch that fails, whatever a server does,
-fails alone, but for a page that cannot be read to its end: that ends the process, since it has taken a thread. So does
-a frame that breaks the wire format: agentd never sends one.
+Invariant: it has one socket to agentd and speaks of nothing but fetches and doors; a fetch that fails, whatever a
+server does, fails alone, but for a page that cannot be read to its end: that ends the process, since it has taken a
+thread. So does a frame that breaks the wire format: agentd never sends one.
 """
 
 import asyncio
@@ -12,15 +12,19 @@ import ssl
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from typing import assert_never
 
 from aaos.egress import wire
+from aaos.egress.door import Door, listening
 from aaos.egress.page import READERS, StuckError, Tools, fetch_page
 from aaos.egress.wire import FetchError
 from worker import transport
 from worker.abi import FrameError
 
 MAX_FETCHES = 64
+MAX_DOORS = 32
+DOOR_LOOKUPS = 16  # names that doors wait for at once, apart from those of fetches
 STACK_BYTES = 524_288
 AUTHORITIES = "/etc/ca-certificates.crt"
 SEND_AGAIN_S = 0.002
@@ -57,6 +61,8 @@ class Service:
         self._sock.setblocking(False)
         self._tools = tools
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._doors: dict[int, asyncio.Task[None]] = {}
+        self._door_lookups = ThreadPoolExecutor(DOOR_LOOKUPS, "door")
         self._ended = asyncio.Event()
 
     async def serve(self) -> None:
@@ -66,26 +72,54 @@ class Service:
             loop.add_reader(self._sock, self._read, group)
             await self._ended.wait()
             loop.remove_reader(self._sock)
-            for task in self._tasks.values():
+            for task in (*self._tasks.values(), *self._doors.values()):
                 task.cancel()
 
     def _read(self, group: asyncio.TaskGroup) -> None:
         try:
             data, fds = transport.receive_message(self._sock)
-            for fd in fds:
-                os.close(fd)
-            frame = wire.decode(data, wire.TO_EGRESS)
         except BlockingIOError:
             return
         except (transport.ClosedError, FrameError, OSError):
             self._ended.set()
             return
+        with ExitStack() as unused:
+            for fd in fds:
+                unused.callback(os.close, fd)
+            try:
+                self._take(wire.decode(data, wire.TO_EGRESS), fds, unused, group)
+            except (FrameError, ValueError, OSError):  # a door that is none
+                self._ended.set()
+
+    def _take(self, frame: wire.ToEgress, fds: Sequence[int], unused: ExitStack, group: asyncio.TaskGroup) -> None:
         match frame:
-            case wire.Fetch() as fetch:
-                self._begin(fetch, group)
+            case wire.Fetch():
+                self._begin(frame, group)
+            case wire.Door():
+                self._open(frame, fds, unused, group)
             case wire.Cancel(id=number):
-                if task := self._tasks.get(number):
-                    task.cancel()
+                _cancel(self._tasks.get(number))
+            case wire.Shut(id=number):
+                _cancel(self._doors.get(number))
+            case _ as impossible:
+                assert_never(impossible)
+
+    def _open(self, frame: wire.Door, fds: Sequence[int], unused: ExitStack, group: asyncio.TaskGroup) -> None:
+        """Take a cell's listening socket. Raises FrameError, ValueError, OSError when it is no door."""
+        if len(fds) != 1 or len(self._doors) >= MAX_DOORS or frame.id in self._doors:
+            raise FrameError(f"a door with {len(fds)} fds, beside {len(self._doors)}")
+        unused.pop_all()
+        listener = listening(fds[0])
+        door = Door(frame, listener, lookups=self._door_lookups, say=self._send)
+        task = self._doors[frame.id] = group.create_task(door.serve())
+
+        def closed(_: object) -> None:
+            del self._doors[frame.id]
+            listener.close()
+            if not self._ended.is_set():
+                group.create_task(self._send(wire.Closed(frame.id)))
+
+        task.add_done_callback(closed)
 
     def _begin(self, fetch: wire.Fetch, group: asyncio.TaskGroup) -> None:
         if len(self._tasks) >= MAX_FETCHES:
@@ -111,7 +145,7 @@ class Service:
             finally:
                 os.close(memfd)
 
-    async def _send(self, frame: wire.Fetched | wire.Failed, fds: Sequence[int] = ()) -> None:
+    async def _send(self, frame: wire.FromEgress, fds: Sequence[int] = ()) -> None:
         data = wire.encode(frame)
         while not self._ended.is_set():
             try:
@@ -121,3 +155,9 @@ class Service:
                 await asyncio.sleep(SEND_AGAIN_S)  # agentd reads those before
             except OSError:
                 self._ended.set()
+
+
+def _cancel(task: "asyncio.Task[None] | None") -> None:
+    """Also one that has ended already."""
+    if task is not None:
+        task.cancel()

@@ -1,8 +1,8 @@
-"""What agentd and the egress say to each other: one JSON message per fetch, and one for its end.
+"""What agentd and the egress say to each other: one JSON message per fetch, and one for its end; the same for doors.
 
 Invariant: `decode` returns a frame whose every field has the declared type, or raises `abi.FrameError`. Neither side
 trusts the other beyond that: agentd checks addresses, the egress where they lead. The text of a page travels as a
-sealed memfd beside its frame.
+sealed memfd beside its frame, the listening socket of a cell as the fd beside its door.
 """
 
 import json
@@ -47,6 +47,30 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
+class Door:
+    """Let a cell connect to these places; one fd: the cell's own listening socket, where it asks with CONNECT.
+
+    `allowed` are `HOST:PORT` in their one normal form; `permitted` has for each of them the networks (CIDR, separated
+    by spaces) that may be reached although they are not of the open internet. `max_bytes` bounds what moves through the
+    door, both ways together.
+    """
+
+    t: ClassVar[str] = "door"
+    id: int
+    allowed: tuple[str, ...]
+    permitted: tuple[str, ...]
+    max_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shut:
+    """The cell has ended, or may connect no more: whatever is open at this door ends, then `Closed` follows."""
+
+    t: ClassVar[str] = "shut"
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
 class Fetched:
     """The server's answer; one fd: the text asked for. With a `location` it is a redirect, and there is no text.
 
@@ -76,9 +100,38 @@ class Failed:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class Tunnel:
+    """One connection at door `id` has ended. `status` is what the cell was answered, 200 for a connection it had.
+
+    `authority` is the `HOST:PORT` that was asked for, as far as it could be read; `address` the one connected to;
+    `message` is why it was refused or cut, or is empty.
+    """
+
+    t: ClassVar[str] = "tunnel"
+    id: int
+    authority: str
+    address: str
+    status: int
+    sent_bytes: int
+    received_bytes: int
+    duration_ms: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """Nothing goes through this door any more, and every connection at it was told."""
+
+    t: ClassVar[str] = "closed"
+    id: int
+
+
 CODES = ("address", "name", "connect", "tls", "http", "timeout", "content", "busy", "internal")
-TO_EGRESS: tuple[type[Fetch] | type[Cancel], ...] = (Fetch, Cancel)
-FROM_EGRESS: tuple[type[Fetched] | type[Failed], ...] = (Fetched, Failed)
+ToEgress = Fetch | Cancel | Door | Shut
+FromEgress = Fetched | Failed | Tunnel | Closed
+TO_EGRESS: tuple[type[ToEgress], ...] = (Fetch, Cancel, Door, Shut)
+FROM_EGRESS: tuple[type[FromEgress], ...] = (Fetched, Failed, Tunnel, Closed)
 
 
 class FetchError(Exception):
@@ -90,7 +143,7 @@ class FetchError(Exception):
         self.message = message
 
 
-F = TypeVar("F", Fetch | Cancel, Fetched | Failed)
+F = TypeVar("F", ToEgress, FromEgress)
 _CHECKS: Mapping[object, Callable[[object], bool]] = {
     int: lambda value: type(value) is int and 0 <= value <= abi.MAX_INT,
     str: lambda value: type(value) is str,
@@ -99,7 +152,7 @@ _CHECKS: Mapping[object, Callable[[object], bool]] = {
 }
 
 
-def encode(frame: Fetch | Cancel | Fetched | Failed) -> bytes:
+def encode(frame: ToEgress | FromEgress) -> bytes:
     """The frame as one JSON document."""
     return json.dumps({"t": frame.t, **asdict(frame)}, separators=(",", ":")).encode()
 

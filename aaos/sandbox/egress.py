@@ -34,7 +34,7 @@ LAYERS = ALL_LAYERS - {Layer.NETNS, Layer.CGROUP}
 FILES_AT = "/etc"  # where the egress finds the settings of name resolution and the trusted authorities
 MEMORY_BYTES = 2048 * MIB  # address space: each thread reserves much more than it uses
 FSIZE_BYTES = 8 * MIB
-NOFILE = 512
+NOFILE = 2048  # a cell's connection has two
 THREADS = 128
 
 

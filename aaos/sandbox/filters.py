@@ -181,7 +181,9 @@ EGRESS_ROWS: tuple[Row, ...] = (
         for kind, (what, protocols) in _SOCKETS.items()
     ),
     Row("socketpair", "what wakes the loop", (Check(0, LOW_32_BITS, socket.AF_UNIX),)),
-    Row("connect", "connections to where a fetch may go"),
+    Row("connect", "connections to where a fetch or a cell may go"),
+    Row("accept4", "connections of a cell, at a listening socket that agentd handed over"),
+    Row("shutdown", "one end of a cell's connection has said all"),
     *(
         Row("setsockopt", reason, (Check(1, LOW_32_BITS, level), Check(2, LOW_32_BITS, option)))
         for (level, option), reason in _EGRESS_OPTIONS.items()

@@ -10,7 +10,7 @@ from aaos.core.ids import AgentId, RunId
 
 PER_SECOND = 50
 _WINDOW_S = 1.0
-_NOISY = frozenset({EventKind.TOOL_DENIED, EventKind.AGENT_LOG, EventKind.ABI_BUSY})
+_NOISY = frozenset({EventKind.TOOL_DENIED, EventKind.AGENT_LOG, EventKind.ABI_BUSY, EventKind.NETWORK_REFUSED})
 _Key = tuple[EventKind, AgentId | None, RunId | None]
 
 
@@ -32,7 +32,7 @@ class Suppressed:
 
 
 class Flood:
-    """Counters for what agents cause at will; only `TOOL_DENIED`, `AGENT_LOG` and `ABI_BUSY` are ever suppressed."""
+    """Counters for what agents cause at will; the noisy kinds alone are ever suppressed."""
 
     def __init__(self) -> None:
         self._windows: dict[_Key, _Window] = {}

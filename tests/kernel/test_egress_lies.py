@@ -17,7 +17,9 @@ from aaos.core.ids import AgentId, RunId, Uid
 from aaos.core.ports import BrokerCall
 from aaos.sandbox.egress import launch_egress
 from aaos.sandbox.ids import egress_ids
+from tests.kernel.cellside import Inside
 from tests.kernel.harness import TREE, Audit
+from tests.unit.core.test_cell import _request as cell_request
 
 LIAR = """
 import sys
@@ -47,12 +49,7 @@ def told(lie: str, *, audit: Audit) -> str:
     """What an agent gets of a page when the egress lies."""
 
     async def run(directory: Path) -> str:
-        boot = directory / "boot.py"
-        boot.write_text(LIAR.format(tree=str(TREE), lie=lie))
-        settings = Settings(egress=EgressSettings(timeout_s=2))
-        files = NameService(directory / "etc", directory / "none", owner=lambda: egress_ids(settings))
-        launch = partial(launch_egress, settings, directory / "template", files.directory, boot=boot)
-        door = Egress(settings.egress, audit, files=files, launch=launch)
+        door = _lying(directory, lie, audit)
         await door.start()
         call = BrokerCall(RunId("r"), AgentId("a"), Uid(0), _refuse, lambda *_: None, None)
         try:
@@ -63,6 +60,16 @@ def told(lie: str, *, audit: Audit) -> str:
 
     with tempfile.TemporaryDirectory(prefix="aaos-") as name:
         return asyncio.run(run(Path(name)))
+
+
+def _lying(directory: Path, lie: str, audit: Audit) -> Egress:
+    """agentd's end of an egress that says this to whatever it is asked."""
+    boot = directory / "boot.py"
+    boot.write_text(LIAR.format(tree=str(TREE), lie=lie))
+    settings = Settings(egress=EgressSettings(timeout_s=2))
+    files = NameService(directory / "etc", directory / "none", owner=lambda: egress_ids(settings))
+    launch = partial(launch_egress, settings, directory / "template", files.directory, boot=boot)
+    return Egress(settings.egress, audit, files=files, launch=launch)
 
 
 def _refuse(*_: object) -> None:
@@ -129,3 +136,38 @@ def test_one_that_says_nothing_is_ended(monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(ToolError, match="did not answer"):
         told("pass", audit=audit)
     assert audit.count(EventKind.EGRESS_LOST) == 1
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        "send(sock, wire.Tunnel(asked.id, 'evil.example:443', '1.2.3.4', 200, 0, 0, 0, ''), fds=[])",
+        "send(sock, wire.Tunnel(asked.id + 1, 'a.example:443', '1.2.3.4', 200, 0, 0, 0, ''), fds=[])",
+        "send(sock, wire.Closed(asked.id + 1), fds=[])",
+        "send(sock, wire.Closed(asked.id), fds=[0])",
+        "[send(sock, wire.Closed(asked.id), fds=[]) for _ in range(2)]",
+        "[send(sock, wire.Tunnel(asked.id, '', '', 403, 0, 0, 0, ''), fds=[]) for _ in range(2_000)]",
+        "os._exit(0)",
+    ],
+)
+def test_what_it_says_of_a_door_is_of_that_door_or_ends_it(lie: str) -> None:
+    """A cell's call goes on without a network, and nobody waits for what will not come."""
+    audit = Audit()
+
+    async def run(directory: Path) -> None:
+        with Inside() as inside:
+            door = _lying(directory, lie, audit)
+            await door.start()
+            try:
+                async with door.open_door(inside.fd, cell_request()):
+                    for _ in range(1_000):
+                        if audit.count(EventKind.EGRESS_LOST):
+                            break
+                        await asyncio.sleep(0.01)
+            finally:
+                await door.stop()
+
+    with tempfile.TemporaryDirectory(prefix="aaos-") as name:
+        asyncio.run(run(Path(name)))
+    assert audit.count(EventKind.EGRESS_LOST) == 1
+    assert audit.count(EventKind.NETWORK_CONNECTED) == 0

@@ -5,11 +5,13 @@ import os
 import signal
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from aaos.broker.egress import Egress
+from aaos.core.cell import HostPort
 from aaos.core.config import EgressSettings, Settings
 from aaos.core.errors import AaosError
 from aaos.sandbox import filters
@@ -17,11 +19,13 @@ from aaos.sandbox.egress import launch_egress
 from aaos.sandbox.filters import EGRESS_ROWS, Profile, Refusal, compile_filter
 from aaos.sandbox.rows import Row
 from aaos.sandbox.session import reap
+from tests.kernel.cellside import Inside
 from tests.kernel.certificates import Authority, authority
 from tests.kernel.harness import Audit
 from tests.kernel.networks import PUBLIC, PUBLIC_6, Answer, NameServer, naming, own_network
 from tests.kernel.test_filters_rows import NOT_NEEDED_HERE
-from tests.kernel.webserver import asked, egress, html, serving, started, text_of
+from tests.kernel.webserver import Server, asked, egress, html, serving, started, text_of
+from tests.unit.core.test_cell import _request as cell_request
 
 Names = Mapping[str, Sequence[Answer]]
 PAGE = "<h1>title</h1><p>some words"
@@ -58,6 +62,7 @@ async def _conform(tmp_path: Path, vouching: Authority, audit: Audit) -> None:
             assert "some words" in await text_of(door, plain.url("/", host=host))
         silent = asyncio.create_task(_refused(door, "http://silent.example/"))
         await asyncio.sleep(0.3)
+        await _through_a_door(door, plain)
         os.kill(door.pid, signal.SIGSTOP)
         await asyncio.sleep(0.1)
         os.kill(door.pid, signal.SIGCONT)
@@ -72,6 +77,19 @@ async def _conform(tmp_path: Path, vouching: Authority, audit: Audit) -> None:
         for url in ("http://none.example/", "http://127.0.0.1:9/", f"http://127.0.0.1:{safe.port}/"):
             await _refused(door, url)
     await _ends(settings, tmp_path)
+
+
+async def _through_a_door(door: Egress, plain: Server) -> None:
+    """A page as a program in a cell gets it."""
+    with Inside() as inside:
+        request = replace(cell_request(), egress=(HostPort("site.example", plain.port),))
+        async with door.open_door(inside.fd, request):
+            inside.let_go()
+            client = await inside.connect()
+            await client.ask(f"CONNECT site.example:{plain.port} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            await client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert b"some words" in await client.read()
+    assert door.pid, "it has not ended of it"
 
 
 async def _refused(door: Egress, url: str) -> None:
@@ -97,7 +115,7 @@ def _came_to(tmp_path: Path, vouching: Authority, patch: pytest.MonkeyPatch, *, 
     audit = Audit()
     try:
         asyncio.run(_conform(tmp_path, vouching, audit))
-    except (AaosError, AssertionError) as error:
+    except (AaosError, AssertionError, ConnectionError) as error:
         return f"{type(error).__name__}: {error}"[:200]
     return "well" if started(audit) == 1 else "lost"
 

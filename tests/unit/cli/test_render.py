@@ -66,6 +66,20 @@ def test_a_fetched_page_is_named_with_the_address_that_answered() -> None:
     assert render.stream_lines(event("tool.done", done)) == ["[broker] s1 web_fetch http://a.example/  12 ms"]
 
 
+def test_a_connection_of_a_subprocess_is_named_with_what_moved() -> None:
+    place: Document = {"host": "a.example", "port": 443}
+    moved: Document = {"address": "192.0.2.1", "sent_bytes": 512, "received_bytes": 3_140}
+    line = "[egress] s1 connected a.example:443 at 192.0.2.1: 512 bytes sent, 3.1 KiB received"
+    assert render.stream_lines(event("network.connected", {**place, **moved})) == [line]
+    assert render.stream_lines(event("network.connected", {**place, **moved, "message": "cut"})) == [f"{line}: cut"]
+    assert render.stream_lines(event("network.refused", {**place, "status": 403, "message": "not granted"})) == [
+        "[egress] s1 refused a.example:443: 403 not granted"
+    ]
+    assert render.stream_lines(event("network.refused", {"host": "?", "port": None, "status": 400})) == [
+        "[egress] s1 refused ?: 400"
+    ]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_has_a_line_or_is_quiet_on_purpose(kind: str) -> None:
     shown = render.stream_lines(event(kind))

@@ -4,17 +4,18 @@ import asyncio
 import os
 import socket
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from aaos.egress import serve as room
 from aaos.egress import wire
 from aaos.egress.page import StuckError, Tools
-from aaos.egress.serve import MAX_FETCHES, Service, trusted
+from aaos.egress.serve import MAX_DOORS, MAX_FETCHES, Service, trusted
 from aaos.egress.wire import FetchError
 from tests.unit.egress.answers import FETCH
 from worker import transport
@@ -32,11 +33,11 @@ class Line:
         pool = ThreadPoolExecutor(1)
         self.service = Service(self.theirs, Tools(pool, pool, ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)))
 
-    def ask(self, frame: wire.Fetch | wire.Cancel) -> None:
+    def ask(self, frame: wire.ToEgress, fds: Sequence[int] = ()) -> None:
         """Send a frame."""
-        transport.send_message(self.ours, wire.encode(frame))
+        transport.send_message(self.ours, wire.encode(frame), fds)
 
-    async def hear(self) -> tuple[wire.Fetched | wire.Failed, bytes]:
+    async def hear(self) -> tuple[wire.FromEgress, bytes]:
         """The next frame, and its text."""
         while True:
             try:
@@ -135,6 +136,75 @@ def test_a_frame_that_is_none_ends_it(data: bytes) -> None:
                 await line.service.serve()
 
     asyncio.run(run())
+
+
+DOOR = wire.Door(5, ("a.example:443",), ("",), 1_000)
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A door's socket is one of this process."""
+    monkeypatch.setattr(room, "listening", lambda fd: socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fd))
+
+
+class Waiting:
+    """A door that nobody comes to."""
+
+    opened: ClassVar[list[int]] = []
+
+    def __init__(self, frame: wire.Door, listener: socket.socket, **_: object) -> None:
+        self.opened.append(listener.fileno())
+
+    async def serve(self) -> None:
+        """Until it is shut."""
+        await asyncio.Event().wait()
+
+
+def test_a_door_is_open_until_it_is_shut_and_then_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "Door", Waiting)
+
+    async def play(line: Line) -> None:
+        first, second = socket.socketpair()
+        with first, second:
+            line.ask(DOOR, [first.fileno()])
+            line.ask(wire.Shut(4))
+            line.ask(wire.Shut(5))
+            line.ask(wire.Shut(5))
+            assert (await line.hear())[0] == wire.Closed(5)
+            line.ask(DOOR, [first.fileno()])  # the number is free again
+            line.ask(replace(FETCH, id=6, host="a"))
+            assert (await line.hear())[0].id == 6
+        assert not line.service._ended.is_set()
+
+    played(monkeypatch, _page, play)
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_a_door_without_its_one_socket_ends_it(count: int) -> None:
+    async def run() -> None:
+        line = Line()
+        first, second = socket.socketpair()
+        with line.ours, line.theirs, first, second:
+            line.ask(DOOR, [first.fileno()] * count)
+            async with asyncio.timeout(10):
+                await line.service.serve()
+
+    asyncio.run(run())
+
+
+def test_more_doors_than_can_be_end_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """agentd never asks for them."""
+    monkeypatch.setattr(room, "Door", Waiting)
+
+    async def play(line: Line) -> None:
+        first, second = socket.socketpair()
+        with first, second:
+            for number in range(MAX_DOORS + 1):
+                line.ask(replace(DOOR, id=number), [first.fileno()])
+                await asyncio.sleep(0)
+            await line.service._ended.wait()
+
+    played(monkeypatch, _page, play)
 
 
 def test_without_authorities_nobody_is_trusted(tmp_path: Path) -> None:

@@ -13,13 +13,17 @@ FETCHED = wire.Fetched(1, 200, "1.2.3.4", "text/html", "", 10, 20, 30, "")
 FAILED = wire.Failed(1, "tls", "no")
 
 
-@pytest.mark.parametrize("frame", [FETCH, wire.Cancel(7)])
-def test_what_agentd_says_arrives_as_it_was(frame: wire.Fetch | wire.Cancel) -> None:
+DOOR = wire.Door(3, ("a.example:443", "127.0.0.1:80"), ("", "127.0.0.1"), 2**30)
+TUNNEL = wire.Tunnel(3, "a.example:443", "1.2.3.4", 200, 5, 6, 7, "")
+
+
+@pytest.mark.parametrize("frame", [FETCH, wire.Cancel(7), DOOR, wire.Shut(3)])
+def test_what_agentd_says_arrives_as_it_was(frame: wire.ToEgress) -> None:
     assert wire.decode(wire.encode(frame), wire.TO_EGRESS) == frame
 
 
-@pytest.mark.parametrize("frame", [FETCHED, FAILED])
-def test_what_the_egress_says_arrives_as_it_was(frame: wire.Fetched | wire.Failed) -> None:
+@pytest.mark.parametrize("frame", [FETCHED, FAILED, TUNNEL, wire.Closed(3)])
+def test_what_the_egress_says_arrives_as_it_was(frame: wire.FromEgress) -> None:
     assert wire.decode(wire.encode(frame), wire.FROM_EGRESS) == frame
 
 

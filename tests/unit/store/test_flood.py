@@ -26,7 +26,10 @@ def test_a_flood_of_one_agent_takes_nothing_from_another() -> None:
     assert all(flood.admits(OTHER, 1.0) for _ in range(PER_SECOND))
 
 
-@pytest.mark.parametrize("kind", set(EventKind) - {EventKind.TOOL_DENIED, EventKind.AGENT_LOG, EventKind.ABI_BUSY})
+NOISY = {EventKind.TOOL_DENIED, EventKind.AGENT_LOG, EventKind.ABI_BUSY, EventKind.NETWORK_REFUSED}
+
+
+@pytest.mark.parametrize("kind", set(EventKind) - NOISY)
 def test_what_agents_cannot_cause_at_will_is_never_suppressed(kind: EventKind) -> None:
     """H-RES-14: events that matter are not dropped in favour of noise."""
     flood = Flood()
