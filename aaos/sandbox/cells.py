@@ -9,7 +9,8 @@ import hashlib
 import os
 import socket
 import time
-from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from aaos.core.cell import CellEnd, CellNetwork, CellRequest, CellResult, Output
 from aaos.core.config import Settings
 from aaos.core.errors import ConfinementError, WorkerLostError
 from aaos.core.events import Event, EventKind, Scalar
+from aaos.core.ids import AgentId
 from aaos.core.layers import Layer
 from aaos.core.ports import AuditSink
 from aaos.sandbox import filters
@@ -24,6 +26,7 @@ from aaos.sandbox.attest import Expected, agree
 from aaos.sandbox.cellplan import INIT, CellPlan, opened, plan_cell
 from aaos.sandbox.cellwatch import Facts, Watch
 from aaos.sandbox.cgroup import disks
+from aaos.sandbox.overrun import Overrun
 from aaos.sandbox.policy import policy_digest
 from aaos.sandbox.session import reap, settle
 from aaos.sandbox.yard import Parked, Yard
@@ -53,6 +56,8 @@ class Cells:
         self._audit = audit
         self._yard = yard
         self._missing = missing
+        self._live: dict[AgentId, set[Watch]] = {}
+        self._paused: set[AgentId] = set()
         self.network: CellNetwork | None = None  # who opens doors; without it a request for one is refused
 
     async def run_cell(self, request: CellRequest, output: Output) -> CellResult:
@@ -72,10 +77,41 @@ class Cells:
             raise watch.fault
         return _result(cell, watch)
 
+    async def pause(self, agent: AgentId) -> None:
+        """Let the agent's cells stand still, and those that come. Raises ConfinementError, BusyError."""
+        self._paused.add(agent)
+        for watch in tuple(self._live.get(agent, ())):
+            await watch.pause()
+
+    def go_on(self, agent: AgentId) -> None:
+        """End the pause. Raises ConfinementError."""
+        self._paused.discard(agent)
+        for watch in tuple(self._live.get(agent, ())):
+            watch.go_on()
+
+    def forget(self, agent: AgentId) -> None:
+        """It has ended, and so do its cells."""
+        self._paused.discard(agent)
+
+    @contextmanager
+    def _known(self, watch: Watch) -> Iterator[None]:
+        agent = watch.request.agent
+        live = self._live.setdefault(agent, set())
+        live.add(watch)
+        try:
+            yield
+        finally:
+            live.discard(watch)
+            if not live:
+                self._live.pop(agent, None)
+
     async def _run(self, cell: _Confirmed, watch: Watch) -> None:
         try:
-            watch.start(cell.program)
-            await watch.ended
+            with self._known(watch):
+                if watch.request.agent in self._paused:
+                    watch.hold()
+                watch.start(cell.program)
+                await watch.ended
         except asyncio.CancelledError:
             watch.end(CellEnd.CANCELLED)
             raise
@@ -92,6 +128,7 @@ class Cells:
             await reap(cell.parked.pidfd, cell.parked.leaf, within_s=REAP_WITHIN_S)
         finally:
             facts = watch.finish()
+            self._tell_overrun(cell, watch.request)
             await self._yard.release(cell.parked)
             self._record_end(cell, watch, facts)
 
@@ -156,6 +193,14 @@ class Cells:
             "duration_ms": round(duration_ms, 3),
         }
         self._audit.record(Event(EventKind.CELL_CONFINED, request.run, request.subtask, request.agent, fields))
+
+    def _tell_overrun(self, cell: _Confirmed, request: CellRequest) -> None:
+        def record(kind: EventKind, fields: Mapping[str, Scalar]) -> None:
+            about = {"call": request.call, **fields}
+            self._audit.record(Event(kind, request.run, request.subtask, request.agent, about))
+
+        if cell.parked.leaf:
+            Overrun(cell.parked.leaf, request.limits, record).look()
 
     def _record_end(self, cell: _Confirmed, watch: Watch, facts: Facts) -> None:
         request, (stdout, stderr) = watch.request, watch.outputs()

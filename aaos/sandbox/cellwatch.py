@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from aaos.core.cell import CellEnd, CellRequest, Output, Stream
 from aaos.core.errors import ToolError
 from aaos.sandbox import usage
+from aaos.sandbox.session import frozen
 from aaos.sandbox.streams import Drain
 from aaos.sandbox.yard import Parked
 from worker import abi, transport
@@ -49,6 +50,9 @@ class Watch:
         self._begun_s = self._loop.time()
         self._ended_s = self._begun_s
         self._timers: list[asyncio.TimerHandle] = []
+        self._wall: asyncio.TimerHandle | None = None
+        self._left_s = request.limits.wall_s
+        self._is_held = False
         self._drains: list[Drain] = []
         self._report: frames.Ended | None = None
         self._cpu_us = 0
@@ -75,8 +79,35 @@ class Watch:
         finally:
             transport.close_all(writing)
         self._loop.add_reader(self._parked.sock, self._hear)
-        self._timers.append(self._loop.call_later(limits.wall_s, self.end, CellEnd.WALL))
+        self._arm()
         self._timers.append(self._loop.call_later(LOOK_S, self._look))
+
+    def hold(self) -> None:
+        """Freeze it, and its time with it; a moment later it stands. Raises ConfinementError."""
+        if self._parked.leaf is None or self._is_held or self._end is not None:
+            return
+        self._parked.leaf.freeze(True)
+        self._is_held = True
+        if self._wall is not None:
+            self._left_s = max(0.0, self._wall.when() - self._loop.time())
+            self._wall.cancel()
+
+    async def pause(self) -> None:
+        """Until it stands. Raises ConfinementError, BusyError when it does not in time."""
+        self.hold()
+        if self._parked.leaf and self._is_held:
+            await frozen(self._parked.leaf)
+
+    def go_on(self) -> None:
+        """End the pause, with what is left of its time; nothing when there is none. Raises ConfinementError."""
+        if self._parked.leaf and self._is_held and self._end is None:
+            self._parked.leaf.freeze(False)
+            self._is_held = False
+            self._arm()
+
+    def _arm(self) -> None:
+        if not self._is_held:
+            self._wall = self._loop.call_later(self._left_s, self.end, CellEnd.WALL)
 
     def end(self, reason: CellEnd) -> None:
         """It is to end, or has ended, for this reason; only the first counts."""
@@ -94,7 +125,7 @@ class Watch:
         if self._parked.sock.fileno() >= 0:
             self._loop.remove_reader(self._parked.sock)
             self._parked.sock.close()
-        for timer in self._timers:
+        for timer in (*self._timers, *((self._wall,) if self._wall else ())):
             timer.cancel()
         for drain in self._drains:
             drain.finish()

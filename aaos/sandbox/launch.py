@@ -198,7 +198,7 @@ class ZygoteLauncher:
             self._audit.record(Event(kind, request.run, request.subtask, request.agent, fields))
 
         overrun = Overrun(leaf, limits, record) if leaf else None
-        return Confined(parked.sock, parked.pid, parked.pidfd, attestation, attest, release, leaf, overrun)
+        return Confined(parked.sock, parked.pid, parked.pidfd, attestation, attest, release, leaf, overrun, self.cells)
 
     async def _living_zygote(self) -> Zygote:
         while self._zygote is None:

@@ -1,12 +1,12 @@
-"""What a worker ran into: memory that ran out, processes that it may not have. Each is told once.
+"""What a worker or a cell ran into: memory that ran out, processes that it may not have. Each is told once.
 
 Invariant: it reads the counts of one leaf and never changes it. The kernel counts before it kills, so that what is
 there when a worker has ended is all there was; nothing needs to look in between.
 """
 
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
-from aaos.core.config import WorkerSettings
 from aaos.core.errors import LimitError
 from aaos.core.events import EventKind, Scalar
 from aaos.sandbox.cgroup import Leaf
@@ -14,10 +14,19 @@ from aaos.sandbox.cgroup import Leaf
 Record = Callable[[EventKind, Mapping[str, Scalar]], None]
 
 
+class Bounds(Protocol):
+    """The limits that a leaf was made with."""
+
+    @property
+    def memory_bytes(self) -> int: ...
+    @property
+    def pids(self) -> int: ...
+
+
 class Overrun:
     """The limits of one leaf, and whether they were met."""
 
-    def __init__(self, leaf: Leaf, limits: WorkerSettings, record: Record) -> None:
+    def __init__(self, leaf: Leaf, limits: Bounds, record: Record) -> None:
         self._leaf = leaf
         self._limits = limits
         self._record = record

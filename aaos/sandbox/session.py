@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 from aaos.core.errors import AaosError, BusyError, ConfinementError, ConflictError, WorkerLostError
 from aaos.core.ids import AgentId
@@ -33,6 +33,14 @@ _CGROUP = "start agentd by its unit, with all layers: see agentd doctor"
 FrameHandler = Callable[[abi.FromWorker], None]
 
 
+class CellsOfAgents(Protocol):
+    """The programs that run for an agent beside its worker."""
+
+    async def pause(self, agent: AgentId) -> None: ...
+    def go_on(self, agent: AgentId) -> None: ...
+    def forget(self, agent: AgentId) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Confined:
     """A confirmed worker: everything that its session owns from now on."""
@@ -45,6 +53,7 @@ class Confined:
     release: Callable[[], Awaitable[None]]
     leaf: Leaf | None = None
     overrun: Overrun | None = None
+    cells: CellsOfAgents | None = None
 
 
 class WorkerSession:
@@ -111,7 +120,7 @@ class WorkerSession:
         return self._confined.attest()
 
     async def pause(self) -> None:
-        """Freeze all of the worker, and read nothing of it from now on.
+        """Freeze all of the worker and its cells, and read nothing of it from now on.
 
         Raises ConflictError without the cgroup layer, BusyError when it does not stand still in time and so goes on.
         """
@@ -124,7 +133,9 @@ class WorkerSession:
         self._loop.remove_reader(self._sock)
         try:
             leaf.freeze(True)
-            await _frozen(leaf)
+            await frozen(leaf)
+            if self._confined.cells:
+                await self._confined.cells.pause(self.agent)
         except BaseException:
             self.go_on()
             raise
@@ -132,6 +143,8 @@ class WorkerSession:
     def go_on(self) -> None:
         """End the pause; nothing when there is none. Raises ConfinementError."""
         if self._is_paused and not self._closed and self._confined.leaf:
+            if self._confined.cells:
+                self._confined.cells.go_on(self.agent)
             self._confined.leaf.freeze(False)
             self._is_paused = False
             self._listen()
@@ -145,6 +158,8 @@ class WorkerSession:
         if self._closed:
             return
         self._closed = True
+        if self._confined.cells:
+            self._confined.cells.forget(self.agent)
         self._end(reason)
         self._forget_socket()
         self._sock.close()
@@ -232,7 +247,8 @@ class WorkerSession:
             self._loop.remove_writer(self._sock)
 
 
-async def _frozen(leaf: Leaf) -> None:
+async def frozen(leaf: Leaf) -> None:
+    """Until all of a leaf stands still. Raises BusyError when it does not in time."""
     for _ in range(FREEZE_LOOKS):
         if leaf.is_frozen or not leaf.path.exists():
             return

@@ -14,13 +14,16 @@ from pathlib import Path
 
 import pytest
 
+from aaos.core.cell import CellResult
 from aaos.core.errors import ConfinementError, ConflictError
 from aaos.core.events import EventKind
+from aaos.core.ids import AgentId
 from aaos.core.layers import ALL_LAYERS, Layer
 from aaos.daemon.wiring import Daemon, zygote_launcher
 from aaos.sandbox import cgroup
 from aaos.sandbox.cgroup import CgroupTree, Leaf
 from aaos.sandbox.session import WorkerSession
+from tests.kernel.cells import python
 from tests.kernel.harness import (
     DEADLINE_S,
     REDUCED,
@@ -217,6 +220,66 @@ def test_a_paused_worker_stands_still_and_goes_on(root: Path) -> None:
     with closing(Stand(NONE)) as stand:
         stand.run(main(stand))
         assert stand.workers() == []
+        assert list((root / "workers").glob("w-*")) == []
+
+
+TICKING = """
+import sys, time
+while True:
+    print("tick")
+    sys.stdout.flush()
+    time.sleep(0.01)
+"""
+
+
+def test_the_cells_of_a_paused_agent_stand_still_with_it(root: Path) -> None:
+    """RUN-5, BRK-9: those that run, and one that comes in the meantime; their time stands, too; others go on."""
+
+    async def check(stand: Stand) -> None:
+        session = await stand.launcher.launch(request())
+        heard = {name: asyncio.Event() for name in ("running", "coming", "another")}
+
+        def begun(name: str, agent: str) -> "asyncio.Task[CellResult]":
+            asked = replace(python(TICKING, output_bytes=2**24), agent=AgentId(agent))
+            return asyncio.create_task(
+                stand.launcher.cells.run_cell(asked, lambda stream, piece: heard[name].set()), name=name
+            )
+
+        async def hears(*names: str) -> None:
+            for name in names:
+                heard[name].clear()
+            for name in names:
+                await heard[name].wait()
+
+        cells = [begun("running", "a-1"), begun("another", "a-2")]
+        await hears("running", "another")
+        await session.pause()
+        cells.append(begun("coming", "a-1"))
+        for _ in range(3):  # what was on its way is heard
+            heard["running"].clear()
+            await hears("another")
+        while stand.launcher.cells._live.get(AgentId("a-1"), set()) == set():
+            await hears("another")
+        for _ in range(20):
+            await hears("another")
+        assert not heard["running"].is_set()
+        assert not heard["coming"].is_set()
+        session.go_on()
+        await hears("running", "coming", "another")
+        await session.pause()
+        await session.close("the test is over")
+        for task in cells:
+            task.cancel()
+        await asyncio.wait(cells)
+        assert stand.launcher.cells._live == {}
+        assert stand.launcher.cells._paused == set()
+
+    async def main(stand: Stand) -> None:
+        async with asyncio.timeout(2 * DEADLINE_S):
+            await check(stand)
+
+    with closing(Stand(NONE)) as stand:
+        stand.run(main(stand))
         assert list((root / "workers").glob("w-*")) == []
 
 
