@@ -187,7 +187,7 @@ class ZygoteLauncher:
         leaf, limits = parked.leaf, self._settings.worker
 
         def attest() -> Attestation:
-            if leaf:
+            if leaf and leaf.path.exists():  # what is over has no leaf any more, and has not drifted
                 leaf.check(limits)
             return replace(attestation, outside=attest_outside(parked.pid, expected, is_new=False))
 

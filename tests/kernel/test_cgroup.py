@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from aaos.core.cell import CellResult
-from aaos.core.errors import ConfinementError, ConflictError
+from aaos.core.errors import ConfinementError, ConflictError, WorkerLostError
 from aaos.core.events import EventKind
 from aaos.core.ids import AgentId
 from aaos.core.layers import ALL_LAYERS, Layer
@@ -97,6 +97,19 @@ def test_a_worker_moved_to_another_cgroup_has_drifted(root: Path) -> None:
         with pytest.raises(ConfinementError, match=r"is in the cgroup .*/daemon, not .*/workers/w-[0-9]+"):
             session.attest_again()
         stand.run(session.close("looked at"))
+
+
+def test_a_worker_that_is_over_is_lost_and_has_not_drifted(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ISO-9: its leaf is gone with it, which is no breach."""
+    with closing(Stand(NONE)) as stand:
+        session = stand.run(stand.launcher.launch(request()))
+        monkeypatch.setattr(cgroup, "_limits", lambda limits: {"memory.max": "1"})  # as where there are controllers
+        with pytest.raises(ConfinementError, match=r"memory\.max"):
+            session.attest_again()
+        stand.run(session.close("looked at"))
+        assert list((root / "workers").glob("w-*")) == []
+        with pytest.raises(WorkerLostError):
+            session.attest_again()
 
 
 SILENT = {
