@@ -10,7 +10,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,13 +66,16 @@ class Cells:
             raise ConfinementError("there is no egress for this cell", "run agentd with its egress")
         if request.secrets:
             raise ConfinementError("a secret cannot be placed in this cell", "leave the secret out of the request")
-        cell = await self._confirmed(plan_cell(request))
-        watch = Watch(cell.parked, request, output)
-        try:
-            async with self._door(cell, request):
-                await self._run(cell, watch)
-        finally:
-            await self._kill(cell, watch)  # when there was no door
+        plan = plan_cell(request)
+        with ExitStack() as starting:
+            starting.enter_context(self._yard.launching())
+            cell = await self._confirmed(plan)
+            watch = Watch(cell.parked, request, output)
+            try:
+                async with self._door(cell, request):
+                    await self._run(cell, watch, starting)
+            finally:
+                await self._kill(cell, watch)  # when there was no door
         if watch.fault is not None:
             raise watch.fault
         return _result(cell, watch)
@@ -105,12 +108,12 @@ class Cells:
             if not live:
                 self._live.pop(agent, None)
 
-    async def _run(self, cell: _Confirmed, watch: Watch) -> None:
+    async def _run(self, cell: _Confirmed, watch: Watch, starting: ExitStack) -> None:
         try:
             with self._known(watch):
                 if watch.request.agent in self._paused:
                     watch.hold()
-                watch.start(cell.program)
+                watch.start(cell.program, on_settled=starting.close)
                 await watch.ended
         except asyncio.CancelledError:
             watch.end(CellEnd.CANCELLED)
@@ -141,9 +144,8 @@ class Cells:
         """A confined cell that both attestations agree on. Raises ConfinementError, BusyError, WorkerLostError."""
         deadline = asyncio.timeout(self._settings.worker.start_timeout_s)
         try:
-            with self._yard.launching():
-                async with deadline:
-                    return await self._launch(plan)
+            async with deadline:
+                return await self._launch(plan)
         except TimeoutError as error:
             if not deadline.expired():
                 raise

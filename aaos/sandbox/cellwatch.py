@@ -6,7 +6,7 @@ words only how its program exited is believed, and that only for the audit and t
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -60,9 +60,14 @@ class Watch:
         self.ended: asyncio.Future[None] = self._loop.create_future()
         self.fault: BaseException | None = None  # what is to be raised when it is over
         self.facts: Facts | None = None  # when it is over
+        self._on_settled: Callable[[], object] = lambda: None
 
-    def start(self, program: int) -> None:
-        """Tell the cell its program and watch. Raises ToolError for a command that cannot be sent."""
+    def start(self, program: int, *, on_settled: Callable[[], object]) -> None:
+        """Tell the cell its program and watch. Raises ToolError for a command that cannot be sent.
+
+        `on_settled` is called when it has run for a while: one that is over sooner is not to wait for other cells.
+        """
+        self._on_settled = on_settled
         self._begun_s = self._loop.time()
         limits = self.request.limits
         writing: list[int] = []
@@ -186,6 +191,7 @@ class Watch:
         return CellEnd.CPU if is_out_of_time and report.signal in _KILLED_BY_LIMIT else CellEnd.SIGNALLED
 
     def _look(self) -> None:
+        self._on_settled()
         if self._end is not None:
             return
         before_s = self._loop.time()

@@ -234,10 +234,13 @@ def test_names_in_scratch_are_bounded(stand: Stand) -> None:
 def test_a_cancelled_call_ends_its_cell(stand: Stand) -> None:
     """ISO-11"""
 
+    before = stand.audit.count(EventKind.CELL_CONFINED)
+
     async def cancel() -> float:
         running = asyncio.create_task(stand.launcher.cells.run_cell(python(IGNORES), silent))
-        while not stand.workers():  # noqa: ASYNC110  # the kernel's event
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(15):
+            while stand.audit.count(EventKind.CELL_CONFINED) == before:  # noqa: ASYNC110  # told to nobody
+                await asyncio.sleep(0.01)
         await asyncio.sleep(0.3)
         begun = time.monotonic()
         running.cancel()

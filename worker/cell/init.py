@@ -10,22 +10,20 @@ import resource
 import select
 import signal
 import socket
+import subprocess
 from collections.abc import Sequence
-from typing import NoReturn
 
 from worker import transport
 from worker.cell.frames import TO_CONFIRMED, Ended, Exec, NotStarted, Report
 
 _KIB = 1024
-_ERROR_BYTES = 256
-_IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
+_WAKE_BYTES = 4096
 
 
 def run(sock: socket.socket) -> None:
     """Wait for agentd's word, run its program to the end, report. Returns early when agentd goes away."""
     try:
         order, fds = transport.receive(sock, TO_CONFIRMED)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # of PID 1 the kernel ignores those without a handler
         report = _run(sock, order, fds)
         if report is not None:
             transport.send(sock, report)
@@ -37,36 +35,31 @@ def _run(sock: socket.socket, order: Exec, fds: Sequence[int]) -> Report | None:
     woken, wakes = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    fault, faults = os.pipe2(os.O_CLOEXEC)
-    pid = os.fork()
-    if pid == 0:
-        _become(order, fds, faults)
-    os.close(faults)
+    try:
+        pid = _start(order, *fds)
+    except (OSError, ValueError) as error:
+        return NotStarted(getattr(error, "strerror", None) or str(error))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of PID 1 the kernel ignores those without a handler
     transport.close_all(fds)
-    message = os.read(fault, _ERROR_BYTES)  # empty once the program is in its place
-    os.close(fault)
-    if message:
-        return NotStarted(message.decode())
     return _wait(sock, pid, woken)
 
 
-def _become(order: Exec, fds: Sequence[int], faults: int) -> NoReturn:
-    """In the child: three standard streams and nothing else, ordinary signals, then the program."""
-    try:
-        program, stdout, stderr, *stdin = fds
-        os.setsid()
-        os.chdir(order.cwd)
-        for target, fd in enumerate((*(stdin or [0]), stdout, stderr)):
-            os.dup2(fd, target)
-        signal.set_wakeup_fd(-1)
-        for number in (*_IGNORED_BY_PYTHON, signal.SIGINT, signal.SIGCHLD):
-            signal.signal(number, signal.SIG_DFL)
-        os.execve(program, order.argv, order.env)  # noqa: S606  # no shell is wanted
-    except BaseException as error:  # noqa: BLE001  # the boundary of the process: PID 1 must hear of it
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else repr(error)
-        os.write(faults, reason.encode("utf-8", "replace")[:_ERROR_BYTES])
-    finally:
-        os._exit(127)
+def _start(order: Exec, program: int, stdout: int, stderr: int, stdin: int = 0) -> int:
+    """Its pid. It gets three standard streams and nothing else, since every other fd is closed by the exec, and
+    ordinary signals; by vfork(2), so that nothing of this process is copied for it. Raises OSError, ValueError."""
+    process = subprocess.Popen(
+        order.argv,
+        executable=f"/proc/self/fd/{program}",
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        cwd=order.cwd,
+        env=order.env,
+        close_fds=False,
+        start_new_session=True,
+    )
+    process.returncode = 0  # it is collected here, with all others
+    return process.pid
 
 
 def _wait(sock: socket.socket, pid: int, woken: int) -> Report | None:
@@ -81,7 +74,7 @@ def _wait(sock: socket.socket, pid: int, woken: int) -> Report | None:
         ready = {fd for fd, _ in poll.poll()}
         if sock.fileno() in ready:
             return None
-        os.read(woken, _ERROR_BYTES)
+        os.read(woken, _WAKE_BYTES)
 
 
 def _collect(pid: int) -> int | None:
