@@ -75,7 +75,9 @@ def private_daemon(settings: str = "", *, roles: Sequence[Path] = ()) -> Iterato
     with tempfile.TemporaryDirectory(prefix="aaos-private-") as name:
         directory = Path(name)
         dirs = json.dumps([str(path) for path in (REPOSITORY / "etc" / "aaos" / "roles", *roles)])
-        (directory / "agentd.toml").write_text(f"[roles]\ndirs = {dirs}\n{settings}")
+        wrappers = json.dumps([str(REPOSITORY / "etc" / "aaos" / "wrappers")])
+        tables = f"[roles]\ndirs = {dirs}\n[wrappers]\ndirs = {wrappers}\n"
+        (directory / "agentd.toml").write_text(f"{tables}{settings}")
         without = tuple(item for layer in left_out() for item in ("--without", layer))
         arguments = ("run", "--state-dir", f"{name}/state", "--config", f"{name}/agentd.toml", *without)
         command = [*_AGENTD, "--socket", f"{name}/agentd.sock", *arguments]

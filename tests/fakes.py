@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from aaos.core.cell import CellRequest, CellResult, CellRunner, Output
 from aaos.core.errors import AaosError, ToolError, WorkerLostError
 from aaos.core.events import Event, EventKind, Recorded
 from aaos.core.ids import AgentId, CallId, RunId, Uid
@@ -157,6 +158,14 @@ class ThreadSession:
                 agent(sock)
 
 
+class NoCells:
+    """Implements cell.CellRunner for daemons whose agents start no program."""
+
+    async def run_cell(self, request: CellRequest, output: Output) -> CellResult:  # a protocol's shape
+        """Refuses."""
+        raise AssertionError(f"{request.program} was to be run")
+
+
 class ThreadLauncher:
     """Implements ports.Launcher; `choose` gives the code of each worker."""
 
@@ -164,6 +173,7 @@ class ThreadLauncher:
         self._choose = choose
         self.requests: list[LaunchRequest] = []
         self.sessions: list[ThreadSession] = []
+        self.cells: CellRunner = NoCells()
 
     async def launch(self, request: LaunchRequest) -> ThreadSession:
         """A worker that waits for `start`."""

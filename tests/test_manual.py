@@ -1,6 +1,7 @@
 """The manual pages tell of every command, option, setting and key of a role, of none else, with the true defaults."""
 
 import argparse
+import dataclasses
 import re
 import textwrap
 import tomllib
@@ -20,11 +21,15 @@ from aaos.core.errors import ExitCode
 from aaos.core.role import ParameterType
 from aaos.daemon.configure_host import Host
 from aaos.daemon.params import SubmitParams
+from aaos.daemon.validate import OWN_NAMES
 from aaos.store import journal
+from aaos.tools import wrapperfile
+from aaos.tools.wrapper import Limits, ParameterKind, PathUse
 
 ROOT = Path(__file__).parent.parent
 SETTINGS = (ROOT / "docs/agentd.toml.5.md").read_text(encoding="utf-8")
 ROLES = (ROOT / "docs/aaos-roles.5.md").read_text(encoding="utf-8")
+WRAPPERS = (ROOT / "docs/aaos-wrappers.5.md").read_text(encoding="utf-8")
 PROTOCOL = (ROOT / "docs/operator-protocol.md").read_text(encoding="utf-8")
 COMMAND = (ROOT / "docs/agentd.1.md").read_text(encoding="utf-8")
 SERVICE = (ROOT / "docs/agentd.8.md").read_text(encoding="utf-8")
@@ -91,6 +96,23 @@ def test_the_example_of_a_role_is_one() -> None:
     assert role.limits.iterations == 40
 
 
+def test_the_page_of_wrappers_has_every_key() -> None:
+    """TOL-4"""
+    assert _terms(WRAPPERS, "KEYS") == list(_wrapper_keys())
+    assert _terms(WRAPPERS, "PARAMETER TYPES") == [kind.value for kind in ParameterKind]
+    assert _terms(WRAPPERS, "PATHS") == [use.value for use in PathUse]
+    told = dict(re.findall(r"`limits\.(\w+)`\n:   .*?([0-9]+(?: MiB)?) unless given", WRAPPERS))
+    mib = 2**20
+    for name, value in dataclasses.asdict(Limits()).items():
+        assert told[name] == (f"{value // mib} MiB" if name.endswith("_bytes") else str(value)), name
+
+
+def test_the_example_of_a_wrapper_is_one() -> None:
+    """TOL-4"""
+    wrapper = wrapperfile.read_wrapper(next(_examples(WRAPPERS)).encode(), "/count.yaml", taken=OWN_NAMES)
+    assert wrapper.limits.wall_s == 10
+
+
 def test_the_man_page_has_every_option() -> None:
     """OPS-1: under the command that it belongs to, in its lines of usage, and none that is not there."""
     for name, parser in _commands().items():
@@ -150,7 +172,7 @@ def test_the_page_of_the_daemon_names_fields_that_the_journal_has() -> None:
     assert named <= set(re.findall(r'"(AAOS_[A-Z_]+)"', Path(journal.__file__).read_text(encoding="utf-8")))
 
 
-@pytest.mark.parametrize("page", [SETTINGS, ROLES, COMMAND, SERVICE])
+@pytest.mark.parametrize("page", [SETTINGS, ROLES, WRAPPERS, COMMAND, SERVICE])
 def test_a_page_has_the_parts_of_a_page(page: str) -> None:
     """DEB-2"""
     heads = re.findall(r"^# (.+)$", page, re.MULTILINE)
@@ -200,6 +222,19 @@ def _keys(model: type[BaseModel], place: str = "") -> Iterator[str]:
 
 def _directives(kind: str) -> dict[str, str]:
     return dict(re.findall(r"^([A-Z]\w+)=(.*)$", UNITS[kind], re.MULTILINE))
+
+
+def _wrapper_keys() -> Iterator[str]:
+    inner: dict[str, tuple[str, type[BaseModel]]] = {
+        "parameters": ("parameters.NAME.", wrapperfile._Parameter),
+        "argv": ("argv.", wrapperfile._Optional),
+        "limits": ("limits.", wrapperfile._Limits),
+    }
+    for name in wrapperfile._Wrapper.model_fields:
+        yield name
+        if name in inner:
+            place, document = inner[name]
+            yield from (f"{place}{key}" for key in document.model_fields)
 
 
 def _commands() -> dict[str, argparse.ArgumentParser]:

@@ -132,6 +132,15 @@ class RolesSettings(_Section):
     )
 
 
+class WrappersSettings(_Section):
+    """`[wrappers]`: where wrapped programs are; a later directory overrides an earlier one."""
+
+    dirs: Annotated[tuple[AbsolutePath, ...], Field(min_length=1, max_length=16)] = (
+        Path("/usr/share/aaos/wrappers"),
+        Path("/etc/aaos/wrappers"),
+    )
+
+
 class ModelSettings(_Section):
     """`[models]`: the table of models, and which of them answers for each tier; a tier without a name is not set up."""
 
@@ -152,6 +161,7 @@ class Settings(_Section):
     egress: EgressSettings = EgressSettings()
     audit: AuditSettings = AuditSettings()
     roles: RolesSettings = RolesSettings()
+    wrappers: WrappersSettings = WrappersSettings()
     models: ModelSettings = ModelSettings()
 
 

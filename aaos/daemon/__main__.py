@@ -25,8 +25,10 @@ from aaos.core.text import escape_for_terminal, suggestion
 from aaos.daemon import configure_command, process, systemd, validate
 from aaos.daemon.configure_host import Host
 from aaos.daemon.doctor import Doctor
+from aaos.daemon.validate import OWN_NAMES
 from aaos.daemon.wiring import Daemon, Options, assembled
 from aaos.sandbox.probe import probe, require_machine
+from aaos.tools.wrapperfile import load_wrappers
 
 _TICK_S = 1.0
 _STOP_S = 9.0
@@ -112,8 +114,9 @@ def _examine(settings: Settings, *, is_json: bool) -> ExitCode:
     """Findings about this machine, as lines or as one JSON object per line."""
     state_dir = next(path for path in (settings.daemon.state_dir, *settings.daemon.state_dir.parents) if path.exists())
     roles, host = load_roles(settings.roles.dirs), Host()
+    wrappers = load_wrappers(settings.wrappers.dirs, taken=OWN_NAMES)
     stores = (host.credstore, host.plain_credstore)
-    doctor = Doctor(settings, roles, state_dir=state_dir, probe=lambda: probe(settings), stores=stores)
+    doctor = Doctor(settings, roles, wrappers, state_dir=state_dir, probe=lambda: probe(settings), stores=stores)
     findings = doctor.examine()
     for finding in findings:
         if is_json:

@@ -21,6 +21,8 @@ from aaos.llm.keys import KeyPlaces
 from aaos.llm.providers import chosen
 from aaos.llm.table import ModelEntry
 from aaos.sandbox.probe import Finding as ProbeFinding
+from aaos.tools.offered import offer
+from aaos.tools.wrapperfile import WrapperSet
 
 MIN_FREE_BYTES = 64 * 2**20
 
@@ -47,6 +49,7 @@ class Doctor:
         self,
         settings: Settings,
         roles: RoleSet,
+        wrappers: WrapperSet,
         *,
         state_dir: Path,
         probe: Callable[[], Sequence[ProbeFinding]],
@@ -55,6 +58,7 @@ class Doctor:
     ) -> None:
         self._settings = settings
         self._roles = roles
+        self._wrappers = wrappers
         self._state_dir = state_dir
         self._probe = probe
         self._notes = tuple(notes)
@@ -68,6 +72,7 @@ class Doctor:
             disk(self._state_dir, shutil.disk_usage(self._state_dir).free),
             self._group(),
             *self._role_findings(),
+            *wrapper_findings(self._wrappers),
             *tier_findings(self._settings.models, self._places),
             *(Finding("state", False, note, f"look at {self._state_dir}") for note in self._notes),
         )
@@ -87,6 +92,18 @@ class Doctor:
             )
         known = Finding("roles", True, f"{len(self._roles.roles)} roles: {', '.join(self._roles.roles)}")
         return (known, *(Finding("roles", False, error.message, error.remedy) for error in self._roles.refused))
+
+
+def wrapper_findings(wrappers: WrapperSet) -> tuple[Finding, ...]:
+    """Wrapped programs that are there, and the package of each that is not: nobody has to have them."""
+    offered = offer(wrappers.wrappers.values())
+    names = ", ".join(offered.tools)
+    known = Finding("programs", True, f"{len(offered.tools)} wrapped programs{': ' if names else ''}{names}")
+    packages = " ".join(sorted({one.package for one in offered.missing}))
+    missing = ", ".join(f"{one.name} ({one.program})" for one in offered.missing)
+    absent = (Finding("programs", True, f"not there: {missing}; to have them: apt-get install {packages}"),)
+    wrong = (Finding("wrappers", False, error.message, error.remedy) for error in wrappers.refused)
+    return (known, *(absent if offered.missing else ()), *wrong)
 
 
 def tier_findings(settings: ModelSettings, places: KeyPlaces) -> tuple[Finding, ...]:

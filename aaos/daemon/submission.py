@@ -35,7 +35,7 @@ from aaos.plan.shapes import Places
 from aaos.store.audit import Audit
 from aaos.store.database import Database
 from aaos.store.runs import RunRow, Runs
-from aaos.tools.spec import Tool
+from aaos.tools.spec import CellTool, Tool
 
 PACE = Pace(per_s=20, burst=200)
 _SHOWN_BYTES = 2_000
@@ -128,7 +128,9 @@ class Submissions:
         found = [paths.capability(Kind.FILE_READ, flag) for flag in params.read]
         found += [paths.capability(Kind.FILE_WRITE, flag) for flag in params.write]
         found += map(host_capability, params.net)
-        tools: tuple[str, ...] = tuple(self._desk.catalog)
+        tools = tuple(
+            name for name, tool in self._desk.catalog.items() if not isinstance(tool, CellTool)
+        )  # by name only
         if not _is_program(params):
             named = goal_paths(params.goal, cwd=params.cwd)
             reads = () if params.read else named.reads

@@ -19,6 +19,7 @@ from aaos.agent.runner import AgentRunner, Parts
 from aaos.broker.egress import Egress
 from aaos.broker.files import FileBroker
 from aaos.broker.nameservice import NameService
+from aaos.core.cell import CellRunner
 from aaos.core.config import Settings, credentials_dir
 from aaos.core.envelope import Submitter, from_json
 from aaos.core.errors import AaosError
@@ -65,10 +66,14 @@ from aaos.store.jsonl import JsonlCopy
 from aaos.store.runs import Runs
 from aaos.store.spends import Spends
 from aaos.tools.catalog import CATALOG
+from aaos.tools.celled import Cells
 from aaos.tools.gate import Gate
+from aaos.tools.offered import offer
 from aaos.tools.settle import outcome_after_crash, unknown_outcome
 from aaos.tools.spec import Tool
+from aaos.tools.web import NAME as WEB_FETCH
 from aaos.tools.web import web_fetch
+from aaos.tools.wrapperfile import WrapperSet, load_wrappers
 
 _log = logging.getLogger("agentd")
 
@@ -76,6 +81,8 @@ _log = logging.getLogger("agentd")
 class StartedLauncher(Launcher, Protocol):
     """A launcher with a life of its own."""
 
+    @property
+    def cells(self) -> CellRunner: ...
     async def start(self) -> None: ...
     async def supervise(self) -> None: ...
     async def stop(self) -> None: ...
@@ -164,7 +171,7 @@ async def assembled(options: Options) -> AsyncIterator[Daemon]:
         runs, files = Runs(database), _files()
         rows = Rows(runs, Calls(database), Conversations(database))
         egress = options.make_egress(settings, audit, options.state_dir)
-        catalog = {**CATALOG, "web_fetch": web_fetch(egress)}
+        catalog, wrappers = _tools(settings, audit, egress)
         recovered = Recovery(rows, audit=audit, judge=partial(_judged, runs, files, catalog)).recover()
         await database.durable()
         launcher = options.make_launcher(settings, audit, options.without, options.state_dir)
@@ -191,7 +198,7 @@ async def assembled(options: Options) -> AsyncIterator[Daemon]:
             pausing=Pausing(runs, audit, live, agents, has_leaves=Layer.CGROUP not in options.without),
             roles=roles,
             catalog=catalog,
-            doctor=_doctor(options, roles, database),
+            doctor=_doctor(options, roles, wrappers, database),
             selftest=_selftest(options, launcher, audit),
             missing_layers=options.without,
             started_seq=started_seq,
@@ -200,9 +207,9 @@ async def assembled(options: Options) -> AsyncIterator[Daemon]:
         yield Daemon(audit=audit, live=live, server=server, operator=operator, launcher=launcher, egress=egress)
 
 
-def _doctor(options: Options, roles: RoleSet, database: Database) -> Doctor:
+def _doctor(options: Options, roles: RoleSet, wrappers: WrapperSet, database: Database) -> Doctor:
     settings, look = options.settings, partial(probe, options.settings)
-    return Doctor(settings, roles, state_dir=options.state_dir, probe=look, notes=database.findings)
+    return Doctor(settings, roles, wrappers, state_dir=options.state_dir, probe=look, notes=database.findings)
 
 
 def _selftest(options: Options, launcher: Launcher, audit: Audit) -> SelfTest:
@@ -246,6 +253,15 @@ def _roles(settings: Settings, audit: Audit) -> RoleSet:
     for error in roles.refused:
         audit.record(Event(EventKind.ROLE_REFUSED, fields={"message": error.message, "remedy": error.remedy}))
     return roles
+
+
+def _tools(settings: Settings, audit: Audit, egress: Fetcher) -> tuple[Mapping[str, Tool], WrapperSet]:
+    """All tools: our own, and the wrapped programs that are there."""
+    own: dict[str, Tool] = {**CATALOG, WEB_FETCH: web_fetch(egress)}
+    wrappers = load_wrappers(settings.wrappers.dirs, taken=own)
+    for error in wrappers.refused:
+        audit.record(Event(EventKind.WRAPPER_REFUSED, fields={"message": error.message, "remedy": error.remedy}))
+    return {**own, **offer(wrappers.wrappers.values()).tools}, wrappers
 
 
 def _files() -> Files:
@@ -295,7 +311,9 @@ def _told(audit: Audit, agents: Registry) -> OnWait:
     return tell
 
 
-def _parts(base: _Base, launcher: Launcher, catalog: Mapping[str, Tool], *, models: Models, agents: Registry) -> Parts:
+def _parts(
+    base: _Base, launcher: StartedLauncher, catalog: Mapping[str, Tool], *, models: Models, agents: Registry
+) -> Parts:
     clock = SystemClock()
     tokens = TokenBox(clock)
     return Parts(
@@ -307,6 +325,7 @@ def _parts(base: _Base, launcher: Launcher, catalog: Mapping[str, Tool], *, mode
             audit=base.audit,
             files=base.files,
             clock=clock,
+            cells=Cells(launcher.cells, base.audit.note),
             is_suspended=base.closing.is_set,
             may_act=base.database.is_ours,
         ),

@@ -25,6 +25,7 @@ NAMESPACES = 0x7E020000  # every CLONE_NEW* that clone(2) takes; linux/sched.h
 SET_IDS = stat.S_ISUID | stat.S_ISGID
 MFD_NOEXEC_SEAL = 8  # linux/memfd.h: such a file is data for ever; Landlock does not see who executes a memfd
 _KIND = 0o170000  # S_IFMT
+KEEP_ID = 0xFFFFFFFF  # -1 as an id: leave it; setresuid(2)
 PER_QUERY = 0xFFFFFFFF  # linux/personality.h
 
 _PLAIN = {
@@ -96,6 +97,8 @@ _ARCH_PRCTL = {
     0x5005: "ARCH_SHSTK_STATUS: the loader asks",
 }
 
+_EFFECTIVE = (Check(0, LOW_32_BITS, KEEP_ID), Check(2, LOW_32_BITS, KEEP_ID))
+
 CELL_ROWS: tuple[Row, ...] = (
     *(Row(call, reason) for calls, reason in _PLAIN.items() for call in calls.split()),
     Row("open", "files that exist", (Check(1, NEW_FILE_FLAGS, 0),)),
@@ -113,6 +116,10 @@ CELL_ROWS: tuple[Row, ...] = (
     Row("clone", "processes and threads in the same namespaces", (Check(0, NAMESPACES, 0),)),
     Row("prlimit64", "limits of its own", (Check(0, LOW_32_BITS, 0),)),
     Row("personality", "setarch and compilers ask", (Check(0, LOW_32_BITS, PER_QUERY),)),
+    *(
+        Row(name, "make takes its real id for a command; with one id in the cell that changes nothing", _EFFECTIVE)
+        for name in ("setresuid", "setresgid")
+    ),
     Row("socket", "local sockets", (Check(0, LOW_32_BITS, socket.AF_UNIX),)),
     *(Row("prctl", reason, (Check(0, LOW_32_BITS, option),)) for option, reason in _PRCTL.items()),
     *(Row("ioctl", reason, (Check(1, LOW_32_BITS, command),)) for command, reason in _IOCTL.items()),

@@ -27,15 +27,18 @@ def open_trees(
     Raises DeniedError, ToolError: the path cannot be shown to a program; nothing stays open.
     """
     is_write = access is not Access.SHOW
+    if not is_write and any(is_below(tree, path) for tree in trees):
+        return []  # also of a file that is gone: a program may be told of it
     if is_write and is_control_path(path):
         raise DeniedError(f"{quoted(path)} controls other programs and is never written", "name another path")
     held = _holder(roots, path, is_write=is_write)
+    held = replace(held, as_owner=held.as_owner or held.writable)  # who writes there reads with the rights of writing
     directory = _directory(path, access, held, files)
     if any(is_below(tree, directory) and (tree.writable or not is_write) for tree in trees):
         return []
     opened: list[Root] = []
     try:
-        fd = files.open_directory(held, relative_to(held, directory), as_owner=is_write or held.as_owner)
+        fd = files.open_directory(held, relative_to(held, directory), as_owner=held.as_owner)
         opened.append(replace(held, path=directory, fd=fd, writable=is_write))
         for inner in _inner(roots, directory):
             mine = replace(inner, fd=os.dup(inner.fd), writable=inner.writable and is_write)

@@ -7,9 +7,13 @@ from aaos.core.config import ModelSettings, Settings
 from aaos.core.errors import SettingsError
 from aaos.core.layers import Layer
 from aaos.core.rolefile import RoleSet
-from aaos.daemon.doctor import MIN_FREE_BYTES, Doctor, disk, tier_findings
+from aaos.daemon.doctor import MIN_FREE_BYTES, Doctor, disk, tier_findings, wrapper_findings
 from aaos.llm.keys import KeyPlaces
 from aaos.sandbox.probe import Finding
+from aaos.tools.wrapper import Wrapper
+from aaos.tools.wrapperfile import WrapperSet
+
+WRAPPERS = WrapperSet({})
 
 
 def test_a_full_disk_is_a_finding_with_a_remedy() -> None:
@@ -21,7 +25,9 @@ def test_every_bad_finding_has_a_remedy_and_the_wall_comes_first(tmp_path: Path)
     """OPS-4"""
     wall = Finding("landlock", Layer.LANDLOCK, ok=False, detail="ABI 0", remedy="boot a newer kernel")
     roles = RoleSet({}, (SettingsError("x.yaml: bad", "correct x.yaml"),))
-    doctor = Doctor(Settings(), roles, state_dir=tmp_path, probe=lambda: (wall,), notes=["a marker was missing"])
+    doctor = Doctor(
+        Settings(), roles, WRAPPERS, state_dir=tmp_path, probe=lambda: (wall,), notes=["a marker was missing"]
+    )
     findings = doctor.examine()
     assert (findings[0].name, findings[0].is_ok, findings[0].remedy) == ("landlock", False, "boot a newer kernel")
     assert all(finding.remedy for finding in findings if not finding.is_ok)
@@ -31,7 +37,7 @@ def test_every_bad_finding_has_a_remedy_and_the_wall_comes_first(tmp_path: Path)
 def test_roles_that_were_refused_are_told(tmp_path: Path) -> None:
     """H-FUZZ-03"""
     roles = RoleSet({}, (SettingsError("x.yaml: bad", "correct x.yaml"),))
-    findings = Doctor(Settings(), roles, state_dir=tmp_path, probe=tuple).examine()
+    findings = Doctor(Settings(), roles, WRAPPERS, state_dir=tmp_path, probe=tuple).examine()
     assert [finding.name for finding in findings if not finding.is_ok] == ["roles"]
 
 
@@ -42,6 +48,18 @@ models:
   small: {provider: local, model: s, tier: T1, price_usd: {input: 0, output: 0}}
   big: {provider: cloud, model: b, tier: T2, price_usd: {input: 1, output: 2}}
 """
+
+
+def test_a_program_that_is_not_there_is_told_with_its_package_and_is_no_fault() -> None:
+    """TOL-4, OPS-4"""
+    gone, there = Wrapper("ripgrep", "s", "/none/rg", "ripgrep"), Wrapper("true", "s", "/bin/true", "coreutils")
+    found = wrapper_findings(WrapperSet({"ripgrep": gone, "true": there}, (SettingsError("x.yaml: bad", "mend it"),)))
+    assert [finding.detail for finding in found] == [
+        "1 wrapped programs: true",
+        "not there: ripgrep (/none/rg); to have them: apt-get install ripgrep",
+        "x.yaml: bad",
+    ]
+    assert [finding.is_ok for finding in found] == [True, True, False]
 
 
 def test_a_tier_without_a_model_is_no_fault() -> None:

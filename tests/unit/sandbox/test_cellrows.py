@@ -30,7 +30,7 @@ def _answer(name: str, *args: int, profile: Profile = Profile.CELL) -> int:
     "process_vm_readv process_vm_writev pidfd_getfd kcmp bpf perf_event_open userfaultfd keyctl add_key request_key "
     "fanotify_init init_module finit_module delete_module kexec_load reboot swapon acct iopl ioperm adjtimex syslog "
     "io_uring_setup io_uring_enter io_uring_register quotactl modify_ldt open_by_handle_at name_to_handle_at "
-    "setuid setgid setreuid setregid setresuid setresgid setfsuid setfsgid setgroups capset seccomp setxattr "
+    "setuid setgid setreuid setregid setfsuid setfsgid setgroups capset seccomp setxattr "
     "lsetxattr fsetxattr shmget shmat msgget semget mq_open sched_setscheduler sched_setattr ioprio_set "
     "sethostname vhangup".split(),
 )
@@ -51,6 +51,15 @@ def test_clone_makes_no_namespace(flag: int) -> None:
     for others in (0, 17, 0x3D0F00, 1 << 32):
         assert _answer("clone", flag | others) in REFUSED
     assert _answer("clone", 17) == _answer("clone", 0x3D0F00) == ALLOW
+
+
+@pytest.mark.parametrize("name", ["setresuid", "setresgid"])
+def test_real_and_saved_ids_stay(name: str) -> None:
+    """H-SBX-13: make(1) sets its effective id to the real one, which is the only one that a cell has."""
+    keep = 0xFFFFFFFF
+    assert _answer(name, keep, 1234, keep) == _answer(name, keep | keep << 32, 1234, keep) == ALLOW
+    for args in ((0, keep, keep), (keep, keep, 0), (0, 0, 0), (1234, 1234, 1234)):
+        assert _answer(name, *args) in REFUSED
 
 
 @pytest.mark.parametrize("high", [0, 1 << 32, 0xFFFFFFFF << 32])

@@ -44,6 +44,7 @@ def test_what_is_shown_already_is_not_shown_again(tmp_path: Path) -> None:
     (tmp_path / "d").mkdir()
     whole = root(tmp_path, held=Held.KERNEL)
     assert opened(tmp_path / "d", Access.SHOW, whole, trees=(whole,)) == []
+    assert opened(tmp_path / "gone", Access.SHOW, whole, trees=(whole,)) == []
     assert opened(tmp_path / "d", Access.CHANGE, whole, trees=(replace(whole, writable=False),)) == [
         (f"{tmp_path}/d", True)
     ]
