@@ -1,0 +1,121 @@
+"""Mutants of the wall: what builds it, what looks at it, and the filter, row group by row group."""
+
+from qa.mutate.mutant import Mutant
+
+CONFINE, MOUNTS, RULES = "worker/wall/confine.py", "worker/wall/mounts.py", "worker/wall/rules.py"
+ZYGOTE, TRANSPORT, ABI = "worker/wall/zygote.py", "worker/transport.py", "worker/abi.py"
+FILTERS, ATTEST, LAUNCH = "aaos/sandbox/filters.py", "aaos/sandbox/attest.py", "aaos/sandbox/launch.py"
+SESSION, POLICY, CONTROL = "aaos/sandbox/session.py", "aaos/sandbox/policy.py", "aaos/sandbox/control.py"
+
+BY_ATTEST = ("tests/kernel/test_attest.py",)
+BY_CHECKS = ("tests/kernel/test_attest_checks.py",)
+BY_LAYERS = ("tests/kernel/test_confine_layers.py",)
+BY_RULES = ("tests/kernel/test_rules.py",)
+BY_ROWS = ("tests/kernel/test_filters_rows.py",)
+BY_ATTACKS = ("tests/kernel/test_confine_attacks.py",)
+BY_MOUNTS = ("tests/kernel/test_mounts.py",)
+BY_PROBES = ("tests/kernel/test_trial.py",)
+BY_ZYGOTE = ("tests/kernel/test_zygote.py",)
+BY_SESSION = ("tests/kernel/test_session.py",)
+BY_FRAMES = ("tests/unit/worker/test_abi.py",)
+BY_TRANSPORT = ("tests/kernel/test_transport.py",)
+
+_BUILDING = (
+    ("no change of ids", CONFINE, "    os.setresuid(policy.inside_uid, policy.inside_uid, policy.inside_uid)\n", "", BY_ATTEST),
+    ("a root that can be written", MOUNTS, '    syscalls.mount_setattr(syscalls.AT_FDCWD, "/", set_attributes=_READ_ONLY)\n', "", BY_ATTEST),
+    ("control files that can be written", MOUNTS, '        _cover(f"{mount.path}/{covered}")', "        pass", BY_MOUNTS),
+    ("no resource limits", CONFINE, "        resource.setrlimit(kind, (value, value))", "        pass", BY_ATTEST),
+    ("agentd's umask", CONFINE, "    os.umask(0o077)\n", "", BY_ATTEST),
+    ("capabilities stay", CONFINE, "    syscalls.drop_capability_sets()\n", "", BY_ATTEST),
+    ("the bounding set stays", CONFINE, "    syscalls.drop_bounding_set()\n", "", BY_ATTEST),
+    ("new privileges", CONFINE, "    prctl.set_no_new_privs(1)\n", "", BY_ATTEST),
+    ("executable memory", CONFINE, "        syscalls.refuse_exec_gain()\n", "", BY_LAYERS),
+    ("a worker outlives agentd", CONFINE, "    prctl.set_pdeathsig(signal.SIGKILL)", "    pass", ("tests/kernel/test_launch_deaths.py",)),
+    ("no filter", CONFINE, "    syscalls.load_filter(program)\n", "", BY_LAYERS),
+    ("canaries are not believed", CONFINE, "    if wrong:\n", "    if False:\n", BY_LAYERS),
+    ("an old Landlock will do", RULES, "    if abi < minimum:", "    if False:", BY_LAYERS),
+    ("no Landlock for network and scope", RULES, "    syscalls.landlock_restrict_self(ruleset)\n    os.close(ruleset)\n\n\ndef prepare_files", "    os.close(ruleset)\n\n\ndef prepare_files", BY_RULES),
+    ("no Landlock for files", RULES, "_READ)\n    syscalls.landlock_restrict_self(ruleset)", "_READ)", BY_RULES),
+    ("TCP connections", RULES, "NET_BIND_TCP | NET_CONNECT_TCP\n", "NET_BIND_TCP\n", BY_RULES),
+    ("TCP listeners", RULES, "NET_BIND_TCP if may_connect else NET_BIND_TCP | NET_CONNECT_TCP", "NET_CONNECT_TCP", BY_RULES),
+    ("signals to others", RULES, "SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL)", "SCOPE_ABSTRACT_UNIX_SOCKET)", BY_RULES),
+    ("abstract sockets of others", RULES, "SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL)", "SCOPE_SIGNAL)", BY_RULES),
+    ("Landlock writes what may be read", RULES, "_READ_WRITE if mount.writable else _READ)", "_READ_WRITE)", BY_RULES),
+    ("files may be made for Landlock", RULES, "_ALL = int(landlock.FSAccess.all())", "_ALL = int(landlock.FSAccess.all() & ~landlock.FSAccess.MAKE_REG)", BY_RULES),
+    ("fds of the zygote stay", ZYGOTE, "    os.closerange(order.filter_fd + 1, _MAX_FD)\n", "", ("tests/kernel/test_attest.py", "tests/kernel/test_zygote.py", "tests/kernel/test_confine_attacks.py")),
+    ("standard fds of the zygote stay", ZYGOTE, "        os.dup2(null, fd)\n", "        pass\n", BY_ATTEST),
+    ("groups may be set", ZYGOTE, '    _write(f"/proc/{pid}/setgroups", "deny")\n', "", BY_ATTEST),
+    ("the zygote keeps all capabilities", ZYGOTE, "    syscalls.keep_capabilities(KEPT_CAPABILITIES)\n", "", BY_ZYGOTE),
+    ("the zygote has no filter", ZYGOTE, "    if zygote_filter:", "    if False:", ("tests/kernel/test_attest.py", "tests/kernel/test_zygote.py")),
+    ("the zygote keeps its groups", ZYGOTE, "    os.setgroups([])\n", "", ("tests/kernel/test_attest.py", "tests/kernel/test_zygote.py")),
+    ("an agent before its start", ZYGOTE, "    if not sock.recv(1, socket.MSG_PEEK):\n        return\n", "", BY_ATTEST),
+    ("a worker that memory pressure spares", ZYGOTE, '    _write(f"/proc/{pid}/oom_score_adj", str(OOM_SCORE_ADJUST))\n', "", BY_ATTEST),
+    ("programs on the worker's mounts", MOUNTS, "_LOCKED_DOWN = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC", "_LOCKED_DOWN = syscalls.MS_NOSUID | syscalls.MS_NODEV", BY_ATTEST),
+    ("all of proc", MOUNTS, "hidepid=invisible,subset=pid", "hidepid=invisible", BY_PROBES),
+    ("devices behind agentd's umask", MOUNTS, '        os.chmod(f"{at}/{name}", 0o755)', "        pass", BY_PROBES),
+)  # fmt: skip
+
+_LOOKING = tuple(
+    (f"not looked at: {name}", ATTEST, f"_require({check}", "_require(True", BY_CHECKS)
+    for name, check in (
+        ("namespaces", "not shared"),
+        ("user ids", 'status["Uid"].split() == [uid] * 4'),
+        ("group ids", 'status["Gid"].split() == [gid] * 4'),
+        ("groups", 'status["Groups"].split() == []'),
+        ("maps of ids", 'mapped == [str(inside), outside, "1"]'),
+        ("the places of mounts", "set(seen) == set(wanted)"),
+        ("mounts without nosuid", '"nosuid" in options'),
+        ("mounts without noexec", '"noexec" in options'),
+        ("writable mounts", 'writable is None or ("rw" in options) == writable'),
+        ("mounts without nodev", 'path == "/dev" or "nodev" in options'),
+        ("open fds", "set(fds) == {0, 1, 2, 3}"),
+        ("capabilities", "not held"),
+        ("no_new_privs", 'status["NoNewPrivs"] == "1"'),
+        ("loaded filters", "loaded == expected.filters"),
+        ("limits", "soft == hard == str(wanted[name])"),
+    )
+)
+_AGREEING = (
+    ("canaries that were not denied", LAUNCH, "    if undenied or set(ready.layers) != set(policy.layers):".replace("    if", "        if"), "        if False:", BY_LAYERS),
+    ("no record of the confinement", LAUNCH, "            self._record(request, attestation)\n", "", BY_ATTEST),
+    ("a second owner in one worker", POLICY, "    if len(owners) > 1:", "    if False:", ("tests/unit/sandbox/test_policy.py",)),
+    ("root as an owner inside", POLICY, "    if 0 in owner:", "    if False:", ("tests/unit/sandbox/test_policy.py",)),
+    ("a link in place of a control file", CONTROL, "    if kind == stat.S_IFLNK:\n        raise", "    if False:\n        raise", ("tests/unit/sandbox/test_control.py",)),
+    ("fds from a worker", SESSION, "                if fds:\n", "                if False:\n", BY_SESSION),
+    ("a queue without end", SESSION, "        if len(self._queue) >= QUEUE_FRAMES:", "        if False:", BY_SESSION),
+)  # fmt: skip
+_FILTERING = (
+    ("rows of files: names can be made", FILTERS, "Row(\"openat\", \"open below a granted root; no name can be created\", (Check(2, _NEW_FILE_FLAGS, 0),))", 'Row("openat", "open")', BY_ATTACKS),
+    ("rows of memory: it may be executed", FILTERS, 'deadline"),\n    Row("mmap", "memory, never executable, no huge pages", (Check(2, PROT_EXEC, 0), Check(3, MAP_HUGETLB, 0)))', 'deadline"),\n    Row("mmap", "memory")', BY_ATTACKS),
+    ("rows of memory: huge pages", FILTERS, "MAP_HUGETLB = 0x40000 ", "MAP_HUGETLB = 0 ", BY_PROBES),
+    ("rows of memory: huge files", FILTERS, '"a result that is longer than a frame; no huge pages", (Check(1, os.MFD_HUGETLB, 0),)', '"a result"', BY_PROBES),
+    ("rows of terminals: every request", FILTERS, '"Python\'s open() asks whether a file is a terminal", (Check(1, LOW_32_BITS, TCGETS),)', '"terminals"', BY_ATTACKS),
+    ("rows of terminals: bit 32 counts", FILTERS, "terminal\", (Check(1, LOW_32_BITS, TCGETS),)", "terminal\", (Check(1, 2**64 - 1, TCGETS),)", BY_ATTACKS),
+    ("rows of processes: fork", FILTERS, 'WORKER_ROWS: tuple[Row, ...] = (\n', 'WORKER_ROWS: tuple[Row, ...] = (\n    Row("fork", "mutant"),\n', BY_ROWS),
+    ("rows of processes: tracing", FILTERS, 'WORKER_ROWS: tuple[Row, ...] = (\n', 'WORKER_ROWS: tuple[Row, ...] = (\n    Row("ptrace", "mutant"),\n', BY_ATTACKS),
+    ("rows of programs: execve", FILTERS, 'WORKER_ROWS: tuple[Row, ...] = (\n', 'WORKER_ROWS: tuple[Row, ...] = (\n    Row("execve", "mutant"),\n', BY_ATTACKS),
+    ("rows of networks: sockets", FILTERS, 'WORKER_ROWS: tuple[Row, ...] = (\n', 'WORKER_ROWS: tuple[Row, ...] = (\n    Row("socket", "mutant"),\n', BY_ATTACKS),
+    ("rows of namespaces: unshare", FILTERS, 'WORKER_ROWS: tuple[Row, ...] = (\n', 'WORKER_ROWS: tuple[Row, ...] = (\n    Row("unshare", "mutant"),\n', BY_ATTACKS),
+    ("rows of mounts: mount", FILTERS, 'WORKER_ROWS: tuple[Row, ...] = (\n', 'WORKER_ROWS: tuple[Row, ...] = (\n    Row("mount", "mutant"),\n', BY_ATTACKS),
+    ("rows of modes: chmod", FILTERS, 'WORKER_ROWS: tuple[Row, ...] = (\n', 'WORKER_ROWS: tuple[Row, ...] = (\n    Row("fchmodat", "mutant"),\n', BY_ATTACKS),
+    ("rows of rings: io_uring", FILTERS, 'WORKER_ROWS: tuple[Row, ...] = (\n', 'WORKER_ROWS: tuple[Row, ...] = (\n    Row("io_uring_setup", "mutant"),\n', BY_ATTACKS),
+    ("a row that honest work needs", FILTERS, '    Row("getdents64", "list a granted directory"),\n', "", BY_ROWS),
+    ("rows of the egress: TCP over many paths", FILTERS, "LOW_32_BITS & ~socket.IPPROTO_TCP)", "0)", ("tests/kernel/test_egress_attacks.py",)),
+    ("rows of the egress: listening", FILTERS, 'EGRESS_ROWS: tuple[Row, ...] = (\n', 'EGRESS_ROWS: tuple[Row, ...] = (\n    Row("listen", "mutant"),\n', ("tests/kernel/test_egress_attacks.py", "tests/kernel/test_egress_rows.py")),
+    ("rows of the egress: new processes", FILTERS, ", and nothing but threads\", (Check(0, LOW_32_BITS, THREAD),)", '"', ("tests/kernel/test_egress_attacks.py",)),
+)  # fmt: skip
+_SPEAKING = (
+    ("a frame whose bytes can change", TRANSPORT, "    if seals & _SEALS != _SEALS:", "    if False:", BY_TRANSPORT),
+    ("a large frame without a bound", TRANSPORT, "    if size > limit:", "    if False:", BY_TRANSPORT),
+    ("fds of a wrong frame stay open", TRANSPORT, "    except BaseException:  # whatever ends this, nobody else knows of the fds\n        close_all(fds)\n", "    except BaseException:\n", BY_TRANSPORT),
+    ("fds that programs inherit", TRANSPORT, "_CLOEXEC = int(socket.MSG_CMSG_CLOEXEC)", "_CLOEXEC = 0", BY_TRANSPORT),
+    ("a key twice in a frame", ABI, "    if len(document) != len(pairs):", "    if False:", BY_FRAMES),
+    ("frames of any depth", ABI, "    if text.count(\"[\") + text.count(\"{\") > MAX_DEPTH:", "    if False:", BY_FRAMES),
+    ("true as a number", ABI, "type(value) is int and 0 <= value <= MAX_INT", "isinstance(value, int) and 0 <= value <= MAX_INT", BY_FRAMES),
+    ("numbers of any size", ABI, "type(value) is int and 0 <= value <= MAX_INT", "type(value) is int", BY_FRAMES),
+    ("fields that nobody knows", ABI, '            raise FrameError(f"{_show(name)}: unknown field")', "            continue", BY_FRAMES),
+    ("NUL in a text", ABI, "    if _ESCAPED_NUL.search(text):", "    if False:", BY_FRAMES),
+    ("a document without a bound", ABI, "    if len(data) > LARGE_BYTES:\n        raise FrameError(f\"{len(data)}", "    if False:\n        raise FrameError(f\"{len(data)}", BY_FRAMES),
+)  # fmt: skip
+
+WALL = tuple(Mutant(*row) for row in (*_BUILDING, *_LOOKING, *_AGREEING, *_FILTERING, *_SPEAKING))
