@@ -50,7 +50,7 @@ _STORE = (
     ("no sync of the log", BARRIER, "            self._sync(self._fd)", "            pass", BY_DISK),
     ("a failed sync is forgotten", BARRIER, "            self.failure = outcome", "            pass", BY_DISK),
     ("no sync of the marker", STATE, "                os.fsync(file.fileno())\n", "", BY_DISK),
-    ("no sync of the state's names", STATE, "            fresh.replace(path)\n            self.sync()", "            fresh.replace(path)", BY_DISK),
+    ("no sync of the state's names", STATE, "            fresh.replace(path)\n            self.sync()", "            fresh.replace(path)", BY_STATE),
     ("two daemons on one state", STATE, "        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)", "        pass", BY_STATE),
     ("a directory that others write to", STATE, "    if info.st_mode & 0o022:", "    if False:", BY_STATE),
     ("a state that others read", STATE, "    if stat.S_IMODE(info.st_mode) != 0o600:", "    if False:", BY_STATE),

@@ -15,7 +15,7 @@ from qa.reliability.snapshot import descendants, snapshot
 
 KEY = 'sk-planted/9c+e1"5f=a7d&b3'
 PARKED = 4
-SETTLED_S = 20.0
+SETTLED_S = 8.0
 TRIES = 300
 SETTINGS = """
 [worker]

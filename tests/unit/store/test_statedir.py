@@ -181,3 +181,19 @@ def test_a_damaged_marker_is_told(state_dir: Path, content: bytes) -> None:
         state.marker()
     assert caught.value.remedy.endswith(f"rm {state_dir / MARKER}")
     state.close()
+
+
+def test_a_marker_is_on_the_disk_and_then_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """H-DUR-06: without the second sync a power cut could bring the marker of before back."""
+    synced: list[str] = []
+    real = os.fsync
+
+    def sync(fd: int) -> None:
+        real(fd)
+        synced.append(os.readlink(f"/proc/self/fd/{fd}"))
+
+    state = StateDir.open(tmp_path / "state")
+    monkeypatch.setattr(os, "fsync", sync)
+    state.write_marker(Marker("x", 1, is_clean=True))
+    assert synced == [str(tmp_path / "state" / f"{MARKER}.new"), str(tmp_path / "state")]
+    state.close()
