@@ -90,7 +90,7 @@ _OUTSIDE = (
     ("loopback", ADDRESSES, '        "127.0.0.0/8": "of this machine",\n', "", BY_ADDRESS),
     ("NAT64", ADDRESSES, '_GLOBAL_6 = IPv6Network("2000::/3")', '_GLOBAL_6 = IPv6Network("::/0")', BY_ADDRESS),
     ("broadcast may be permitted", ADDRESSES, "    if is_one_host and any(", "    if any(", BY_ADDRESS),
-    ("addresses are not looked at", CONNECT, "    _check(fetch, found)\n", "", ("tests/unit/egress/test_connect.py",)),
+    ("addresses are not looked at", CONNECT, "    _check(host, found, permitted)\n", "", ("tests/unit/egress/test_connect.py",)),
     ("a key that others can read", KEYS, "    if status.st_mode & 0o077:", "    if False:", ("tests/unit/llm/test_keys.py",)),
     ("a key of another user", KEYS, "    if status.st_uid != owner:", "    if False:", ("tests/unit/llm/test_keys.py",)),
     ("a key in an error", REDACT, "                if text[at : at + length] in parts:", "                if False:", ("tests/unit/llm/test_redact.py",)),
