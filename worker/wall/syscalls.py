@@ -249,11 +249,11 @@ def move_mount(tree_fd: int, target: str) -> None:
 
 
 def mount_setattr(dir_fd: int, path: str, *, set_attributes: int, userns_fd: int = -1) -> None:
-    """Set attributes of the one mount at `path` (of `dir_fd` itself when empty).
-
-    With MOUNT_ATTR_IDMAP its owners are shown through `userns_fd`. Source: mount_setattr(2).
+    """Set attributes of the one mount at `path` (of `dir_fd` itself if empty) and make it private: a clone of a shared
+    mount gets what is mounted below that later, and gives what is mounted below itself. With MOUNT_ATTR_IDMAP its
+    owners are shown through `userns_fd`. Source: mount_setattr(2), mount_namespaces(7).
     """
-    attr = _MountAttr(set_attributes, 0, 0, userns_fd if userns_fd >= 0 else 0)
+    attr = _MountAttr(set_attributes, 0, MS_PRIVATE, userns_fd if userns_fd >= 0 else 0)
     empty = AT_EMPTY_PATH if not path else 0
     result = _syscall(
         SYS_MOUNT_SETATTR, c_int(dir_fd), os.fsencode(path), c_uint(empty), byref(attr), c_size_t(ctypes.sizeof(attr))
