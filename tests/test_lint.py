@@ -9,6 +9,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+SCRIPTS = (
+    "dev",
+    ".ci/run",
+    "packaging/build",
+    "packaging/judge",
+    "packaging/test",
+    "packaging/debian/tests/goal",
+    "packaging/debian/tests/service",
+)
 CODE = ("aaos", "worker", "tests", "qa", "packaging")
 DEADLINE_S = 300
 
@@ -25,7 +34,9 @@ def test_mypy_strict_finds_nothing() -> None:
     _passes(sys.executable, "-m", "mypy")
 
 
-@pytest.mark.parametrize("script", ["dev", ".ci/run", "packaging/build", "packaging/test"])
+@pytest.mark.parametrize(
+    "script", ["dev", ".ci/run", "packaging/build", "packaging/judge", "packaging/test", "packaging/debian/tests/goal"]
+)
 def test_shellcheck_finds_nothing(script: str) -> None:
     shellcheck = shutil.which("shellcheck")
     assert shellcheck, "shellcheck is missing; try: ./dev setup"

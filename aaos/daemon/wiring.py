@@ -348,6 +348,9 @@ def _parts(
 
 async def _listening(options: Options, rooms: Rooms, stack: AsyncExitStack) -> tuple[Server, Operator]:
     group = group_id(options.settings.daemon.socket_group)
+    if group is None:
+        name = options.settings.daemon.socket_group
+        _log.warning("there is no group %s: only root may submit; make it: groupadd --system %s", name, name)
     admins = group_id(options.settings.daemon.admin_group)
     rule = AccessRule(group, own_uid() if options.is_private else None, admins)
     listener = adopt(options.passed, options.socket) or listen(options.socket, group=group)

@@ -9,7 +9,7 @@ from qa.vm.asking import OPERATOR, ok, until
 from qa.vm.checks_limits import LAYERS
 from qa.vm.guest import Guest
 
-EXPOSURE = 7.1  # systemd-analyze security: no regression
+EXPOSURE = 5.6  # systemd-analyze security: no regression
 PLANTED = "planted-8c1f0d7be2"
 MODEL = "providers: {played: {kind: openai, url: 'http://127.0.0.1:1234/v1', key: played}}\n"
 PAGES = tuple(sorted(path.name for path in (REPOSITORY / "qa/pages").glob("*.html")))

@@ -6,7 +6,7 @@ shown and decide nothing. What makes warnings in the journal comes after `is qui
 
 from collections.abc import Callable, Mapping
 
-from qa.vm import checks, checks_journal, checks_life, checks_limits, checks_users
+from qa.vm import checks, checks_journal, checks_life, checks_limits, checks_package, checks_users
 from qa.vm.guest import Guest
 
 Check = Callable[[Guest], str]
@@ -25,6 +25,7 @@ _ORDER: tuple[Check, ...] = (
     checks_users.keeps_strangers_out,
     checks_users.keeps_users_apart,
     checks_users.keeps_modes,
+    checks_package.is_held_by_its_profile,
     checks_limits.attests_all_layers,
     checks_journal.is_in_the_journal,
     checks.wakes_by_its_socket,

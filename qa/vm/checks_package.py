@@ -1,0 +1,17 @@
+"""What the package adds around the daemon, which only a kernel with AppArmor under systemd shows."""
+
+from qa.vm.asking import ok
+from qa.vm.guest import Guest
+
+PROFILE = "aaos-agentd (enforce)"
+
+
+def is_held_by_its_profile(guest: Guest) -> str:
+    """DEB-2: the daemon and all that it has started, and nothing that they did so far was denied."""
+    tree = ok(guest.run("systemctl show agentd --value -p ControlGroup"))
+    pids = ok(guest.run(f"find /sys/fs/cgroup{tree} -name cgroup.procs -exec cat {{}} +")).split()
+    labels = [ok(guest.run(f"cat /proc/{pid}/attr/current")) for pid in pids]
+    assert set(labels) == {PROFILE}, labels
+    denied = guest.run("journalctl -b -k --no-pager -g 'apparmor=.DENIED.*aaos-agentd'").output
+    assert "aaos-agentd" not in denied, denied
+    return f"{len(pids)} processes under {PROFILE}, nothing was denied"

@@ -1,0 +1,177 @@
+"""What is told when something around the daemon is wrong: one message, what to type, the documented status."""
+
+import os
+import socket
+import subprocess
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from aaos.core.errors import ExitCode
+from tests.kernel.test_main import TREE, Client, command, daemon, place, stop
+
+__all__ = ["place"]
+STRANGER = 54322
+MODELS = """
+[models]
+table = "{place}/models.yaml"
+keys_dir = "{place}/keys"
+T1 = "one"
+"""
+TABLE = """
+providers:
+  here: {kind: openai, url: "http://127.0.0.1:9/v1", key: here}
+models:
+  one: {provider: here, model: m, tier: T1}
+"""
+
+Broken = Callable[[Path, ExitStack], None]
+
+
+def _append(place: Path, text: str) -> None:
+    with (place / "agentd.toml").open("a", encoding="utf-8") as file:
+        file.write(text)
+
+
+def _half_written_settings(place: Path, _: ExitStack) -> None:
+    _append(place, '[limits]\nmax_runs = "6')
+
+
+def _half_written_models(place: Path, _: ExitStack) -> None:
+    _append(place, MODELS.format(place=place))
+    (place / "models.yaml").write_text(TABLE[: TABLE.index("openai")])
+
+
+def _state_of_somebody_else(place: Path, _: ExitStack) -> None:
+    (place / "state").mkdir()
+    os.chown(place / "state", STRANGER, STRANGER)
+
+
+def _small_disk(place: Path, stack: ExitStack) -> Path:
+    state = place / "state"
+    state.mkdir()
+    _run("mount", "-t", "tmpfs", "-o", "size=64k,mode=0700", "tmpfs", str(state))
+    stack.callback(_run, "umount", "--lazy", str(state))
+    return state
+
+
+def _full_disk(place: Path, stack: ExitStack) -> None:
+    full = _small_disk(place, stack) / "full"
+    filled = subprocess.run(["dd", "if=/dev/zero", f"of={full}", "bs=4k", "status=none"], check=False, timeout=60)
+    assert filled.returncode == 1
+
+
+def _read_only_disk(place: Path, stack: ExitStack) -> None:
+    _run("mount", "-o", "remount,ro", str(_small_disk(place, stack)))
+
+
+def _somebody_listens(place: Path, stack: ExitStack) -> None:
+    (place / "run").mkdir(mode=0o755)
+    other = stack.enter_context(socket.socket(socket.AF_UNIX))
+    other.bind(str(place / "run" / "s"))
+    other.listen()
+
+
+def _no_socket_at_its_place(place: Path, _: ExitStack) -> None:
+    (place / "run").mkdir(mode=0o755)
+    (place / "run" / "s").write_text("notes")
+
+
+def _run(*words: str) -> None:
+    subprocess.run(words, check=True, timeout=60)
+
+
+BROKEN: dict[str, tuple[Broken, ExitCode, str, str]] = {
+    "half-written settings": (_half_written_settings, ExitCode.USAGE, "agentd.toml: not TOML", ""),
+    "half-written models": (_half_written_models, ExitCode.USAGE, "models.yaml", ""),
+    "state of somebody else": (_state_of_somebody_else, ExitCode.INTERNAL, f"uid {STRANGER}", "chown"),
+    "a full disk": (_full_disk, ExitCode.INTERNAL, "the disk is full", "df -h"),
+    "a read-only disk": (_read_only_disk, ExitCode.INTERNAL, "it is read-only", "mount -o remount,rw"),
+    "somebody listens": (_somebody_listens, ExitCode.REFUSED, "another daemon listens", "ss -xlp"),
+    "a file in the socket's place": (_no_socket_at_its_place, ExitCode.REFUSED, "is not a socket", "ls -l"),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_it_is_one_message_with_what_to_type(place: Path, what: str) -> None:
+    """OPS-5, H-DUR-04, H-API-02, H-API-03"""
+    broken, status, said, remedy = BROKEN[what]
+    with ExitStack() as stack:
+        broken(place, stack)
+        done = subprocess.run(
+            command(place, "--without-layer", "cgroup"),
+            cwd=TREE, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    told = [line for line in done.stderr.splitlines() if ": WARNING: CONFINEMENT IS REDUCED" not in line]
+    assert done.returncode == status, done.stderr
+    assert len(told) == 2, done.stderr
+    assert told[0].startswith("agentd: ")
+    assert said in told[0]
+    assert told[1].startswith("  try: ")
+    assert remedy in told[1]
+
+
+def _a_key_that_others_read(place: Path) -> None:
+    (place / "keys").mkdir()
+    (place / "keys" / "here").write_text("not-a-secret\n")
+    (place / "keys" / "here").chmod(0o644)
+
+
+def _a_key_of_somebody_else(place: Path) -> None:
+    (place / "keys").mkdir()
+    (place / "keys" / "here").write_text("not-a-secret\n")
+    (place / "keys" / "here").chmod(0o600)
+    os.chown(place / "keys" / "here", STRANGER, STRANGER)
+
+
+KEYS: dict[str, tuple[Callable[[Path], None], str]] = {
+    "others can read it": (_a_key_that_others_read, "chmod 600"),
+    "it is somebody else's": (_a_key_of_somebody_else, "chown root"),
+    "there is none": (lambda place: None, "agentd configure"),
+}
+
+
+@pytest.mark.parametrize("what", KEYS)
+def test_a_key_that_cannot_be_used_is_told_and_the_rest_serves(place: Path, what: str) -> None:
+    """LLM-6: in the journal and by the doctor, with the command that mends it."""
+    spoil, remedy = KEYS[what]
+    _append(place, MODELS.format(place=place))
+    (place / "models.yaml").write_text(TABLE)
+    spoil(place)
+    with daemon(place) as process:
+        with Client(place) as client:
+            findings = client.ask("doctor")["findings"]
+        errors = stop(process)
+    assert isinstance(findings, list)
+    found = [one for one in findings if one["name"] == "tier T1"]
+    assert [one["ok"] for one in found] == [False]
+    assert remedy in found[0]["remedy"]
+    assert len([line for line in errors.splitlines() if remedy in line]) == 1
+
+
+def test_a_missing_group_is_told(place: Path) -> None:
+    """OPS-2: the socket is root's alone then; journal and doctor say so."""
+    settings = place / "agentd.toml"
+    settings.write_text(settings.read_text().replace('socket_group = "daemon"', 'socket_group = "no-such-group"'))
+    with daemon(place) as process:
+        assert (place / "run" / "s").stat().st_mode & 0o777 == 0o600
+        with Client(place) as client:
+            findings = client.ask("doctor")["findings"]
+        errors = stop(process)
+    assert isinstance(findings, list)
+    assert [one["detail"] for one in findings if one["name"] == "group"]
+    assert len([line for line in errors.splitlines() if "there is no group no-such-group" in line]) == 1
+    assert "groupadd --system no-such-group" in errors
+
+
+def test_a_stale_socket_is_in_nobodys_way(place: Path) -> None:
+    """H-API-03: of a daemon that was killed."""
+    (place / "run").mkdir(mode=0o755)
+    with socket.socket(socket.AF_UNIX) as gone:
+        gone.bind(str(place / "run" / "s"))
+    with daemon(place) as process:
+        with Client(place) as client:
+            client.ask("version")
+        stop(process)
