@@ -71,7 +71,7 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class ToolDone:
-    """A permitted worker tool was carried out; `permit` names the permit, `text` is the result or the error."""
+    """What `permit` allowed was carried out; `text` is the result or the error. A `quiet` report is not answered."""
 
     t: ClassVar[str] = "tool.done"
     id: int
@@ -79,6 +79,7 @@ class ToolDone:
     ok: bool
     text: str
     truncated: bool = False
+    quiet: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,9 +302,8 @@ def build(value_type: type[F], document: Mapping[str, Json]) -> F:
     try:
         return value_type(**{k: tuple(v) if type(v) is list else v for k, v in document.items()})
     except TypeError as error:
-        required = [f.name for f in dataclasses.fields(value_type) if f.default is dataclasses.MISSING]  # type: ignore[arg-type]  # F is a dataclass
-        missing = [name for name in required if name not in document]
-        raise FrameError(f"{', '.join(missing)}: missing field") from error
+        needed = (f.name for f in dataclasses.fields(value_type) if f.default is dataclasses.MISSING)  # type: ignore[arg-type]  # F is a dataclass
+        raise FrameError(f"{', '.join(name for name in needed if name not in document)}: missing field") from error
 
 
 def parse(data: bytes) -> Json:

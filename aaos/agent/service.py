@@ -226,22 +226,20 @@ class AgentService:
     def _on_done(self, frame: abi.ToolDone) -> None:
         self._order.done(frame.id, frame.permit)
         open_permit = self._permits.pop(frame.permit)
-        done = self._gate.done(self._caller, frame)
-        match done:
-            case Reported():
-                self._reported(frame.id, done, call=open_permit.call)
-            case Publish():
+        match self._gate.done(self._caller, frame):
+            case Reported() as done:
+                self._reported(frame, done, call=open_permit.call)
+            case Publish() as done:
                 self._work(frame.id, partial(self._durably, done.finish), call=open_permit.call)
             case _ as impossible:
                 assert_never(impossible)
 
-    def _reported(self, request: int, done: Reported, *, call: CallId) -> None:
-        """The worker knows its own words already: it is answered, and goes on, while they are written down. Whatever it
-        does with them is committed with them or after them."""
+    def _reported(self, frame: abi.ToolDone, done: Reported, *, call: CallId) -> None:
+        """The worker goes on while its words are written down: what comes of them is committed with or after them."""
         if isinstance(done.result, AaosError):
-            self._fail(request, done.result, call=call)
+            self._fail(frame.id, done.result, call=call, is_quiet=frame.quiet)
         else:
-            self._answer(request, done.result, call=call)
+            self._answer(frame.id, done.result, call=call, is_quiet=frame.quiet)
         with self._afterwards():
             done.record()
 
@@ -256,14 +254,15 @@ class AgentService:
         """What agentd or a cell does: as `_durably`, when it is an effect."""
         return await (self._durably(work.run) if work.is_effect else work.run())
 
-    def _answer(self, request: int, result: ToolResult, *, call: CallId) -> None:
+    def _answer(self, request: int, result: ToolResult, *, call: CallId, is_quiet: bool = False) -> None:
         self._order.settled(request)
         if result.written is not None:
             self.written.append(result.written)
         self.windows += result.windows
         self._context.result(call, result.text, is_ok=result.ok, is_truncated=result.truncated)
-        value = {"text": result.text, "ok": result.ok, "truncated": result.truncated}
-        self._session.send(abi.Reply(request, value))
+        if not is_quiet:
+            value = {"text": result.text, "ok": result.ok, "truncated": result.truncated}
+            self._session.send(abi.Reply(request, value))
 
     def _work(
         self,
@@ -347,12 +346,13 @@ class AgentService:
 
     # --- answers and deadlines ------------------------------------------------------------------------------------
 
-    def _fail(self, request: int, error: AaosError, *, call: CallId | None = None) -> None:
+    def _fail(self, request: int, error: AaosError, *, call: CallId | None = None, is_quiet: bool = False) -> None:
         self._order.settled(request)
         if call is not None:
             self.last_failure = error
             self._context.result(call, told(error), is_ok=False)
-        self._send_failure(request, error)
+        if not is_quiet:
+            self._send_failure(request, error)
 
     def _send_failure(self, request: int, error: AaosError) -> None:
         self._session.send(abi.Failure(request, error.code, error.message, error.remedy))

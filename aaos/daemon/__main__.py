@@ -25,6 +25,7 @@ from aaos.core.text import escape_for_terminal, suggestion
 from aaos.daemon import configure_command, process, systemd, validate
 from aaos.daemon.configure_host import Host
 from aaos.daemon.doctor import Doctor
+from aaos.daemon.polling import make_loop
 from aaos.daemon.validate import OWN_NAMES
 from aaos.daemon.wiring import Daemon, Options, assembled
 from aaos.sandbox.probe import probe, require_machine
@@ -50,7 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _examine(settings, is_json=args.json)
         process.harden()
         process.raise_open_files()
-        return asyncio.run(_serve(_options(args, settings)))
+        with asyncio.Runner(loop_factory=make_loop) as runner:
+            return runner.run(_serve(_options(args, settings)))
     except AaosError as error:
         _complain(error)
         return error.exit_code

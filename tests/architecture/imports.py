@@ -23,7 +23,10 @@ RANKS = {
     "cli": 8,
 }
 SEEN_OF_WORKER = {"worker.abi", "worker.cell.frames", "worker.transport", "worker.wall.syscalls"}
-SEEN_BY_ROOM = {"egress": {"worker.wall"}}  # a program of its own, which builds the same wall around itself
+SEEN_BY_ROOM = {
+    "daemon": {"worker.linger"},  # both sides wait alike
+    "egress": {"worker.wall"},  # a program of its own, which builds the same wall around itself
+}
 SEEN_BY_CLI = {"aaos.__version__", "aaos.cli", "aaos.core.errors", "aaos.core.rpc", "aaos.core.text"}
 SEEN_BY_ONE_COMMAND = {"aaos.cli.devprovider": {"aaos.devprovider"}}
 THIRD_PARTY = {

@@ -143,7 +143,8 @@ def _play_model(sock: socket.socket, pid: int, directory: Path) -> str:
             case abi.ToolDone():
                 heard.append(f"{frame.permit} {frame.ok} {len(frame.text)}")
                 value = {"text": frame.text, "ok": frame.ok, "truncated": frame.truncated}
-                transport.send(sock, abi.Reply(frame.id, value))
+                if not frame.quiet:
+                    transport.send(sock, abi.Reply(frame.id, value))
             case abi.Finish():
                 return f"{heard} {len(frame.text)} {_end(sock)}"
             case _:

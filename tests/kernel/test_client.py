@@ -77,6 +77,8 @@ def through_the_gate(scene: Scene) -> Handle:
                 return abi.Reply(frame.id, granted.value), granted.fds
             case abi.ToolDone():
                 result = scene.settled(scene.gate.done(scene.caller, frame))
+                if frame.quiet:
+                    return None
                 value = {"text": result.text, "ok": result.ok, "truncated": result.truncated}
                 return abi.Reply(frame.id, value), ()
             case _:
@@ -104,6 +106,8 @@ def test_calls_run_on_what_the_permits_bring(tmp_path: Path, made: list[Daemon])
     assert (refused.ok, refused.code) == (False, "denied")
     assert "--read /etc/shadow" in refused.text
     assert len(os.listdir("/proc/self/fd")) == before, "an fd was left open"
+    quiet = [frame.quiet for frame in made[0].frames if isinstance(frame, abi.ToolDone)]
+    assert quiet == [True, False, False, True, True], "only for what agentd does itself one waits"
     assert all(row.state in (CallState.PERMITTED, CallState.DENIED) for row in scene.ledger.opened.values())
     assert scene.ledger.opened.keys() == scene.ledger.settled.keys()
 
@@ -144,7 +148,8 @@ def test_a_result_that_no_frame_can_carry_is_an_error_of_the_call(made: list[Dae
         if isinstance(frame, abi.ToolCall):
             return abi.Reply(frame.id, permit), (fd,)
         assert isinstance(frame, abi.ToolDone)
-        return abi.Reply(frame.id, {"text": frame.text, "ok": frame.ok, "truncated": False}), ()
+        assert frame.quiet
+        return None
 
     made.append(Daemon(handle))
     session = Abi(made[0].sock)
@@ -153,6 +158,27 @@ def test_a_result_that_no_frame_can_carry_is_an_error_of_the_call(made: list[Dae
     assert not result.ok
     assert "over the limit" in result.text
     os.close(fd)
+
+
+def test_a_report_that_came_too_fast_disturbs_no_later_answer(made: list[Daemon]) -> None:
+    permit = {"permit": "p", "tool": "echo", "args": {"text": "x"}, "files": [], "limit_bytes": 100}
+
+    def handle(frame: abi.FromWorker) -> tuple[abi.ToWorker, Sequence[int]] | None:
+        match frame:
+            case abi.ToolCall():
+                return abi.Reply(frame.id, permit), ()
+            case abi.ToolDone():
+                return abi.Failure(frame.id, "busy", "too many requests"), ()
+            case abi.ModelComplete():
+                return abi.Reply(frame.id, {"done": True}), ()
+            case _:
+                return None
+
+    made.append(Daemon(handle))
+    session = Abi(made[0].sock)
+    session.start()
+    assert [session.call("echo", {"text": "x"}).text for _ in range(3)] == ["x"] * 3
+    assert session.complete() == {"done": True}
 
 
 def test_refusals_stops_and_words(made: list[Daemon]) -> None:

@@ -5,12 +5,16 @@ blocking: agentd never blocks on a send, so a blocking client cannot lock with i
 """
 
 import os
+import select
 import socket
+import time
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from worker import abi, transport
 from worker.abi import Json
+from worker.linger import WINDOW_S, Linger
 from worker.user import toolbox
 
 
@@ -60,6 +64,10 @@ class Abi:
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
+        self._linger = Linger()
+        self._quiet: deque[int] = deque(maxlen=abi.MAX_OUTSTANDING)
+        self._poll = select.poll()
+        self._poll.register(sock, select.POLLIN)
         self._next_id = 0
         self._credits = 1
 
@@ -118,7 +126,7 @@ class Abi:
                 remedy = f"\n{frame.remedy}" if frame.remedy else ""
                 batch.results[position] = Result(ok=False, text=frame.message + remedy, code=frame.code)
             elif "permit" in frame.value:
-                batch.waiting[self._carry_out(frame.value, fds)] = position
+                self._carry_out(frame.value, fds, position, batch)
             else:
                 value = frame.value
                 batch.results[position] = Result(value["ok"], value["text"], value["truncated"])
@@ -126,15 +134,21 @@ class Abi:
             for fd in fds:
                 os.close(fd)
 
-    def _carry_out(self, permit: Mapping[str, Json], fds: list[int]) -> int:
-        done = toolbox.carry_out(permit, fds)
-        request = self._new_id()
-        frame = abi.ToolDone(request, permit["permit"], done.ok, _sendable(done.text), done.truncated)
+    def _carry_out(self, permit: Mapping[str, Json], fds: list[int], position: int, batch: _Batch) -> None:
+        """Do it and tell agentd. What only this side has seen is told without waiting for an answer."""
+        done, request = toolbox.carry_out(permit, fds), self._new_id()
+        is_quiet = all(file["use"] != "write" for file in permit["files"])
+        frame = abi.ToolDone(request, permit["permit"], done.ok, _sendable(done.text), done.truncated, is_quiet)
         try:
             transport.send(self._sock, frame)
         except abi.FrameError as error:
-            transport.send(self._sock, abi.ToolDone(request, permit["permit"], ok=False, text=str(error)))
-        return request
+            frame = abi.ToolDone(request, permit["permit"], ok=False, text=str(error), quiet=is_quiet)
+            transport.send(self._sock, frame)
+        if is_quiet:
+            self._quiet.append(request)
+            batch.results[position] = Result(frame.ok, frame.text, frame.truncated)
+        else:
+            batch.waiting[request] = position
 
     def _ask(self, frame: abi.ModelComplete | abi.Checkpoint) -> Mapping[str, Json]:
         transport.send(self._sock, frame)
@@ -146,10 +160,26 @@ class Abi:
         return answer.value
 
     def _receive(self) -> tuple[abi.Reply | abi.Failure, list[int]]:
+        self._await()
         frame, fds = transport.receive(self._sock, abi.TO_WORKER)
+        if isinstance(frame, abi.Failure) and frame.id in self._quiet:  # it came too fast: nobody waits for it
+            return self._receive()
         if isinstance(frame, abi.Reply | abi.Failure):
             return frame, fds
         raise StoppedError(frame.reason if isinstance(frame, abi.Stop) else "a second start")
+
+    def _await(self) -> None:
+        """Wait for a frame, awake at first when answers were quick."""
+        begun_s = time.monotonic()
+        if not self._linger.is_worth:
+            self._poll.poll()
+            self._linger.slept(time.monotonic() - begun_s)
+            return
+        while time.monotonic() - begun_s < WINDOW_S:
+            if self._poll.poll(0):
+                self._linger.found()
+                return
+        self._linger.missed()
 
     def _new_id(self) -> int:
         self._next_id += 1

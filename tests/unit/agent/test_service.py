@@ -25,6 +25,22 @@ def test_a_call_of_code_is_permitted_done_and_recorded() -> None:
     assert next(iter(bench.ledger.opened.values())).origin == "code"
 
 
+def test_a_quiet_report_is_recorded_and_not_answered() -> None:
+    """BRK-2, BRK-7"""
+
+    async def check(bench: Bench) -> None:
+        first = bench.permit(1)
+        bench.handle(abi.ToolDone(2, first, True, "hello", quiet=True))
+        second = bench.permit(3)  # the next answer is its permit
+        assert second != first
+        bench.handle(abi.ToolDone(4, second, False, "broken", quiet=True))
+        bench.handle(abi.Finish(True, ""))
+
+    bench = run(Bench(), check)
+    assert [outcome.state for outcome in bench.ledger.settled.values()] == [CallState.DONE, CallState.FAILED]
+    assert [outcome.result for outcome in bench.ledger.settled.values()] == ["hello", "broken"]
+
+
 def test_a_call_of_the_model_gets_its_recorded_result_into_the_conversation() -> None:
     """BRK-3, BRK-4"""
 

@@ -16,7 +16,7 @@ ARGS = st.one_of(st.just(ECHO), st.dictionaries(st.sampled_from(["text", "path"]
 FRAMES = st.one_of(
     st.builds(abi.ModelComplete, NUMBERS),
     st.builds(abi.ToolCall, NUMBERS, st.sampled_from(["echo", "grep", "file_write", "Echo", ""]), ARGS, CALLS),
-    st.builds(abi.ToolDone, NUMBERS, PERMITS, st.booleans(), st.text(max_size=20), st.booleans()),
+    st.builds(abi.ToolDone, NUMBERS, PERMITS, st.booleans(), st.text(max_size=20), st.booleans(), st.booleans()),
     st.builds(abi.Checkpoint, NUMBERS, st.text(max_size=20)),
     st.builds(abi.Log, st.text(max_size=20)),
     st.builds(abi.Finish, st.booleans(), st.text(max_size=20)),
