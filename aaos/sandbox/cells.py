@@ -66,7 +66,7 @@ class Cells:
             raise ConfinementError("there is no egress for this cell", "run agentd with its egress")
         if request.secrets:
             raise ConfinementError("a secret cannot be placed in this cell", "leave the secret out of the request")
-        plan = plan_cell(request)
+        plan = await _planned(request)
         with ExitStack() as starting:
             starting.enter_context(self._yard.launching())
             cell = await self._confirmed(plan)
@@ -220,6 +220,18 @@ class Cells:
             "is_cut": stdout[1] or stderr[1],
         }
         self._audit.record(Event(EventKind.CELL_ENDED, request.run, request.subtask, request.agent, fields))
+
+
+async def _planned(request: CellRequest) -> CellPlan:
+    """In a thread when there are trees to search for control files; it ends before its caller, whose fds it uses."""
+    if request.control_writable or not any(root.writable for root in request.roots):
+        return plan_cell(request)
+    planning = asyncio.get_running_loop().run_in_executor(None, plan_cell, request)
+    try:
+        return await asyncio.shield(planning)
+    except asyncio.CancelledError:
+        await asyncio.wait({planning})
+        raise
 
 
 def _furnish(parked: Parked, plan: CellPlan, policy: abi.Policy) -> int:
