@@ -108,8 +108,8 @@ def selftest_lines(found: Document) -> list[str]:
     results = rows(found, "results")
     cells, group = [], ""
     for result in results:
-        shown = text(result, "group") if text(result, "group") != group else ""
-        group = text(result, "group")
+        place = f"{text(result, 'place')}: {text(result, 'group')}"
+        shown, group = place if place != group else "", place
         names = ("probe", "expected", "seen", "layer")
         mark = "ok" if result.get("ok") else "BAD"
         cells.append((shown, mark, *(text(result, name) for name in names)))
@@ -124,7 +124,7 @@ def selftest_lines(found: Document) -> list[str]:
         *lines,
         "",
         f"{len(bad)} of {len(results)} probes WERE NOT STOPPED as they must be{without}:",
-        *(f"  {text(one, 'group')}: {text(one, 'probe')}: {text(one, 'seen')}" for one in bad),
+        *(f"  {text(one, 'place')}: {text(one, 'group')}: {text(one, 'probe')}: {text(one, 'seen')}" for one in bad),
     ]
 
 

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from aaos import __version__
+from aaos.core.cell import CellRunner
 from aaos.core.errors import BusyError
 from aaos.core.events import Event, EventKind, Scalar
 from aaos.core.ports import AuditSink, Launcher
@@ -21,7 +22,7 @@ from aaos.core.rpc import Json
 from aaos.daemon.configure_files import Change, put_in_place
 from aaos.selftest.places import places
 from aaos.selftest.probe import Result
-from aaos.selftest.trial import Facts, counted, failures, run_in_workers
+from aaos.selftest.trial import Facts, counted, failures, run_in_cells, run_in_workers
 
 KEPT = "selftest.json"
 MAX_KEPT_BYTES = 65_536
@@ -45,6 +46,7 @@ class SelfTest:
     def __init__(
         self,
         launcher: Launcher,
+        cells: CellRunner,
         audit: AuditSink,
         *,
         state_dir: Path,
@@ -52,6 +54,7 @@ class SelfTest:
         owner: Callable[[], tuple[int, int]],
     ) -> None:
         self._launcher = launcher
+        self._cells = cells
         self._audit = audit
         self._state_dir = state_dir
         self._socket = socket
@@ -67,7 +70,7 @@ class SelfTest:
             results = await self._results()
             duration_ms = round((time.monotonic() - begun_s) * 1000, 1)
             counts = counted(results)
-            named = tuple(f"{bad.group}: {bad.probe}" for bad in failures(results))
+            named = tuple(f"{bad.place}: {bad.group}: {bad.probe}" for bad in failures(results))
             kept = Kept(time.time(), __version__, counts["probes"], counts["failed"], named[:_NAMED])
             await asyncio.to_thread(keep, self._state_dir, kept)
             fields: dict[str, Scalar] = {**counts, "duration_ms": duration_ms, "message": "; ".join(kept.named)}
@@ -79,7 +82,9 @@ class SelfTest:
             context = places(self._state_dir, self._owner())
             made = await asyncio.to_thread(context.__enter__)
             stack.push_async_callback(asyncio.to_thread, context.__exit__, None, None, None)
-            return await run_in_workers(self._launcher, made, Facts(os.getpid(), self._socket))
+            facts = Facts(os.getpid(), self._socket)
+            in_workers = await run_in_workers(self._launcher, made, facts)
+            return [*in_workers, *await run_in_cells(self._cells, made, facts)]
 
 
 def keep(state_dir: Path, kept: Kept) -> None:

@@ -212,11 +212,11 @@ def _doctor(options: Options, roles: RoleSet, wrappers: WrapperSet, database: Da
     return Doctor(settings, roles, wrappers, state_dir=options.state_dir, probe=look, notes=database.findings)
 
 
-def _selftest(options: Options, launcher: Launcher, audit: Audit) -> SelfTest:
+def _selftest(options: Options, launcher: StartedLauncher, audit: Audit) -> SelfTest:
     """What is there of one that was cut off is taken away."""
     forget(options.state_dir)
     owner = partial(egress_ids, options.settings)
-    return SelfTest(launcher, audit, state_dir=options.state_dir, socket=options.socket, owner=owner)
+    return SelfTest(launcher, launcher.cells, audit, state_dir=options.state_dir, socket=options.socket, owner=owner)
 
 
 def _resumed(submissions: Submissions, recovered: Recovered, rows: Rows) -> Submissions:

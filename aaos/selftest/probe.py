@@ -34,7 +34,12 @@ class Probe:
     @property
     def refusals(self) -> Mapping[str, str]:
         """Each right refusal with its layer."""
-        return dict(part.split() for part in self.worker.split(","))
+        return refusals_in(self.worker)
+
+
+def refusals_in(text: str) -> Mapping[str, str]:
+    """`EPERM seccomp, EACCES landlock` as refusals with their layers."""
+    return dict(part.split() for part in text.split(","))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +55,7 @@ class Result:
     is_ok: bool
 
 
-def judged(probe: Probe, seen: str, *, place: str) -> Result:
-    """The result of a probe that reported `seen`."""
-    refusals = probe.refusals
+def judged(probe: Probe, seen: str, *, place: str, refusals: Mapping[str, str]) -> Result:
+    """The result of a probe that reported `seen` where these are the right refusals."""
     expected = " or ".join(refusals)
     return Result(place, probe.group, probe.name, expected, seen, refusals.get(seen, ""), is_ok=seen in refusals)

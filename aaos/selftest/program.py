@@ -293,3 +293,13 @@ def as_agent() -> None:
 
     main(say)
     agentd.send(json.dumps({"t": "finish", "ok": True, "text": ""}).encode())
+
+
+def as_program() -> None:
+    """On standard output, as the program of a cell."""
+
+    def say(line: dict[str, object]) -> None:
+        sys.stdout.write(f"{json.dumps(line)}\n")
+        sys.stdout.flush()
+
+    main(say)

@@ -1,4 +1,4 @@
-"""Runs the probes: each group in a worker of its own, confirmed like every other, until each act has been answered for.
+"""Runs the probes: each group in a worker and in a cell of its own, confirmed like every other, until each is judged.
 
 Invariant: a probe whose process ends or falls silent under it is judged by that, and those after it are tried in a new
 one, so that there is a result for every probe; each step is bounded in time. It must not judge a probe by anything that
@@ -8,19 +8,22 @@ the process says beside what became of an act.
 import asyncio
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 
+from aaos.core.cell import CellEnd, CellLimits, CellRequest, CellRunner, Stream
 from aaos.core.errors import AaosError, ConfinementError
-from aaos.core.ids import AgentId, RunId, SubtaskId
+from aaos.core.ids import AgentId, CallId, RunId, SubtaskId
 from aaos.core.ports import Launcher, LaunchRequest, Root, Session
 from aaos.selftest import kernel_probes, place_probes
+from aaos.selftest.cell_probes import in_cell
 from aaos.selftest.places import Places, granted
 from aaos.selftest.probe import KILLED, SILENT, Probe, Result, judged
 from worker import abi
 
-WORKER = "worker"
+WORKER, CELL = "worker", "cell"
+PYTHON = "/usr/bin/python3"
 RUN = RunId("selftest")
 SOURCE = Path(__file__).parent / "program.py"
 PROBES: tuple[Probe, ...] = (
@@ -38,6 +41,16 @@ PROBES: tuple[Probe, ...] = (
     *place_probes.INHERITED,
 )
 SILENCE_S = 10.0  # for the rest of a group
+LIMITS = CellLimits(
+    wall_s=SILENCE_S,
+    cpu_s=10,
+    memory_bytes=2**28,
+    pids=32,
+    nofile=128,
+    fsize_bytes=2**23,
+    output_bytes=2**18,
+    tmpfs_bytes=2**22,
+)
 _MARK = "# the literals of `trial` come here\n"
 
 
@@ -92,9 +105,74 @@ async def _group(
         heard = await _listened(session, silence_s)
         fresh = {index: what for index, what in heard.seen.items() if index in left}
         if not fresh and heard.current is None:
-            raise ConfinementError(f"the self-test of {group} said nothing", "see journalctl -t agentd; run it again")
+            raise _said_nothing(group)
         seen |= fresh
-    return [judged(probe, seen[index], place=WORKER) for index, probe in enumerate(probes)]
+    return [judged(probe, seen[index], place=WORKER, refusals=probe.refusals) for index, probe in enumerate(probes)]
+
+
+async def run_in_cells(
+    cells: CellRunner, made: Places, facts: Facts, *, probes: Sequence[Probe] = PROBES, silence_s: float = SILENCE_S
+) -> list[Result]:
+    """A result for each probe that a cell's program may not do. Raises AaosError when there is no cell to try it in."""
+    results: list[Result] = []
+    tried = [(probe, refusals) for probe in probes if (refusals := in_cell(probe)) is not None]
+    with granted(made) as roots:
+        for group, members in groupby(tried, key=lambda pair: pair[0].group):
+            pairs = tuple(members)
+            acts = [probe.act for probe, _ in pairs]
+            seen = await _cell_group(cells, roots, acts, literals(made, facts), group, silence_s)
+            results += [
+                judged(probe, seen[index], place=CELL, refusals=refusals)
+                for index, (probe, refusals) in enumerate(pairs)
+            ]
+    return results
+
+
+async def _cell_group(
+    cells: CellRunner, roots: tuple[Root, ...], acts: Sequence[str], facts: str, group: str, silence_s: float
+) -> dict[int, str]:
+    seen: dict[int, str] = {}
+    while left := [index for index in range(len(acts)) if index not in seen]:
+        source = program([(index, acts[index]) for index in left], facts, ending="as_program()")
+        ended = await cells.run_cell(_cell(source, roots, group, silence_s), _unheard)
+        heard = _Heard()
+        for line in ended.stdout.decode("utf-8", "replace").splitlines():
+            heard.line(line)
+        if heard.current is not None:
+            heard.seen[heard.current] = SILENT if ended.end is CellEnd.WALL else KILLED
+        fresh = {index: what for index, what in heard.seen.items() if index in left}
+        if not fresh:
+            raise _said_nothing(group)
+        seen |= fresh
+    return seen
+
+
+def _unheard(stream: Stream, piece: bytes) -> None:
+    """All of it is in the result."""
+
+
+def _cell(source: bytes, roots: tuple[Root, ...], group: str, silence_s: float) -> CellRequest:
+    return CellRequest(
+        run=RUN,
+        subtask=SubtaskId(group),
+        agent=AgentId(f"selftest-{group}"),
+        call=CallId(f"selftest-{group}"),
+        program=PYTHON,
+        argv=(PYTHON, "-I", "-S", "-"),
+        env={},
+        cwd="/",
+        stdin=source,
+        roots=roots,
+        readable=(),
+        exec_paths=(),
+        exec_writable=False,
+        egress=(),
+        limits=replace(LIMITS, wall_s=silence_s),
+    )
+
+
+def _said_nothing(group: str) -> ConfinementError:
+    return ConfinementError(f"the self-test of {group} said nothing", "see journalctl -t agentd; run it again")
 
 
 async def _listened(session: Session, silence_s: float) -> _Heard:

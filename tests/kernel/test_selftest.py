@@ -20,6 +20,7 @@ def test_an_operator_runs_it_and_the_doctor_remembers_it() -> None:
         found = json.loads(agentd.run("selftest", "--json").output)
         assert found["probes"] == len(found["results"]) >= 120
         assert (found["failed"], {result["ok"] for result in found["results"]}) == (0, {True})
+        assert {result["place"] for result in found["results"]} == {"worker", "cell"}
         assert f"{found['probes']} probes, all stopped" in agentd.run("doctor").output
         assert not (agentd.directory / "state" / "selftest").exists()
 

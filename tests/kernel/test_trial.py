@@ -10,7 +10,7 @@ import pytest
 from aaos.core.layers import Layer
 from aaos.selftest.places import places
 from aaos.selftest.probe import KILLED, SILENT, Probe, Result
-from aaos.selftest.trial import PROBES, Facts, counted, failures, run_in_workers
+from aaos.selftest.trial import PROBES, Facts, counted, failures, run_in_cells, run_in_workers
 from tests.kernel.harness import OWNER, REDUCED, Stand
 
 
@@ -39,6 +39,31 @@ def test_a_daemons_umask_changes_nothing(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     assert said == ["allowed: None"]
+
+
+def in_cells(
+    stand: Stand, directory: Path, probes: Sequence[Probe] = PROBES, *, silence_s: float = 10.0
+) -> list[Result]:
+    """The results of one self-test in cells."""
+    with places(directory, (OWNER, OWNER)) as made:
+        facts = Facts(os.getpid(), Path(__file__))
+        return stand.run(run_in_cells(stand.launcher.cells, made, facts, probes=probes, silence_s=silence_s))
+
+
+def test_every_probe_is_stopped_in_a_cell_too(stand: Stand, tmp_path: Path) -> None:
+    """ISO-10, H-SBX-00, R16"""
+    results = in_cells(stand, tmp_path)
+    assert list(failures(results)) == []
+    assert len(results) >= 120
+    assert {result.place for result in results} == {"cell"}
+
+
+def test_a_probe_that_kills_or_hangs_its_cell_is_judged_and_the_others_are_tried(stand: Stand, tmp_path: Path) -> None:
+    """ISO-10"""
+    acts = ("os.chroot('/')", "os._exit(0)", "os.getpid()", "[None for _ in iter(int, 1)]", "os.chroot('/etc')")
+    probes = [Probe("g", str(number), act, "EPERM seccomp") for number, act in enumerate(acts)]
+    results = in_cells(stand, tmp_path, probes, silence_s=2)
+    assert [result.seen for result in results] == ["EPERM", KILLED, "allowed", SILENT, "EPERM"]
 
 
 @pytest.mark.parametrize("layer", [Layer.SECCOMP, Layer.LANDLOCK, Layer.RLIMITS])
