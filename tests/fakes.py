@@ -22,6 +22,7 @@ from aaos.core.ports import (
     CallOutcome,
     CallRecord,
     CallRow,
+    CallState,
     LaunchRequest,
     Page,
     PageRequest,
@@ -215,6 +216,11 @@ class MemoryLedger:
             assert before.digest == record.digest
         self.opened[record.call] = record
         self.epochs[record.call] = self.epoch
+
+    def permit_call(self, call: CallId) -> None:
+        """As ports.Ledger."""
+        assert self.opened[call].state is CallState.HELD
+        self.opened[call] = replace(self.opened[call], state=CallState.PERMITTED)
 
     def lower_trust(self, run: RunId) -> bool:
         """As ports.Ledger."""

@@ -20,7 +20,7 @@ DOCUMENTS = ("README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md", "SPE
 PAGES = tuple(sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md")))
 OTHER_PROGRAMS = set("adduser apt cat cd cp git install journalctl ls systemctl tail uname".split())
 # The last number of each group.
-LAST = {"ISO": 14, "BRK": 10, "CAP": 8, "TOL": 9, "RUN": 9, "LLM": 8, "AUD": 5, "OPS": 7, "DEB": 4}
+LAST = {"APR": 3, "ISO": 14, "BRK": 10, "CAP": 8, "TOL": 9, "RUN": 9, "LLM": 8, "AUD": 5, "OPS": 7, "DEB": 4}
 HOSTILE = set("SBX FS PROC RES NET BRK CAP SUB API MCP WEB SEC DUR FUZZ LLM PKG".split())
 NO_IDS = {"UTF-8", "SHA-256", "GPL-3", "APACHE-2"}
 

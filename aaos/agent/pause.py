@@ -6,8 +6,8 @@ that was given to one of these clocks is never met while it stands. It must not 
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from aaos.core.ids import AgentId, RunId
@@ -26,7 +26,8 @@ class Pause:
         """`clock` is that of the event loop."""
         self._clock = clock
         self._is_own = False
-        self._stops = 0  # its own and that of its parent
+        self._stops = 0  # its own and that of its parent, and those that hold it
+        self._holds = 0
         self._stopped_s = 0.0
         self._lost_s = 0.0
         self._children: list[Pause] = []
@@ -40,7 +41,12 @@ class Pause:
 
     @property
     def is_paused(self) -> bool:
-        """Whether it stands, for its own or its parent's sake."""
+        """Whether it was paused, itself or its parent."""
+        return self._stops > self._holds
+
+    @property
+    def is_standing(self) -> bool:
+        """Whether no time passes on it."""
         return self._stops > 0
 
     @property
@@ -60,23 +66,34 @@ class Pause:
             self._is_own = False
             self._start()
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """It stands meanwhile, and is not paused: somebody is waited for."""
+        self._holds += 1
+        self._stop()
+        try:
+            yield
+        finally:
+            self._holds -= 1
+            self._start()
+
     async def going(self) -> None:
         """Wait until it is not paused."""
         await self._going.wait()
 
     def time_s(self) -> float:
         """Seconds that passed while it was not paused."""
-        return (self._stopped_s if self.is_paused else self._clock()) - self._lost_s
+        return (self._stopped_s if self.is_standing else self._clock()) - self._lost_s
 
     def real_s(self, at_s: float) -> float:
         """When it will be `at_s` on this clock, in monotonic seconds, if it is not stopped any more."""
-        standing_s = self._clock() - self._stopped_s if self.is_paused else 0.0
+        standing_s = self._clock() - self._stopped_s if self.is_standing else 0.0
         return at_s + self._lost_s + standing_s
 
     @asynccontextmanager
     async def timeout(self, delay_s: float) -> AsyncIterator[None]:
         """As asyncio.timeout, on this clock. Raises TimeoutError."""
-        async with asyncio.timeout(None if self.is_paused else delay_s) as timer:
+        async with asyncio.timeout(None if self.is_standing else delay_s) as timer:
             deadline = _Deadline(timer, self.time_s() + delay_s)
             self._deadlines.add(deadline)
             try:
@@ -86,10 +103,10 @@ class Pause:
 
     def _stop(self) -> None:
         self._stops += 1
+        self._tell()
         if self._stops > 1:
             return
         self._stopped_s = self._clock()
-        self._going.clear()
         for deadline in self._deadlines:
             _move(deadline, None)
         for child in self._children:
@@ -97,14 +114,20 @@ class Pause:
 
     def _start(self) -> None:
         self._stops -= 1
+        self._tell()
         if self._stops:
             return
         self._lost_s += self._clock() - self._stopped_s
-        self._going.set()
         for deadline in self._deadlines:
             _move(deadline, self.real_s(deadline.at_s))
         for child in self._children:
             child._start()
+
+    def _tell(self) -> None:
+        if self.is_paused:
+            self._going.clear()
+        else:
+            self._going.set()
 
 
 class Pauses:

@@ -214,6 +214,8 @@ class AgentRunner:
             agent=asks.agent,
             submitter=task.envelope.submitter,
             roots=roots,
+            hold=pause.held,
+            going=pause.going,
         )
         self._recall(asks, caller)
         asked, context = AskedCalls(asks.agent), self._context(asks)

@@ -30,7 +30,9 @@ from aaos.core.ids import CallId
 from aaos.core.ports import AuditSink, Evidence, Origin, Session, WrittenFile
 from aaos.tools.brokered import BrokerWork, Reported, ToolResult
 from aaos.tools.caller import Caller, CallRequest
-from aaos.tools.gate import Gate, Permit, Publish
+from aaos.tools.gate import Gate, Permit
+from aaos.tools.held import HeldCall
+from aaos.tools.publish import Publish
 from worker import abi
 
 _LOOK_S = 1.0  # how often a deadline is looked at that stands still
@@ -192,12 +194,13 @@ class AgentService:
                 self._fail(frame.id, granted, call=call)
             case Permit():
                 self._permit(frame.id, granted, call=call)
-            case BrokerWork():
-                self._work(frame.id, partial(self._acted, granted), call=call, release=granted.release)
+            case BrokerWork() | HeldCall():
+                act = partial(self._durably, granted.run) if granted.is_effect else granted.run
+                self._work(frame.id, act, call=call, release=granted.release)
             case _ as impossible:
                 assert_never(impossible)
 
-    def _granted(self, request: CallRequest) -> Permit | BrokerWork | AaosError:
+    def _granted(self, request: CallRequest) -> Permit | BrokerWork | HeldCall | AaosError:
         """One step, one transaction; a refusal is committed as well."""
         with self._step():
             try:
@@ -249,10 +252,6 @@ class AgentService:
         result = await act()
         await self._durable()
         return result
-
-    async def _acted(self, work: BrokerWork) -> ToolResult:
-        """What agentd or a cell does: as `_durably`, when it is an effect."""
-        return await (self._durably(work.run) if work.is_effect else work.run())
 
     def _answer(self, request: int, result: ToolResult, *, call: CallId, is_quiet: bool = False) -> None:
         self._order.settled(request)
@@ -373,7 +372,7 @@ class AgentService:
 
     def _arm(self, deadline_s: float) -> None:
         pause = self._terms.pause
-        delay_s = max(_LOOK_S if pause.is_paused else 0.0, deadline_s - pause.time_s())
+        delay_s = max(_LOOK_S if pause.is_standing else 0.0, deadline_s - pause.time_s())
         self._timer = asyncio.get_running_loop().call_later(delay_s, self._check_deadline)
 
     def _check_deadline(self) -> None:

@@ -70,6 +70,10 @@ def command(name: str) -> Command:
                 "version": machine.version,
             }
             return done_by[name]
+        case "approvals":
+            from aaos.cli.approvals import approvals
+
+            return approvals
         case "dev-provider":
             from aaos.cli.devprovider import dev_provider
 

@@ -24,6 +24,7 @@ COMMANDS = {
     "resume": "go on with a paused run or agent",
     "stop": "stop a run",
     "logs": "show what happened in a run",
+    "approvals": "see what waits for an approval, and approve or deny it",
     "roles": "show the roles that agents can have",
     "tools": "show the tools that agents can be granted",
     "attest": "show what confines a live agent, verified anew",
@@ -93,6 +94,7 @@ def command_parser() -> _Parser:
     )
     made["logs"].add_argument("-f", "--follow", action="store_true", help="go on until the run ends")
     made["logs"].add_argument("-a", "--all", action="store_true", help="every event with all its fields")
+    _approvals(made["approvals"])
     _tools(made["tools"])
     for name in ("attest", "pause", "resume"):
         made[name].add_argument("id", metavar="AGENT|RUN", help="an agent, or a run for all its live agents")
@@ -150,6 +152,9 @@ def _submit(parser: argparse.ArgumentParser) -> None:
         help="grant fetching pages from HOST, and not those that the goal names; port 443 and all paths unless given",
     )
     parser.add_argument("--tool", action="append", default=[], metavar="NAME", help="grant a tool by name")
+    parser.add_argument(
+        "--ask", action="append", default=[], metavar="NAME", help="each call of this tool waits for an approval"
+    )
     parser.add_argument("--program", metavar="FILE", help="run this Python file as the agent, in a worker")
     parser.add_argument("--role", metavar="NAME", help="give the work to agents of this role, in place of analyzer")
     parser.add_argument(
@@ -161,6 +166,15 @@ def _submit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-tokens", type=_tokens, metavar="N", help="spend at most N tokens of models (2000000)")
     parser.add_argument("--max-usd", type=_usd, metavar="X", help="spend at most X US dollars on models (5)")
     parser.add_argument("--detach", action="store_true", help="print the run's id and return")
+
+
+def _approvals(parser: argparse.ArgumentParser) -> None:
+    actions = ("list", "show", "approve", "deny", "watch")
+    parser.add_argument("action", nargs="?", choices=actions, default="list", help="what to do (list)")
+    parser.add_argument("id", nargs="?", metavar="ID", help="an approval, by an unambiguous beginning of its id")
+    parser.add_argument("-a", "--all", action="store_true", help="with list: those that are settled, too")
+    parser.add_argument("--digest", metavar="HEX", help="approve or deny only what has this digest")
+    parser.add_argument("--reason", default="", metavar="TEXT", help="what the agent and the audit are told")
 
 
 def _tools(parser: argparse.ArgumentParser) -> None:

@@ -241,6 +241,18 @@ def _resumed(event: Event) -> list[str]:
     ]
 
 
+def _approval(event: Event) -> list[str]:
+    """A call that waits, and how its waiting ended."""
+    fields, state = event.fields, event.kind.partition(".")[2]
+    what = f"{text(fields, 'tool')} {_resource(fields)}"
+    if state == "asked":
+        name = text(fields, "approval")
+        return [_tagged(event, f"{what} waits for an approval: agentd approvals show {name}", tag="!")]
+    by = f" by uid {text(fields, 'uid')}" if "uid" in fields else ""
+    why = f": {text(fields, 'reason')}" if text(fields, "reason") else ""
+    return [_tagged(event, f"{what}: approval {state}{by}{why}", tag="!")]
+
+
 def _paused(event: Event) -> list[str]:
     what = event.agent if event.kind == "agent.paused" else event.run
     return [_tagged(event, f"paused; to go on: agentd resume {what}", tag="!")]
@@ -288,6 +300,11 @@ SHOWN: dict[str, Callable[[Event], list[str]]] = {
     "agent.continued": _continued,
     "agent.log": _log,
     "agent.paused": _paused,
+    "approval.asked": _approval,
+    "approval.denied": _approval,
+    "approval.expired": _approval,
+    "approval.given": _approval,
+    "approval.withdrawn": _approval,
     "attested": _attested,
     "confinement.reduced": _reduced,
     "file.changed": _changed,

@@ -57,11 +57,11 @@ class Kind(StrEnum):
 _FILES = (Kind.FILE_READ, Kind.FILE_WRITE)
 _ALIASES = {"http": Kind.NETWORK}  # in URIs only
 _USABLE: Mapping[Kind, frozenset[str]] = {
-    Kind.FILE_READ: frozenset(KEYS) - {"action", "arguments"} | {"as_owner"},
+    Kind.FILE_READ: frozenset(KEYS) - {"action", "arguments", "approval_required"} | {"as_owner"},
     Kind.FILE_WRITE: frozenset(KEYS) - {"action", "arguments"} | {"as_owner"},
     Kind.NETWORK: frozenset(KEYS) - {"arguments"},
     Kind.TOOL: frozenset(KEYS) - {"action", "bytes"},
-    Kind.SPAWN: frozenset(KEYS) - {"action", "bytes", "arguments"},
+    Kind.SPAWN: frozenset(KEYS) - {"action", "bytes", "arguments", "approval_required"},
 }
 _KINDS: Mapping[str, Kind] = {kind.value: kind for kind in Kind}
 _OPTIONS = (*KEYS, "as_owner")

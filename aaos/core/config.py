@@ -96,6 +96,7 @@ class LimitSettings(_Section):
     run_agents: Small = 128  # subtasks of one plan
     run_calls: Annotated[int, Field(ge=1, le=2**31 - 1)] = 4096  # tool calls of all agents of a run
     run_wall_s: Seconds = 3600
+    approval_s: Seconds = 3600  # how long a call waits for an approval
     subtask_wall_s: Seconds = 600
     max_parallel: Annotated[int, Field(ge=1, le=1024)] = 16
     max_turns: Small = 64

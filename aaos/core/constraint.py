@@ -18,7 +18,7 @@ MIN_DURATION_S = 0.001
 MAX_RATE_COUNT = 100_000  # each use within the window is remembered
 MAX_CHOICES = 256
 
-KEYS = ("expires", "expires_at", "timeout", "max", "rate", "bytes", "action", "arguments")
+KEYS = ("expires", "expires_at", "timeout", "max", "rate", "bytes", "action", "arguments", "approval_required")
 
 Arguments = tuple[tuple[str, tuple[str, ...]], ...]  # argument name -> its allowed values, both sorted
 
@@ -47,7 +47,9 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Constraints:
-    """What limits the use of a capability; `None` is unconstrained. `expires_at_s` is UTC, seconds since the epoch."""
+    """What limits the use of a capability; `None` is unconstrained. `expires_at_s` is UTC, seconds since the epoch.
+    `is_approved_first`: each use waits for an approval.
+    """
 
     expires_at_s: float | None = None
     timeout_s: float | None = None
@@ -56,6 +58,7 @@ class Constraints:
     max_bytes: int | None = None
     methods: frozenset[str] | None = None
     arguments: Arguments | None = None
+    is_approved_first: bool = False
 
     def __post_init__(self) -> None:
         if self.expires_at_s is not None:
@@ -85,6 +88,7 @@ class Constraints:
             and _at_most(self.max_bytes, other.max_bytes)
             and (other.rate is None or (self.rate is not None and self.rate.is_within(other.rate)))
             and (other.methods is None or (self.methods is not None and self.methods <= other.methods))
+            and (self.is_approved_first or not other.is_approved_first)
             and _arguments_within(dict(self.arguments or ()), dict(other.arguments or ()))
         )
 
@@ -98,6 +102,7 @@ class Constraints:
             max_bytes=_least(self.max_bytes, other.max_bytes),
             methods=_meet_sets("action", self.methods, other.methods),
             arguments=_meet_arguments(self.arguments, other.arguments),
+            is_approved_first=self.is_approved_first or other.is_approved_first,
         )
 
     def items(self) -> tuple[tuple[str, str], ...]:
@@ -115,6 +120,7 @@ class Constraints:
             pairs.append(("bytes", str(self.max_bytes)))
         pairs += [("action", method) for method in sorted(self.methods or ())]
         pairs += [(f"arg.{name}", value) for name, values in self.arguments or () for value in values]
+        pairs += [("approval_required", "true")] if self.is_approved_first else []
         return tuple(pairs)
 
 
@@ -144,6 +150,7 @@ def parse_constraints(document: Mapping[str, object], *, now_s: float) -> Constr
         max_bytes=_size("bytes", document["bytes"]) if "bytes" in document else None,
         methods=frozenset(m.lower() for m in _words("action", document["action"])) if "action" in document else None,
         arguments=_arguments(document["arguments"]) if "arguments" in document else None,
+        is_approved_first=_is_yes("approval_required", document.get("approval_required", False)),
     )
 
 
@@ -163,6 +170,7 @@ _LIKE = {
     "bytes": "bytes: 10MiB",
     "action": "action: [get]",
     "arguments": "arguments: {format: [json, csv]}",
+    "approval_required": "approval_required: true",
 }
 
 
@@ -221,6 +229,13 @@ def _rate(field: str, value: object) -> Rate:
     if found is None or found[3] not in _UNITS_S or found[3] == "ms":
         raise _wrong(field, value, "is not a count per time")
     return Rate(int(found[1]), int(found[2] or 1) * int(_UNITS_S[found[3]]))
+
+
+def _is_yes(field: str, value: object) -> bool:
+    known = {"true": True, "false": False}.get(value) if isinstance(value, str) else value
+    if not isinstance(known, bool):
+        raise _wrong(field, value, "is neither true nor false")
+    return known
 
 
 def _words(field: str, value: object) -> tuple[str, ...]:

@@ -118,6 +118,9 @@ def from_json(text: str) -> Envelope:
 
 def _line(capability: Capability) -> str:
     """For people: reading as the owner, or only to read from the web, is what they expect and takes no URI to say."""
+    if capability.constraints.is_approved_first:
+        free = replace(capability, constraints=replace(capability.constraints, is_approved_first=False))
+        return f"{_line(free)} (each use waits for an approval)"
     if capability.as_owner:
         return f"{replace(capability, as_owner=False).text()} (as its owner)"
     methods = capability.constraints.methods

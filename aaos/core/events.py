@@ -78,6 +78,11 @@ class EventKind(StrEnum):
     TOOL_OUTPUT = "tool.output"  # a note in the live stream, never recorded
     TOOL_DONE = "tool.done"
     TOOL_FAILED = "tool.failed"
+    APPROVAL_ASKED = "approval.asked"
+    APPROVAL_GIVEN = "approval.given"
+    APPROVAL_DENIED = "approval.denied"
+    APPROVAL_EXPIRED = "approval.expired"
+    APPROVAL_WITHDRAWN = "approval.withdrawn"
     TOOL_DENIED = "tool.denied"
     TOOL_REPEATED = "tool.repeated"
     FILE_WRITTEN = "file.written"

@@ -14,6 +14,7 @@ SubtaskId = NewType("SubtaskId", str)  # unique within its run
 AgentId = NewType("AgentId", str)
 CallId = NewType("CallId", str)  # agent, turn, index: durable, unique in the machine
 PermitId = NewType("PermitId", str)
+ApprovalId = NewType("ApprovalId", str)
 RoleName = NewType("RoleName", str)
 ToolName = NewType("ToolName", str)
 Uid = NewType("Uid", int)
@@ -31,6 +32,11 @@ def new_run_id() -> RunId:
 def new_agent_id() -> AgentId:
     """A fresh id of 60 random bits."""
     return AgentId(f"a-{_random(12)}")
+
+
+def new_approval_id() -> ApprovalId:
+    """A fresh id of 60 random bits."""
+    return ApprovalId(f"ap-{_random(12)}")
 
 
 def call_id(agent: AgentId, turn: int, index: int) -> CallId:

@@ -39,6 +39,7 @@ class Origin(StrEnum):
 class CallState(StrEnum):
     """The life of a tool call in the ledger."""
 
+    HELD = "held"  # until somebody approves it; nothing of it was done
     PERMITTED = "permitted"
     DONE = "done"
     FAILED = "failed"
@@ -110,6 +111,10 @@ class Ledger(Protocol):
         """What is written in it is committed together, or not at all."""
 
     def open_call(self, record: CallRecord) -> None: ...
+
+    def permit_call(self, call: CallId) -> None:
+        """A call that was held may be carried out now."""
+
     def settle_call(self, call: CallId, outcome: CallOutcome) -> None: ...
 
     def lower_trust(self, run: RunId) -> bool:

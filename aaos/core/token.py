@@ -184,6 +184,12 @@ class TokenBox:
             token = self._by_serial.get(charge.serial)
             return token is not None and token.agent == charge.agent
 
+    def is_usable(self, charge: Charge) -> bool:
+        """Whether the token of the charge is live and has not expired since."""
+        with self._lock:
+            token = self._by_serial.get(charge.serial)
+            return token is not None and token.agent == charge.agent and not self._is_expired(token)
+
     def resolve(self, agent: AgentId, handle: Handle) -> Capability | None:
         """What the handle stands for; None for a handle that is unknown, ended, or another agent's."""
         with self._lock:

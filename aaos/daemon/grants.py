@@ -9,17 +9,20 @@ import shlex
 import stat
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from aaos.broker.faults import fault
 from aaos.broker.roots import resolve
 from aaos.core.capability import Capability, Kind, parse_capabilities, path_resource
+from aaos.core.constraint import Constraints
 from aaos.core.envelope import Submitter
 from aaos.core.errors import InputError, ToolError
 from aaos.core.paths import normalise
 from aaos.core.text import quoted, suggestion
 from aaos.core.url import parse_url
+from aaos.tools.held import may_be_held
+from aaos.tools.spec import Tool
 from worker.wall.syscalls import acting_as
 
 _TREE = "/**"
@@ -161,6 +164,22 @@ def tool_capabilities(names: Iterable[str], known: Mapping[str, object]) -> tupl
         remedies = (suggestion(name, known) for name in unknown)
         raise InputError(f"there is no tool {missing}", "; ".join(dict.fromkeys(remedies)))
     return tuple(Capability(Kind.TOOL, name) for name in wanted)
+
+
+def asked_first(names: Iterable[str], asked: Iterable[str], known: Mapping[str, Tool]) -> tuple[Capability, ...]:
+    """The grants of tools, those of `asked` with an approval for each call.
+
+    Raises InputError: a name that there is not, or of which nobody can be asked.
+    """
+    granted_tools, first = tool_capabilities(names, known), {one.resource for one in tool_capabilities(asked, known)}
+    for name in sorted(first):
+        if name not in {one.resource for one in granted_tools}:
+            raise InputError(f"--ask {name}: the run is not granted that tool", f"grant it with: --tool {name}")
+        if not may_be_held(known[name]):
+            message = f"--ask {name}: it is carried out by the worker that asks for it, which an approved call never is"
+            raise InputError(message, "ask for a tool that writes, runs a program or fetches: see agentd tools")
+    limits = Constraints(is_approved_first=True)
+    return tuple(replace(one, constraints=limits) if one.resource in first else one for one in granted_tools)
 
 
 def _needs_owner(status: os.stat_result, submitter: Submitter) -> bool:

@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 from aaos import __version__
 from aaos.agent.registry import LiveAgent, Registry
 from aaos.core import rpc
+from aaos.core.approval import ApprovalState
 from aaos.core.errors import ConfinementError, DeniedError, InputError, NotFoundError, StorageError
 from aaos.core.events import Event, EventKind, Recorded
 from aaos.core.ids import RunId
@@ -20,15 +21,19 @@ from aaos.core.layers import Layer
 from aaos.core.rolefile import RoleSet
 from aaos.core.text import suggestion
 from aaos.daemon import views
+from aaos.daemon.approving import Approving
 from aaos.daemon.connection import Send
 from aaos.daemon.doctor import Doctor
 from aaos.daemon.params import (
     AgentOrRunParams,
+    ApprovalParams,
+    ApprovalsParams,
     ListParams,
     LogsParams,
     NoParams,
     Params,
     RunParams,
+    SettleParams,
     SubmitParams,
     TailParams,
     WatchParams,
@@ -75,6 +80,7 @@ class Rooms:
     agents: Registry
     submissions: Submissions
     pausing: Pausing
+    approving: Approving
     roles: RoleSet
     catalog: Mapping[str, Tool]
     doctor: Doctor
@@ -100,6 +106,10 @@ class Operator:
             "list": Method(Access.READ, ListParams, self._list),
             "status": Method(Access.READ, RunParams, self._status),
             "logs": Method(Access.READ, LogsParams, self._logs),
+            "approvals": Method(Access.READ, ApprovalsParams, self._approvals),
+            "approval": Method(Access.READ, ApprovalParams, self._approval),
+            "approve": Method(Access.ADMIN, SettleParams, self._approve),
+            "deny": Method(Access.ADMIN, SettleParams, self._deny),
             "roles": Method(Access.READ, NoParams, self._roles),
             "tools": Method(Access.READ, NoParams, self._tools),
             "attest": Method(Access.READ, AgentOrRunParams, self._attest),
@@ -234,6 +244,20 @@ class Operator:
         finally:
             subscription.close()
         return {}
+
+    # --- approvals ------------------------------------------------------------------------------------------------
+
+    async def _approvals(self, peer: Peer, params: ApprovalsParams, send: Send) -> rpc.Json:  # noqa: ARG002  # a row's shape
+        return self._rooms.approving.list(self._rule.sight(peer), params)
+
+    async def _approval(self, peer: Peer, params: ApprovalParams, send: Send) -> rpc.Json:  # noqa: ARG002  # a row's shape
+        return self._rooms.approving.show(self._rule.sight(peer), params.approval)
+
+    async def _approve(self, peer: Peer, params: SettleParams, send: Send) -> rpc.Json:  # noqa: ARG002  # a row's shape
+        return await self._rooms.approving.settle(peer, self._rule.sight(peer), params, ApprovalState.APPROVED)
+
+    async def _deny(self, peer: Peer, params: SettleParams, send: Send) -> rpc.Json:  # noqa: ARG002  # a row's shape
+        return await self._rooms.approving.settle(peer, self._rule.sight(peer), params, ApprovalState.DENIED)
 
     # --- the machine ----------------------------------------------------------------------------------------------
 

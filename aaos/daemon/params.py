@@ -66,6 +66,7 @@ class SubmitParams(Params):
     write: Paths = ()
     net: Annotated[tuple[Text, ...], Field(max_length=64)] = ()
     tool: Annotated[tuple[Text, ...], Field(max_length=64)] = ()
+    ask: Annotated[tuple[Text, ...], Field(max_length=64)] = ()
     program: Annotated[str, Field(min_length=1), AfterValidator(_plain), _at_most(PROGRAM_BYTES)] | None = None
     role: Text | None = None
     wall_s: Annotated[int, Field(ge=1, le=30 * 86_400)] | None = None
@@ -102,6 +103,25 @@ class ListParams(Params):
     """The newest runs."""
 
     limit: Limit = 100
+
+
+class ApprovalsParams(ListParams):
+    """The newest approvals; those that wait, or all."""
+
+    is_all: bool = False
+
+
+class ApprovalParams(Params):
+    """An approval, by an unambiguous beginning of its id."""
+
+    approval: Prefix
+
+
+class SettleParams(ApprovalParams):
+    """An approval, and the digest of what was shown of it."""
+
+    digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    reason: Annotated[str, Field(max_length=500), AfterValidator(_plain)] = ""
 
 
 class AgentOrRunParams(Params):

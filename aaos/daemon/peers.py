@@ -75,6 +75,19 @@ def peer_of(sock: socket.socket) -> Peer:
     return Peer(uid=Uid(uid), gid=Gid(gid), groups=_groups(sock), pid=pid)
 
 
+def terminal_of(pid: int) -> str:
+    """The controlling terminal of a process, such as `pts/3`; "" without one. Source: proc_pid_stat(5), field 7."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            number = int(file.read().rpartition(b")")[2].split()[4])
+    except (OSError, ValueError, IndexError):
+        return ""
+    major, minor = os.major(number), os.minor(number)
+    if 136 <= major <= 143:  # devices.txt: the Unix98 terminals
+        return f"pts/{(major - 136) * 256 + minor}"
+    return f"tty{minor}" if major == 4 else "" if not number else f"{major}:{minor}"
+
+
 def _groups(sock: socket.socket) -> tuple[int, ...]:
     """The supplementary groups; none for a user of more than 256, who so has less rights here, never more."""
     try:

@@ -35,9 +35,19 @@ class Recovered:
 
 
 class Recovery:
-    """One pass over the rows of earlier starts. `judge` says from the world what became of an open call."""
+    """One pass over the rows of earlier starts. `judge` says from the world what became of an open call, `waits`
+    whether a run waits for an approval, so that it is no wonder that it comes no further."""
 
-    def __init__(self, rows: Rows, *, audit: AuditSink, judge: Judge, now_s: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        rows: Rows,
+        *,
+        audit: AuditSink,
+        judge: Judge,
+        waits: Callable[[RunId], bool] = lambda _: False,
+        now_s: Callable[[], float] = time.time,
+    ) -> None:
+        self._waits = waits
         self._rows = rows
         self._audit = audit
         self._judge = judge
@@ -63,7 +73,7 @@ class Recovery:
         """What is left of a run, committed as one resume more. Raises AaosError when it cannot go on."""
         subtasks = self._rows.runs.subtasks(run.id)
         resumes = self._rows.runs.resume(run.id, progress=self._progress(subtasks))
-        if resumes > MAX_RESUMES:
+        if resumes > MAX_RESUMES and not self._waits(run.id):
             message = f"agentd was restarted {resumes} times while this run was under way, and it came no further"
             raise WorkerLostError(message, f"see what it does: agentd logs {run.id}; then submit the goal again")
         wall_s = from_json(run.envelope).limits.wall_s
@@ -89,7 +99,7 @@ class Recovery:
     def _settle_calls(self, resumed: Collection[RunId]) -> int:
         settled = 0
         for row in self._rows.calls.unsettled():
-            outcome = self._judge(row.record)
+            outcome = None if row.record.state is CallState.HELD else self._judge(row.record)
             if outcome is None and row.record.run in resumed:
                 continue
             with self._rows.calls.step():

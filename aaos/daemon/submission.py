@@ -7,6 +7,7 @@ refused leaves an event and nothing else. It must not open a path with the daemo
 import asyncio
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from aaos.agent.registry import Registry
@@ -21,7 +22,7 @@ from aaos.core.ids import RoleName, RunId, Uid, new_run_id
 from aaos.core.pace import Bucket, Pace
 from aaos.core.text import clip
 from aaos.core.token import TokenBox
-from aaos.daemon.grants import Paths, granted, host_capability, page_capability, tool_capabilities
+from aaos.daemon.grants import Paths, asked_first, granted, host_capability, page_capability
 from aaos.daemon.params import SubmitParams
 from aaos.daemon.peers import Peer
 from aaos.daemon.runs import LiveRuns
@@ -35,6 +36,7 @@ from aaos.plan.shapes import Places
 from aaos.store.audit import Audit
 from aaos.store.database import Database
 from aaos.store.runs import RunRow, Runs
+from aaos.tools.desk import ApprovalDesk
 from aaos.tools.spec import CellTool, Tool
 
 PACE = Pace(per_s=20, burst=200)
@@ -67,6 +69,7 @@ class Desk:
     agents: Registry
     tokens: TokenBox
     accounts: Accounts
+    approvals: ApprovalDesk
     executor: Executor
     planning: PlanningTerms
     catalog: Mapping[str, Tool]
@@ -139,7 +142,7 @@ class Submissions:
             found += [granted(Kind.FILE_WRITE, paths.find(path)) for path in writes]
             found += map(page_capability, () if params.net else named.urls)
             tools = free_tools(found) if clauses is None else named.tools
-        found += tool_capabilities(params.tool or tools, self._desk.catalog)
+        found += asked_first(params.tool or tools, params.ask, self._desk.catalog)
         return tuple(dict.fromkeys(found))
 
     def _plan(self, paths: Paths, params: SubmitParams, *, clauses: Clauses | None, envelope: Envelope) -> Plan:
@@ -215,6 +218,8 @@ class Submissions:
             self._desk.agents.forget(order.run)
             self._desk.accounts.forget(order.run)
             self._desk.tokens.drop(run_holder(order.run))
+            with suppress(AaosError):  # on a full disk they wait until their time is over
+                self._desk.approvals.withdraw_of(order.run)
 
     def _tell(self, run: RunId, kind: EventKind, **fields: Scalar) -> None:
         self._desk.audit.record(Event(kind, run, fields=fields))

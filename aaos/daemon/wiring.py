@@ -29,6 +29,7 @@ from aaos.core.layers import Layer
 from aaos.core.ports import AuditSink, CallOutcome, CallRecord, Fetcher, Launcher
 from aaos.core.rolefile import RoleSet, load_roles
 from aaos.core.token import TokenBox
+from aaos.daemon.approving import Approving
 from aaos.daemon.clock import SystemClock
 from aaos.daemon.connection import Bounds
 from aaos.daemon.doctor import Doctor
@@ -36,7 +37,7 @@ from aaos.daemon.listen import adopt, group_id, listen
 from aaos.daemon.operator import Operator, Rooms
 from aaos.daemon.pausing import Pausing
 from aaos.daemon.peers import AccessRule, own_uid
-from aaos.daemon.recovery import Recovered, Recovery
+from aaos.daemon.recovery import Judge, Recovered, Recovery
 from aaos.daemon.resume import Rows
 from aaos.daemon.runs import LiveRuns
 from aaos.daemon.selftest import SelfTest
@@ -56,6 +57,7 @@ from aaos.sandbox.ids import egress_ids
 from aaos.sandbox.launch import ZygoteLauncher
 from aaos.sandbox.probe import probe
 from aaos.selftest.places import forget
+from aaos.store.approvals import Approvals
 from aaos.store.audit import Audit
 from aaos.store.calls import Calls
 from aaos.store.conversations import Conversations
@@ -67,6 +69,7 @@ from aaos.store.runs import Runs
 from aaos.store.spends import Spends
 from aaos.tools.catalog import CATALOG
 from aaos.tools.celled import Cells
+from aaos.tools.desk import ApprovalDesk
 from aaos.tools.gate import Gate
 from aaos.tools.offered import offer
 from aaos.tools.settle import outcome_after_crash, unknown_outcome
@@ -152,6 +155,7 @@ class _Base:
     rows: Rows
     files: Files
     closing: asyncio.Event
+    desk: ApprovalDesk
 
 
 @asynccontextmanager
@@ -160,8 +164,7 @@ async def assembled(options: Options) -> AsyncIterator[Daemon]:
 
     Raises ConflictError for a second daemon, StorageError, SettingsError, ConfinementError.
     """
-    settings = options.settings
-    entries = chosen(settings.models)
+    settings, entries = options.settings, chosen(options.settings.models)
     async with AsyncExitStack() as stack:
         database = Database.open(options.state_dir)
         stack.callback(database.close)
@@ -170,9 +173,10 @@ async def assembled(options: Options) -> AsyncIterator[Daemon]:
         roles = _roles(settings, audit)
         runs, files = Runs(database), _files()
         rows = Rows(runs, Calls(database), Conversations(database))
-        egress = options.make_egress(settings, audit, options.state_dir)
-        catalog, wrappers = _tools(settings, audit, egress)
-        recovered = Recovery(rows, audit=audit, judge=partial(_judged, runs, files, catalog)).recover()
+        egress, closing = options.make_egress(settings, audit, options.state_dir), asyncio.Event()
+        (catalog, wrappers), held = _tools(settings, audit, egress), Approvals(database)
+        desk = _approval_desk(held, settings, audit, database, closing)
+        recovered = _recovered(rows, audit, partial(_judged, runs, files, catalog), desk)
         await database.durable()
         launcher = options.make_launcher(settings, audit, options.without, options.state_dir)
         for process in (launcher, egress):  # before anything that they must not see is loaded
@@ -180,22 +184,22 @@ async def assembled(options: Options) -> AsyncIterator[Daemon]:
             stack.push_async_callback(process.stop)
         agents = Registry(settings.limits.max_agents)
         providers = _providers(entries, settings, audit, agents=agents, stack=stack)
-        closing, models = asyncio.Event(), Models([Rules(), *providers])
-        parts = _parts(_Base(database, audit, rows, files, closing), launcher, catalog, models=models, agents=agents)
+        models, base = Models([Rules(), *providers]), _Base(database, audit, rows, files, closing, desk)
+        parts = _parts(base, launcher, catalog, models=models, agents=agents)
         terms = PlanningTerms(roles, models.tiers, settings.limits.max_replans)
         executor = Executor(AgentRunner(parts), runs=runs, audit=audit, terms=terms, pauses=agents.pauses)
         live = LiveRuns(runs, audit, max_runs=settings.limits.max_runs, suspend=executor.suspend, closing=closing)
-        boxes = (parts.tokens, parts.accounts)
-        desk = Desk(database, runs, audit, live, agents, *boxes, executor, terms, catalog, settings.limits)
-        submissions = _resumed(Submissions(desk), recovered, rows)
+        boxes = (parts.tokens, parts.accounts, desk)
+        used = Desk(database, runs, audit, live, agents, *boxes, executor, terms, catalog, settings.limits)
         rooms = Rooms(
             runs=runs,
             spends=Spends(database),
             audit=audit,
             live=live,
             agents=agents,
-            submissions=submissions,
+            submissions=_resumed(Submissions(used), recovered, rows),
             pausing=Pausing(runs, audit, live, agents, has_leaves=Layer.CGROUP not in options.without),
+            approving=Approving(held, desk, runs),
             roles=roles,
             catalog=catalog,
             doctor=_doctor(options, roles, wrappers, database),
@@ -205,6 +209,21 @@ async def assembled(options: Options) -> AsyncIterator[Daemon]:
         )
         server, operator = await _listening(options, rooms, stack)
         yield Daemon(audit=audit, live=live, server=server, operator=operator, launcher=launcher, egress=egress)
+
+
+def _approval_desk(
+    rows: Approvals, settings: Settings, audit: Audit, database: Database, closing: asyncio.Event
+) -> ApprovalDesk:
+    step, durable, wait_s = database.transaction, database.durable, settings.limits.approval_s
+    return ApprovalDesk(rows, audit, step, durable, wait_s, is_suspended=closing.is_set)
+
+
+def _recovered(rows: Rows, audit: Audit, judge: Judge, desk: ApprovalDesk) -> Recovered:
+    """What runs wait for that do not go on is withdrawn."""
+    waiting = {one.asked.run for one in desk.rows.waiting()}
+    recovered = Recovery(rows, audit=audit, judge=judge, waits=waiting.__contains__).recover()
+    desk.withdraw_but({order.run for order in recovered.resumed})
+    return recovered
 
 
 def _doctor(options: Options, roles: RoleSet, wrappers: WrapperSet, database: Database) -> Doctor:
@@ -326,6 +345,7 @@ def _parts(
             files=base.files,
             clock=clock,
             cells=Cells(launcher.cells, base.audit.note),
+            desk=base.desk,
             is_suspended=base.closing.is_set,
             may_act=base.database.is_ours,
         ),

@@ -57,6 +57,12 @@ class Calls:
             if not self._database.change(_REOPEN, again):
                 raise ConflictError(f"call {record.call} exists already", "look at it: agentd logs") from error
 
+    def permit_call(self, call: CallId) -> None:
+        """A call that was held may be carried out now. Raises ConflictError when it is not held."""
+        permitted = (CallState.PERMITTED, self._database.epoch, call, CallState.HELD)
+        if not self._database.change("UPDATE calls SET state = ?, epoch = ? WHERE call = ? AND state = ?", permitted):
+            raise ConflictError(f"call {call} is not held", "look at it: agentd logs")
+
     def settle_call(self, call: CallId, outcome: CallOutcome) -> None:
         """Write how a call ended. Raises NotFoundError, and ConflictError when it has an outcome."""
         o = outcome

@@ -73,5 +73,16 @@ _FIFTH: Final = (
     "ALTER TABLE runs ADD COLUMN paused_at_s REAL",
 )
 _SIXTH: Final = ("ALTER TABLE subtasks ADD COLUMN began_s REAL",)
+_SEVENTH: Final = (
+    """CREATE TABLE approvals (
+        id INTEGER PRIMARY KEY, approval TEXT NOT NULL UNIQUE, call TEXT NOT NULL UNIQUE, run TEXT NOT NULL,
+        subtask TEXT NOT NULL, agent TEXT NOT NULL, uid INTEGER NOT NULL, tool TEXT NOT NULL, resource TEXT NOT NULL,
+        arguments TEXT NOT NULL, pre_hash TEXT, preview TEXT NOT NULL, policy TEXT NOT NULL, digest TEXT NOT NULL,
+        asked_s REAL NOT NULL, until_s REAL NOT NULL, state TEXT NOT NULL, settled_s REAL, settled_by INTEGER,
+        terminal TEXT NOT NULL DEFAULT '', reason TEXT NOT NULL DEFAULT ''
+    ) STRICT""",
+    "CREATE INDEX approvals_by_run ON approvals (run)",
+    "CREATE INDEX approvals_waiting ON approvals (id) WHERE state = 'waiting'",
+)
 
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH)
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH, _SEVENTH)

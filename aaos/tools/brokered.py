@@ -87,7 +87,10 @@ def call_of(opened: OpenCall, charger: admit.Charger, *, uid: Uid, records: Reco
     def charge(kind: Kind, resource: str, action: str) -> None:
         if kind is not Kind.NETWORK:
             raise TypeError(f"{kind} is charged before the call")
-        opened.charges += (charger.charge_network(resource, action, opened.args),)
+        charge = charger.charge_network(resource, action, opened.args)
+        if charge.capability.constraints.is_approved_first:
+            raise DeniedError(f"{kind}: {resource} needs an approval of its own", "ask for that address itself")
+        opened.charges += (charge,)
 
     def note(kind: EventKind, fields: Mapping[str, Scalar]) -> None:
         records.note(opened.draft, kind, fields)

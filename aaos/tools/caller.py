@@ -3,7 +3,8 @@
 Invariant: values only; a caller's roots were opened with its submitter's rights.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from aaos.core.envelope import Submitter
@@ -15,15 +16,22 @@ from aaos.tools.spec import Tool, route_of
 from worker.abi import Json
 
 
+async def at_once() -> None:
+    """Of an agent that is never paused."""
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls: an agent, what it works on, and the roots that were opened for it."""
+    """Who calls: an agent, what it works on, and the roots that were opened for it. Within `hold()` its deadlines
+    stand; `going()` waits as long as it is paused."""
 
     run: RunId
     subtask: SubtaskId
     agent: AgentId
     submitter: Submitter
     roots: tuple[Root, ...]
+    hold: Callable[[], AbstractContextManager[None]] = nullcontext
+    going: Callable[[], Awaitable[None]] = at_once
 
 
 @dataclass(frozen=True, slots=True)

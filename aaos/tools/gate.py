@@ -6,9 +6,7 @@ revocation. `request` and `done` never wait: what must wait comes back as work, 
 """
 
 import asyncio
-import threading
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import assert_never
@@ -16,6 +14,7 @@ from typing import assert_never
 from aaos.broker.fetch import OVERHEAD_BYTES
 from aaos.broker.files import FileBroker
 from aaos.broker.publishing import Observed
+from aaos.core.approval import is_approved_first, policy_digest
 from aaos.core.capability import Kind
 from aaos.core.envelope import Submitter
 from aaos.core.errors import (
@@ -24,7 +23,6 @@ from aaos.core.errors import (
     ConflictError,
     DeniedError,
     LimitError,
-    StorageError,
     ToolError,
     WorkerLostError,
 )
@@ -45,11 +43,13 @@ from aaos.tools import admit
 from aaos.tools.brokered import BrokerWork, Reported, ToolResult, call_of
 from aaos.tools.caller import Caller, CallRequest, draft_of
 from aaos.tools.celled import CellCall, Cells
-from aaos.tools.handout import hand_out
+from aaos.tools.desk import ApprovalDesk
+from aaos.tools.handout import Handout, hand_out
+from aaos.tools.held import HeldCall, asked_of, fill, pre_text, require_holdable
 from aaos.tools.opencall import OpenCall
+from aaos.tools.publish import Publish
 from aaos.tools.records import Draft, Records, published_text
 from aaos.tools.repeat import END_AT, HINT_AT, RepeatGuard, hint, too_often
-from aaos.tools.settle import ABSENT, temporary_name
 from aaos.tools.spec import BrokerTool, CellTool, Tool, WorkerTool
 from worker import abi
 from worker.abi import Json
@@ -95,6 +95,7 @@ class Gate:
         files: Callable[[Submitter], FileBroker],
         clock: Clock,
         cells: Cells | None = None,
+        desk: ApprovalDesk | None = None,
         is_suspended: Callable[[], bool] = lambda: False,
         may_act: Callable[[], bool] = lambda: True,
     ) -> None:
@@ -103,12 +104,13 @@ class Gate:
         self._records = Records(ledger, audit, is_suspended)
         self._files = files
         self._cells = cells
+        self._desk = desk
         self._may_act = may_act
         self._clock = clock
         self._agents: dict[AgentId, _Agent] = {}
 
-    def request(self, caller: Caller, call: CallRequest) -> "Permit | BrokerWork":
-        """Let a call through, or not; its refusal is on record.
+    def request(self, caller: Caller, call: CallRequest) -> Permit | BrokerWork | HeldCall:
+        """Let a call through, hold it until it is approved, or neither; its refusal is on record.
 
         Raises:
             DeniedError: no such tool, or not granted; the remedy is the grant that would allow it.
@@ -128,6 +130,8 @@ class Gate:
         try:
             opened.count = self._counted(draft, is_effect=tool.is_effect)
             self._admit(caller, opened)
+            if is_approved_first([charge.capability for charge in opened.charges]):
+                return self._held(caller, opened)
             match tool:
                 case WorkerTool():
                     return self._permitted(opened)
@@ -143,7 +147,7 @@ class Gate:
             self._records.refused(draft, error)
             raise
 
-    def done(self, caller: Caller, report: abi.ToolDone) -> "Reported | Publish":
+    def done(self, caller: Caller, report: abi.ToolDone) -> Reported | Publish:
         """A worker says that it carried a permit out. Its words are a report, and discarded when the grant was revoked
         meanwhile; a file is published by us, or not.
 
@@ -161,7 +165,7 @@ class Gate:
             return self._reported(opened, report)
         if report.ok:
             self._agent(caller.agent).unpublished[opened.draft.record.call] = opened
-            return Publish(self, caller.submitter, opened)
+            return self._publishing(caller, opened)
         opened.handout.discard()
         return self._reported(opened, report)
 
@@ -202,9 +206,54 @@ class Gate:
         budgeted = self._agent(caller.agent).budgeted
         charger = admit.Charger(self._tokens, caller.agent, caller.roots, files, budgeted)
         admitted = charger.charge(opened.tool, opened.args)
-        opened.charges = admitted.charges
+        opened.charges, opened.uses = admitted.charges, admitted.uses
         if admitted.uses:
             opened.handout = hand_out(admitted.uses, caller.roots, files)
+
+    def _held(self, caller: Caller, opened: OpenCall) -> HeldCall:
+        """Written down with what it is bound to, before anybody is asked. Raises AaosError."""
+        if self._desk is None:
+            raise DeniedError(f"{opened.tool.name}: nobody approves calls here", "see `agentd doctor`")
+        require_holdable(opened.tool)
+        policy = policy_digest(self._tokens.capabilities(caller.agent))
+        asked = asked_of(caller, opened, policy, self._files(caller.submitter))
+        opened.handout.discard()
+        opened.handout = Handout()
+        with self._records.ledger.step():
+            approval = self._desk.ask(asked)
+            self._records.held(opened.draft, pre_hash=asked.pre_hash)
+        opened.draft = replace(opened.draft, was_held=True)
+        carry = partial(self._carry, caller, opened, asked.pre_hash)
+        is_usable = partial(self._is_live, opened, is_late=False)
+        return HeldCall(caller, opened, approval, self._desk, is_usable, carry, self._failed)
+
+    async def _carry(self, caller: Caller, opened: OpenCall, pre_hash: str | None) -> ToolResult:
+        """What was approved, by agentd or in a cell. Raises AaosError; its outcome is on record in any case."""
+        desk, files = self._desk, self._files(caller.submitter)
+        try:
+            opened.handout = hand_out(opened.uses, caller.roots, files) if opened.uses else Handout()
+            match opened.tool:
+                case WorkerTool():
+                    await asyncio.to_thread(fill, opened, pre_hash)
+                    self._records.permitted(opened.draft, pre_hash=pre_hash)
+                    self._agent(caller.agent).unpublished[opened.draft.record.call] = opened
+                    work: BrokerWork | Publish = self._publishing(caller, opened)
+                case BrokerTool():
+                    self._records.permitted(opened.draft, pre_hash=None)
+                    work = self._broker_work(caller, opened.tool, opened)
+                case CellTool():
+                    work = self._cell_work(opened.tool, opened)
+                case _:
+                    assert_never(opened.tool)
+            if desk is not None:
+                await desk.durable()
+        except BaseException as error:
+            known = error if isinstance(error, AaosError) else CancelledError("the call was stopped", "call it again")
+            self._agent(caller.agent).unpublished.pop(opened.draft.record.call, None)
+            opened.handout.discard()
+            self._failed(opened, known)
+            raise
+        return await (work.finish() if isinstance(work, Publish) else work.run())
 
     def _broker_work(self, caller: Caller, tool: BrokerTool, opened: OpenCall) -> BrokerWork:
         charger = admit.Charger(
@@ -233,9 +282,8 @@ class Gate:
         return count
 
     def _permitted(self, opened: OpenCall) -> Permit:
-        draft, pending = opened.draft, opened.handout.pending
-        pre_hash = None if pending is None else pending.pre.text if pending.pre else ABSENT
-        self._records.permitted(draft, pre_hash=pre_hash)
+        draft = opened.draft
+        self._records.permitted(draft, pre_hash=pre_text(opened.handout.pending))
         permit = PermitId(draft.record.call)
         self._agent(draft.record.agent).permits[permit] = opened
         value = {
@@ -278,6 +326,16 @@ class Gate:
         self._records.written(opened.draft, written, self._outcome(opened, result, Evidence.OBSERVED))
         return result
 
+    def _publishing(self, caller: Caller, opened: OpenCall) -> Publish:
+        return Publish(
+            opened,
+            begin=partial(self._begin_publishing, opened),
+            publish=self._files(caller.submitter).publish,
+            may_commit=lambda: self._may_act() and self._is_live(opened),
+            published=self._published,
+            failed=self._failed,
+        )
+
     def _begin_publishing(self, opened: OpenCall) -> None:
         """From here on the publisher settles the call. Raises CancelledError when `abandon` has done so already."""
         agent = self._agents.get(opened.draft.record.agent)
@@ -297,8 +355,10 @@ class Gate:
             self._records.conflict(opened.draft, error)
         self._records.failed(opened.draft, error, duration_ms=self._took_ms(opened), state=state)
 
-    def _is_live(self, opened: OpenCall) -> bool:
-        return all(self._tokens.is_live(charge) for charge in opened.charges)
+    def _is_live(self, opened: OpenCall, *, is_late: bool = True) -> bool:
+        """Whether no grant of the call was revoked since; unless `is_late`, nor has expired."""
+        holds = self._tokens.is_live if is_late else self._tokens.is_usable
+        return all(map(holds, opened.charges))
 
     def _took_ms(self, opened: OpenCall) -> float:
         return round((self._clock.monotonic_s() - opened.started_s) * 1_000, 3)
@@ -308,60 +368,6 @@ class Gate:
         if known is None:
             known = self._agents[agent] = _Agent(admit.budgeted_kinds(self._tokens, agent))
         return known
-
-
-@dataclass(frozen=True, slots=True)
-class Publish:
-    """A file that the worker has written into its buffer and that is to be published."""
-
-    gate: Gate
-    submitter: Submitter
-    opened: OpenCall
-
-    async def finish(self) -> ToolResult:
-        """Publish in a thread. A cancelled one is not started, or is recorded when its thread ends.
-
-        Raises:
-            AaosError: nothing was changed, unless the record says `outcome_unknown`.
-        """
-        self.gate._begin_publishing(self.opened)
-        stop = threading.Event()
-        future = asyncio.get_running_loop().run_in_executor(None, self._work(stop))
-        try:
-            await asyncio.wait({future})
-        except asyncio.CancelledError:
-            stop.set()
-            future.add_done_callback(self._settle_late)
-            raise
-        return self._settled(future)
-
-    def _work(self, stop: threading.Event) -> Callable[[], Observed]:
-        opened, pending, check = self.opened, self.opened.handout.pending, self.opened.check
-        if pending is None or check is None:
-            raise TypeError(f"{opened.draft.record.tool} writes no file")
-        return partial(
-            self.gate._files(self.submitter).publish,
-            pending,
-            temporary_name(opened.draft.record.call),
-            check=partial(check, opened.args),
-            may_commit=lambda: not stop.is_set() and self.gate._may_act() and self.gate._is_live(opened),
-        )
-
-    def _settled(self, future: "asyncio.Future[Observed]") -> ToolResult:
-        error = future.exception()
-        if error is None:
-            return self.gate._published(self.opened, future.result())
-        if isinstance(error, AaosError):
-            self.gate._failed(self.opened, error)
-            raise error
-        path = quoted(self.opened.draft.path)
-        unknown = StorageError(f"{path}: publishing stopped: {type(error).__name__}: {error}", "look at the file")
-        self.gate._failed(self.opened, unknown, state=CallState.OUTCOME_UNKNOWN)
-        raise unknown from error
-
-    def _settle_late(self, future: "asyncio.Future[Observed]") -> None:
-        with suppress(AaosError):
-            self._settled(future)
 
 
 def _revoked(opened: OpenCall) -> DeniedError:

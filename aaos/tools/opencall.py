@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from aaos.broker.changes import Window
 from aaos.core.token import Charge
-from aaos.tools.handout import Handout
+from aaos.tools.handout import Handout, Use
 from aaos.tools.records import Draft
 from aaos.tools.spec import RESULT_BYTES, ContentCheck, Tool, WorkerTool
 from worker.abi import Json
@@ -24,6 +24,7 @@ class OpenCall:
     started_s: float
     count: int = 0  # of identical calls, as the repeat guard has it
     charges: tuple[Charge, ...] = ()
+    uses: tuple[Use, ...] = ()  # what is opened for it
     handout: Handout = field(default_factory=Handout)
     windows: tuple[Window, ...] = ()  # of what a cell changed
 

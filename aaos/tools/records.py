@@ -25,6 +25,7 @@ class Draft:
     record: CallRecord
     route: str
     path: str | None
+    was_held: bool = False
 
     def shortened(self) -> "Draft":
         """The same without arguments that are too long to be kept; the digest stays theirs."""
@@ -45,9 +46,17 @@ class Records:
     def permitted(self, draft: Draft, *, pre_hash: str | None) -> None:
         """Before the permit leaves. Raises StorageError: then there is no permit."""
         record = draft.record if pre_hash is None else replace(draft.record, pre_hash=pre_hash)
+        decision = "approved" if draft.was_held else "permitted"
         with self.ledger.step():
-            self.ledger.open_call(record)
-            self._event(EventKind.TOOL_PERMITTED, draft, {"decision": "permitted", "digest": record.digest})
+            if draft.was_held:
+                self.ledger.permit_call(record.call)
+            else:
+                self.ledger.open_call(record)
+            self._event(EventKind.TOOL_PERMITTED, draft, {"decision": decision, "digest": record.digest})
+
+    def held(self, draft: Draft, *, pre_hash: str | None) -> None:
+        """Before anybody is asked to approve it."""
+        self.ledger.open_call(replace(draft.record, pre_hash=pre_hash, state=CallState.HELD))
 
     def refused(self, draft: Draft, error: AaosError) -> None:
         """The call got no permit, or could not be opened."""

@@ -144,10 +144,13 @@ def test_every_method_is_refused_to_who_lacks_its_access(place: Path) -> None:
             "list": Access.READ, "status": Access.READ, "logs": Access.READ, "roles": Access.READ,
             "tools": Access.READ, "attest": Access.READ, "doctor": Access.READ, "version": Access.READ,
             "selftest": Access.ADMIN, "pause": Access.SUBMIT, "resume": Access.SUBMIT,
+            "approvals": Access.READ, "approval": Access.READ, "approve": Access.ADMIN, "deny": Access.ADMIN,
         }  # fmt: skip
         assert {name for name, access in table.items() if access in allowed["member"]} == set(table) - {
             "tail",
             "selftest",
+            "approve",
+            "deny",
         }
         assert not allowed["stranger"]
         assert not allowed["worker"]

@@ -47,6 +47,54 @@ def test_a_time_of_its_own_is_later_by_all_pauses() -> None:
     assert pause.real_s(deadline_s) == 1_040
 
 
+def test_a_clock_that_is_held_stands_and_is_not_paused() -> None:
+    """BRK-9, APR-3: several calls may wait at once, and a pause may come and go meanwhile."""
+
+    async def main() -> None:
+        clock = Clock()
+        pause = Pause(clock=clock)
+        begin_s = pause.time_s()
+        with pause.held():
+            clock.now_s += 5
+            with pause.held():
+                clock.now_s += 5
+                assert (pause.is_standing, pause.is_paused) == (True, False)
+                await asyncio.wait_for(pause.going(), 1)
+                pause.pause()
+                assert pause.is_paused
+                clock.now_s += 5
+            clock.now_s += 5
+            assert pause.is_paused
+            pause.go_on()
+            assert (pause.is_standing, pause.is_paused) == (True, False)
+            clock.now_s += 5
+        assert not pause.is_standing
+        clock.now_s += 2
+        assert pause.time_s() - begin_s == 2
+
+    asyncio.run(main())
+
+
+def test_a_deadline_is_not_met_while_it_is_held() -> None:
+    """BRK-9: and has then what was left of it."""
+
+    async def main() -> None:
+        pause = Pause()
+        async with pause.timeout(0.02):
+            with pause.held():
+                await asyncio.sleep(0.1)
+        with pytest.raises(TimeoutError):
+            await held_then_waiting(pause)
+
+    async def held_then_waiting(pause: Pause) -> None:
+        async with pause.timeout(0.02):
+            with pause.held():
+                pass
+            await asyncio.Event().wait()
+
+    asyncio.run(main())
+
+
 def test_paused_twice_is_paused_once() -> None:
     """RUN-5"""
     pause = Pause(clock=Clock())

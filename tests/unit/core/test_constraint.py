@@ -26,6 +26,7 @@ CONSTRAINTS = st.builds(
     max_bytes=st.none() | st.integers(1, MAX_NUMBER),
     methods=st.none() | _WORDS,
     arguments=st.none() | _ARGUMENTS,
+    is_approved_first=st.booleans(),
 )
 
 
@@ -59,7 +60,7 @@ def test_all_constraints_are_read() -> None:
     """CAP-3"""
     document = {
         "expires": "2h", "timeout": "30s", "max": 50, "rate": "100/min", "bytes": "10MiB", "action": ["GET", "post"],
-        "arguments": {"format": ["json", "csv"], "mode": "fast"},
+        "arguments": {"format": ["json", "csv"], "mode": "fast"}, "approval_required": True,
     }  # fmt: skip
     assert parse_constraints(document, now_s=NOW_S) == Constraints(
         expires_at_s=NOW_S + 7200,
@@ -69,7 +70,16 @@ def test_all_constraints_are_read() -> None:
         max_bytes=10 * 2**20,
         methods=frozenset({"get", "post"}),
         arguments=(("format", ("csv", "json")), ("mode", ("fast",))),
+        is_approved_first=True,
     )
+
+
+@pytest.mark.parametrize("value", [1, 0, "yes", None, "True", [], 1.0])
+def test_an_approval_is_asked_for_or_not(value: object) -> None:
+    """APR-1: nothing half-way, so that no slip leaves it out."""
+    with pytest.raises(InputError) as caught:
+        parse_constraints({"approval_required": value}, now_s=NOW_S)
+    assert "approval_required: true" in caught.value.remedy
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,18 @@ def _columns() -> dict[str, list[str]]:
 
 
 def test_the_steps_make_every_table() -> None:
-    tables = {"daemon", "events", "runs", "subtasks", "messages", "calls", "outcomes", "programs", "spends"}
+    tables = {
+        "daemon",
+        "events",
+        "runs",
+        "subtasks",
+        "messages",
+        "calls",
+        "outcomes",
+        "programs",
+        "spends",
+        "approvals",
+    }
     assert set(_columns()) == tables
 
 

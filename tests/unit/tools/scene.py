@@ -21,7 +21,10 @@ from aaos.tools.brokered import BrokerWork, Reported, ToolResult
 from aaos.tools.caller import Caller, CallRequest
 from aaos.tools.catalog import CATALOG
 from aaos.tools.celled import Cells
-from aaos.tools.gate import Gate, Permit, Publish
+from aaos.tools.desk import ApprovalDesk
+from aaos.tools.gate import Gate, Permit
+from aaos.tools.held import HeldCall
+from aaos.tools.publish import Publish
 from aaos.tools.spec import Tool
 from tests.fakes import MemoryAudit, MemoryLedger
 from worker import abi
@@ -76,6 +79,7 @@ class Scene:
         limits: Constraints = NONE,
         catalog: Mapping[str, Tool] = CATALOG,
         cells: CellRunner | None = None,
+        desk: ApprovalDesk | None = None,
         is_suspended: Callable[[], bool] = lambda: False,
         may_act: Callable[[], bool] = lambda: True,
     ) -> None:
@@ -93,6 +97,7 @@ class Scene:
             files=broker,
             clock=self.clock,
             cells=None if cells is None else Cells(cells, self.noted.append),
+            desk=desk,
             is_suspended=is_suspended,
             may_act=may_act,
         )
@@ -103,7 +108,9 @@ class Scene:
         self.caller = Caller(RunId("r-1"), SubtaskId("s1"), AGENT, ME, (root(path, held=held),))
         self._number = 0
 
-    def request(self, tool: str, args: Mapping[str, Json], *, origin: Origin = Origin.CODE) -> Permit | BrokerWork:
+    def request(
+        self, tool: str, args: Mapping[str, Json], *, origin: Origin = Origin.CODE
+    ) -> Permit | BrokerWork | HeldCall:
         """Ask for a call."""
         self._number += 1
         call = CallRequest(CallId(f"{AGENT}-1-{self._number}"), tool, args, origin, 1)

@@ -18,7 +18,8 @@ from aaos.core.errors import (
 )
 from aaos.core.events import EventKind
 from aaos.core.ports import CallState
-from aaos.tools.gate import Permit, Publish
+from aaos.tools.gate import Permit
+from aaos.tools.publish import Publish
 from tests.unit.tools.scene import AGENT, Scene
 from worker import abi
 from worker.abi import Json

@@ -1,0 +1,60 @@
+"""What a held call would change, as text for whoever approves it (APR-3).
+
+Invariant: the text is made of the committed arguments and the pre-image, in bounded time and size; where it is cut, it
+is cut in the middle, at a place that the content does not choose. The text is foreign: who shows it marks it as such.
+"""
+
+import difflib
+import json
+from collections.abc import Mapping
+
+from worker.abi import Json
+
+DIFF_BYTES = 65_536  # of each side
+DIFF_LINES = 400
+SHOWN_LINES = 200
+LINE_CHARS = 500
+
+
+def of_change(before: bytes | None, after: bytes) -> str:
+    """The difference between two contents; for what is long or no text, what can be said of it."""
+    if _is_plain(before or b"") and _is_plain(after):
+        old, new = _lines(before or b""), _lines(after)
+        found = difflib.unified_diff(old, new, "before", "after", lineterm="")
+        return middle_cut(list(found) or ["nothing changes"])
+    size = "nothing" if before is None else f"{len(before)} bytes"
+    return middle_cut([f"{size} before, {len(after)} bytes after, too much to compare", *_lines(after)])
+
+
+def of_size(size: int, after: bytes) -> str:
+    """As `of_change`, for a file that is too long to be looked at."""
+    return middle_cut([f"{size} bytes before, {len(after)} bytes after, too much to compare", *_lines(after)])
+
+
+def of_arguments(args: Mapping[str, Json]) -> str:
+    """A call that changes no file of which the bytes are known before: its arguments."""
+    return middle_cut(json.dumps(dict(args), ensure_ascii=False, indent=2, sort_keys=True).split("\n"))
+
+
+def middle_cut(lines: list[str]) -> str:
+    """The lines, each and all of them bounded."""
+    if len(lines) > SHOWN_LINES:
+        half = SHOWN_LINES // 2
+        cut = f"[cut: {len(lines) - 2 * half} lines are not shown here]"
+        lines = [*lines[:half], cut, *lines[-half:]]
+    return "\n".join(map(_short, lines))
+
+
+def _short(line: str) -> str:
+    if len(line) <= LINE_CHARS:
+        return line
+    half = LINE_CHARS // 2
+    return f"{line[:half]}[cut: {len(line) - 2 * half} characters]{line[-half:]}"
+
+
+def _is_plain(content: bytes) -> bool:
+    return len(content) <= DIFF_BYTES and content.count(b"\n") <= DIFF_LINES and b"\0" not in content
+
+
+def _lines(content: bytes) -> list[str]:
+    return content.decode("utf-8", "backslashreplace").split("\n")
