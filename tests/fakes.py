@@ -9,10 +9,11 @@ import contextlib
 import os
 import socket
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
-from aaos.core.cell import CellRequest, CellResult, CellRunner, Output
+from aaos.core.cell import CellNetwork, CellRequest, CellResult, Output
 from aaos.core.errors import AaosError, ToolError, WorkerLostError
 from aaos.core.events import Event, EventKind, Recorded
 from aaos.core.ids import AgentId, CallId, RunId, Uid
@@ -162,6 +163,8 @@ class ThreadSession:
 class NoCells:
     """Implements cell.CellRunner for daemons whose agents start no program."""
 
+    network: CellNetwork | None = None
+
     async def run_cell(self, request: CellRequest, output: Output) -> CellResult:  # a protocol's shape
         """Refuses."""
         raise AssertionError(f"{request.program} was to be run")
@@ -174,7 +177,7 @@ class ThreadLauncher:
         self._choose = choose
         self.requests: list[LaunchRequest] = []
         self.sessions: list[ThreadSession] = []
-        self.cells: CellRunner = NoCells()
+        self.cells = NoCells()
 
     async def launch(self, request: LaunchRequest) -> ThreadSession:
         """A worker that waits for `start`."""
@@ -255,6 +258,12 @@ class ScriptedWeb:
             raise page
         part = page.text[asked.offset : asked.offset + asked.max_bytes]
         return replace(page, text=part, text_bytes=len(page.text))
+
+    @asynccontextmanager
+    async def open_door(self, listener_fd: int, request: CellRequest) -> AsyncIterator[None]:
+        """No cell has a network."""
+        raise AssertionError(f"{request.program} wanted a door at {listener_fd}")
+        yield
 
     async def start(self) -> None:
         """As the real one."""

@@ -151,6 +151,13 @@ def _submit(parser: argparse.ArgumentParser) -> None:
         metavar="HOST[:PORT][/PATH]",
         help="grant fetching pages from HOST, and not those that the goal names; port 443 and all paths unless given",
     )
+    parser.add_argument(
+        "--connect",
+        action="append",
+        default=[],
+        metavar="HOST[:PORT]",
+        help="let programs that tools start connect to HOST; port 443 unless given",
+    )
     parser.add_argument("--tool", action="append", default=[], metavar="NAME", help="grant a tool by name")
     parser.add_argument(
         "--ask", action="append", default=[], metavar="NAME", help="each call of this tool waits for an approval"

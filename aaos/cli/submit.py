@@ -51,6 +51,7 @@ def submission(args: Namespace) -> dict[str, rpc.Json]:
         "read": list(args.read),
         "write": list(args.write),
         "net": list(args.net),
+        "connect": list(args.connect),
         "tool": list(args.tool),
     }
     if args.program is not None:

@@ -21,6 +21,7 @@ from aaos.core.errors import InputError, ToolError
 from aaos.core.paths import normalise
 from aaos.core.text import quoted, suggestion
 from aaos.core.url import parse_url
+from aaos.tools.admit import CONNECT
 from aaos.tools.held import may_be_held
 from aaos.tools.spec import Tool
 from worker.wall.syscalls import acting_as
@@ -148,6 +149,22 @@ def _refuse_no_host(resource: str) -> None:
         raise InputError(f"{host} is every address of this machine, and no host", remedy)
     if address.is_multicast or str(address) == "255.255.255.255":
         raise InputError(f"{host} is no address of one host", "name the host that is meant")
+
+
+def connect_capability(flag: str) -> Capability:
+    """The grant of a `--connect HOST[:PORT]` flag: what programs do there is not seen, so it is for them alone.
+
+    Raises InputError: it names the flag's value.
+    """
+    if "/" in flag:
+        message = f"--connect {quoted(flag)} has a path, which nobody sees in a program's connections"
+        raise InputError(message, "write it like --connect example.com or --connect example.com:8443")
+    try:
+        (found,) = parse_capabilities({"network": flag, "action": [CONNECT]}, now_s=0.0)
+    except InputError as error:
+        raise InputError(f"--connect: {error.message}", "write it like --connect example.com") from error
+    _refuse_no_host(found.resource)
+    return found
 
 
 def page_capability(url: str) -> Capability:

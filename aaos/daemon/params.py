@@ -65,6 +65,7 @@ class SubmitParams(Params):
     read: Paths = ()
     write: Paths = ()
     net: Annotated[tuple[Text, ...], Field(max_length=64)] = ()
+    connect: Annotated[tuple[Text, ...], Field(max_length=64)] = ()
     tool: Annotated[tuple[Text, ...], Field(max_length=64)] = ()
     ask: Annotated[tuple[Text, ...], Field(max_length=64)] = ()
     program: Annotated[str, Field(min_length=1), AfterValidator(_plain), _at_most(PROGRAM_BYTES)] | None = None

@@ -22,7 +22,7 @@ from aaos.core.ids import RoleName, RunId, Uid, new_run_id
 from aaos.core.pace import Bucket, Pace
 from aaos.core.text import clip
 from aaos.core.token import TokenBox
-from aaos.daemon.grants import Paths, asked_first, granted, host_capability, page_capability
+from aaos.daemon.grants import Paths, asked_first, connect_capability, granted, host_capability, page_capability
 from aaos.daemon.params import SubmitParams
 from aaos.daemon.peers import Peer
 from aaos.daemon.runs import LiveRuns
@@ -131,6 +131,7 @@ class Submissions:
         found = [paths.capability(Kind.FILE_READ, flag) for flag in params.read]
         found += [paths.capability(Kind.FILE_WRITE, flag) for flag in params.write]
         found += map(host_capability, params.net)
+        found += map(connect_capability, params.connect)
         tools = tuple(
             name for name, tool in self._desk.catalog.items() if not isinstance(tool, CellTool)
         )  # by name only
@@ -157,7 +158,7 @@ class Submissions:
         places = Places(
             resolve=lambda path: paths.find(path).path,
             is_dir=lambda path: paths.find(path).is_dir,
-            hosts=tuple(one.resource for one in envelope.of_kind(Kind.NETWORK)) if params.net else (),
+            hosts=tuple(host_capability(flag).resource for flag in params.net),
         )
         return plan_shaped(
             clauses, _asked(params), places=places, envelope=envelope, terms=self._desk.planning, now_s=now_s

@@ -19,7 +19,7 @@ from aaos.agent.runner import AgentRunner, Parts
 from aaos.broker.egress import Egress
 from aaos.broker.files import FileBroker
 from aaos.broker.nameservice import NameService
-from aaos.core.cell import CellRunner
+from aaos.core.cell import CellNetwork, CellRunner
 from aaos.core.config import Settings, credentials_dir
 from aaos.core.envelope import Submitter, from_json
 from aaos.core.errors import AaosError
@@ -81,17 +81,23 @@ from aaos.tools.wrapperfile import WrapperSet, load_wrappers
 _log = logging.getLogger("agentd")
 
 
+class NetworkedCells(CellRunner, Protocol):
+    """The way to cells, which get their network from `network`."""
+
+    network: CellNetwork | None
+
+
 class StartedLauncher(Launcher, Protocol):
     """A launcher with a life of its own."""
 
     @property
-    def cells(self) -> CellRunner: ...
+    def cells(self) -> NetworkedCells: ...
     async def start(self) -> None: ...
     async def supervise(self) -> None: ...
     async def stop(self) -> None: ...
 
 
-class StartedFetcher(Fetcher, Protocol):
+class StartedFetcher(Fetcher, CellNetwork, Protocol):
     """A door to the web with a life of its own."""
 
     async def start(self) -> None: ...
@@ -178,7 +184,7 @@ async def assembled(options: Options) -> AsyncIterator[Daemon]:
         desk = _approval_desk(held, settings, audit, database, closing)
         recovered = _recovered(rows, audit, partial(_judged, runs, files, catalog), desk)
         await database.durable()
-        launcher = options.make_launcher(settings, audit, options.without, options.state_dir)
+        launcher = _launcher(options, audit, egress)
         for process in (launcher, egress):  # before anything that they must not see is loaded
             await process.start()
             stack.push_async_callback(process.stop)
@@ -224,6 +230,13 @@ def _recovered(rows: Rows, audit: Audit, judge: Judge, desk: ApprovalDesk) -> Re
     recovered = Recovery(rows, audit=audit, judge=judge, waits=waiting.__contains__).recover()
     desk.withdraw_but({order.run for order in recovered.resumed})
     return recovered
+
+
+def _launcher(options: Options, audit: Audit, egress: CellNetwork) -> StartedLauncher:
+    """Its cells have their network by the egress."""
+    launcher = options.make_launcher(options.settings, audit, options.without, options.state_dir)
+    launcher.cells.network = egress
+    return launcher
 
 
 def _doctor(options: Options, roles: RoleSet, wrappers: WrapperSet, database: Database) -> Doctor:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from aaos.broker.files import FileBroker
 from aaos.broker.opening import relative_to
-from aaos.core.capability import Capability, Kind, denial, is_within
+from aaos.core.capability import Capability, Kind, is_within
 from aaos.core.errors import AaosError, DeniedError, InputError, ToolError
 from aaos.core.ids import AgentId
 from aaos.core.paths import MAX_NAME_BYTES, is_normal, normalise
@@ -126,12 +126,13 @@ class Charger:
     def charge_place(self, authority: str) -> Charge:
         """A program's connections to HOST:PORT, of which nobody sees the methods and paths. Raises as `charge`."""
         everything = Capability(Kind.NETWORK, f"{authority}/**")
-        held = self.tokens.capabilities(self.agent)
+        held = [one for one in self.tokens.capabilities(self.agent) if _may_connect(one)]
         if Kind.NETWORK in self.budgeted:
             message = f"{everything.text()}: a grant of the network counts bytes, which nobody can for a program"
             raise DeniedError(message, "grant it without bytes")
         if not any(is_within(replace(everything, constraints=one.constraints), one) for one in held):
-            raise denial(Kind.NETWORK, everything.resource)
+            message = f"network: connections of programs to {authority} are not granted"
+            raise DeniedError(message, f"grant them with: --connect {authority}")
         return self.tokens.charge(self.agent, Kind.NETWORK, everything.resource, arguments={"method": CONNECT})
 
     def _charge_url(self, url: str, args: Mapping[str, Json]) -> Charge:
@@ -172,6 +173,11 @@ class Charger:
                 if size is None:
                     raise ToolError(f"{quoted(path)} is a directory and its grant counts bytes", "name the files in it")
                 return size + (len(args["new"].encode()) if resource.access is Access.EDIT else 0)
+
+
+def _may_connect(capability: Capability) -> bool:
+    methods = capability.constraints.methods
+    return capability.kind is Kind.NETWORK and (methods is None or CONNECT.lower() in methods)
 
 
 def budgeted_kinds(tokens: TokenBox, agent: AgentId) -> frozenset[Kind]:

@@ -25,6 +25,8 @@ from aaos.tools.spec import CellTool
 from aaos.tools.wrapper import Limits, ParameterKind, Wrapper
 
 ENV: Mapping[str, str] = {"PATH": "/usr/bin:/bin", "HOME": "/tmp", "TMPDIR": "/tmp", "LANG": "C.UTF-8"}  # noqa: S108  # the cell's own
+DOOR = "http://127.0.0.1:3128"  # of a cell that may connect, on its own loopback
+PROXIES: Mapping[str, str] = {"https_proxy": DOOR, "HTTPS_PROXY": DOOR}
 SHOWN_PATHS = 20
 _SHOWN_CHARS = 2_000
 
@@ -82,7 +84,7 @@ class CellCall:
 
 def cell_request(opened: OpenCall, wrapper: Wrapper, rendered: Rendered, *, trees: tuple[Root, ...]) -> CellRequest:
     """All that the cell of a call is to be."""
-    row = opened.draft.record
+    row, places = opened.draft.record, places_of(wrapper, opened.args)
     if not rendered.cwd.startswith("/"):
         raise ToolError(f"{wrapper.name}: it has no directory to work in", "name the directory")
     return CellRequest(
@@ -92,14 +94,14 @@ def cell_request(opened: OpenCall, wrapper: Wrapper, rendered: Rendered, *, tree
         call=row.call,
         program=wrapper.program,
         argv=rendered.argv,
-        env={**ENV, **wrapper.env},
+        env={**ENV, **(PROXIES if places else {}), **wrapper.env},
         cwd=rendered.cwd,
         stdin=rendered.stdin,
         roots=trees,
         readable=wrapper.readable,
         exec_paths=wrapper.exec_paths,
         exec_writable=wrapper.exec_writable,
-        egress=places_of(wrapper, opened.args),
+        egress=places,
         limits=_limits(wrapper.limits),
         control_writable=wrapper.control_writable,
     )

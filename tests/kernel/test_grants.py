@@ -11,7 +11,14 @@ from aaos.core.capability import Capability, Kind
 from aaos.core.envelope import Submitter
 from aaos.core.errors import AaosError, InputError
 from aaos.core.ids import Gid, Uid
-from aaos.daemon.grants import Paths, granted, host_capability, page_capability, tool_capabilities
+from aaos.daemon.grants import (
+    Paths,
+    connect_capability,
+    granted,
+    host_capability,
+    page_capability,
+    tool_capabilities,
+)
 from aaos.tools.catalog import CATALOG
 
 SOMEBODY = Submitter(Uid(54321), Gid(54321))
@@ -153,3 +160,18 @@ def test_an_unknown_tool_gets_the_nearest_name() -> None:
     with pytest.raises(InputError) as caught:
         tool_capabilities(["gerp"], CATALOG)
     assert "grep" in caught.value.remedy
+
+
+def test_connections_are_granted_for_programs_alone() -> None:
+    """CAP-0, ISO-12"""
+    granted = connect_capability("A.example:8443")
+    assert (granted.kind, granted.resource) == (Kind.NETWORK, "a.example:8443/**")
+    assert granted.constraints.methods == frozenset({"connect"})
+
+
+@pytest.mark.parametrize("flag", ["a.example/x", "https://a.example", "a.example:0", "", "u@a.example", "a.example/**"])
+def test_connections_have_no_paths(flag: str) -> None:
+    """ISO-12, H-NET-07"""
+    with pytest.raises(InputError) as caught:
+        connect_capability(flag)
+    assert "--connect example.com" in caught.value.remedy

@@ -17,7 +17,7 @@ def missing(name: str) -> pytest.MarkDecorator:
 
 @pytest.fixture
 def bench(stand: Stand) -> Iterator[Workbench]:
-    with workbench(stand) as made:
+    with workbench(stand.launcher.cells, stand.run) as made:
         yield made
 
 

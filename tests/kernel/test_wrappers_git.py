@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif("git_status" not in OFFERED.tools, reason="git i
 @pytest.fixture
 def bench(stand: Stand) -> Iterator[Workbench]:
     """A workbench whose workspace is a repository with one commit."""
-    with workbench(stand) as made:
+    with workbench(stand.launcher.cells, stand.run) as made:
         made.write("a.txt", "one\n")
         plain(made, "init", "-q", "-b", "main")
         plain(made, "add", "-A")

@@ -6,13 +6,14 @@ Invariant: calls go the whole way, from their arguments through the gate to a pr
 import os
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from aaos.broker.files import FileBroker
 from aaos.broker.roots import close_roots
 from aaos.core.capability import Capability, Kind
+from aaos.core.cell import CellRunner
 from aaos.core.envelope import Submitter
 from aaos.core.ids import AgentId, CallId, Gid, RunId, SubtaskId, Uid
 from aaos.core.ports import Origin
@@ -23,36 +24,40 @@ from aaos.tools.caller import Caller, CallRequest
 from aaos.tools.celled import Cells
 from aaos.tools.gate import Gate
 from aaos.tools.offered import offer
+from aaos.tools.spec import Tool
 from aaos.tools.wrapperfile import load_wrappers
 from tests.fakes import MemoryAudit, MemoryLedger
-from tests.kernel.harness import OWNER, Stand
+from tests.kernel.harness import OWNER
 from worker.abi import Json
 
 SHIPPED = load_wrappers([Path(__file__).parents[2] / "etc/aaos/wrappers"], taken=())
 OFFERED = offer(SHIPPED.wrappers.values())
+Run = Callable[[Coroutine[object, object, ToolResult]], ToolResult]
 
 
 class Workbench:
-    """One agent and its gate."""
+    """One agent and its gate; `more` are grants beside its workspace and all tools."""
 
-    def __init__(self, stand: Stand, workspace: Path) -> None:
+    def __init__(
+        self, cells: CellRunner, run: Run, workspace: Path, *, tools: Mapping[str, Tool], more: Iterable[Capability]
+    ) -> None:
         self.workspace = workspace
         self.audit, self.ledger = MemoryAudit(), MemoryLedger()
-        self._stand, self._tokens, self._number = stand, TokenBox(SystemClock()), 0
+        self._run, self._tokens, self._number = run, TokenBox(SystemClock()), 0
         submitter, agent = Submitter(Uid(OWNER), Gid(OWNER)), AgentId("a-work")
         files = FileBroker(submitter, publishing_lock=threading.Lock())
         grants = [Capability(kind, f"{workspace}/**") for kind in (Kind.FILE_READ, Kind.FILE_WRITE)]
-        self._tokens.grant(agent, [*grants, *(Capability(Kind.TOOL, name) for name in OFFERED.tools)])
+        self._tokens.grant(agent, [*grants, *more, *(Capability(Kind.TOOL, name) for name in tools)])
         self._roots = files.open_roots(grants)
         self._caller = Caller(RunId("r-1"), SubtaskId("s1"), agent, submitter, self._roots)
         self.gate = Gate(
-            OFFERED.tools,
+            tools,
             tokens=self._tokens,
             ledger=self.ledger,
             audit=self.audit,
             files=lambda _: files,
             clock=SystemClock(),
-            cells=Cells(stand.launcher.cells, lambda _: None),
+            cells=Cells(cells, lambda _: None),
         )
 
     def call(self, tool: str, **args: Json) -> ToolResult:
@@ -61,7 +66,7 @@ class Workbench:
         request = CallRequest(CallId(f"a-work-1-{self._number}"), tool, args, Origin.CODE, 1)
         work = self.gate.request(self._caller, request)
         assert isinstance(work, BrokerWork)
-        return self._stand.run(work.run())
+        return self._run(work.run())
 
     def write(self, name: str, content: str | bytes, *, mode: int = 0o644) -> str:
         """A file of OWNER's in the workspace, with the directories above it; its path."""
@@ -84,14 +89,16 @@ class Workbench:
 
 
 @contextmanager
-def workbench(stand: Stand) -> Iterator[Workbench]:
+def workbench(
+    cells: CellRunner, run: Run, *, tools: Mapping[str, Tool] = OFFERED.tools, more: Iterable[Capability] = ()
+) -> Iterator[Workbench]:
     """A workbench for the length of a block, in a directory that OWNER can reach."""
     with tempfile.TemporaryDirectory(prefix="aaos-work-") as above:
         os.chmod(above, 0o755)  # noqa: S103  # others may pass
         workspace = Path(above, "work")
         workspace.mkdir()
         os.chown(workspace, OWNER, OWNER)
-        made = Workbench(stand, workspace)
+        made = Workbench(cells, run, workspace, tools=tools, more=more)
         try:
             yield made
         finally:

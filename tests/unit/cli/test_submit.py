@@ -19,6 +19,7 @@ def test_only_what_was_said_is_sent(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         "read": ["x"],
         "write": [],
         "net": [],
+        "connect": [],
         "tool": [],
     }
 

@@ -21,6 +21,7 @@ from aaos.tools.wrapperparameter import cell_tool
 from tests.unit.tools.cells import ENDED, FakeCells
 from tests.unit.tools.scene import Scene
 from worker.abi import Json
+from worker.cell.frames import PROXY_PORT
 
 FILE = """
 name: work
@@ -288,3 +289,12 @@ def test_a_revoked_grant_discards_what_a_program_said(tmp_path: Path) -> None:
     on.tokens.revoke(on.caller.agent)
     with pytest.raises(DeniedError):
         asyncio.run(work.run())
+
+
+def test_a_cell_that_may_connect_is_told_of_its_door_and_no_other(tmp_path: Path) -> None:
+    """ISO-12, H-NET-09"""
+    cells = FakeCells()
+    run(scene(tmp_path, cells, extra=("network: example.com",)), "work", address="https://example.com/")
+    run(scene(tmp_path, cells), "work")
+    assert cells.asked[0].env["https_proxy"] == f"http://127.0.0.1:{PROXY_PORT}"
+    assert not {name for name in cells.asked[1].env if "proxy" in name.lower()}
