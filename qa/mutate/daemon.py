@@ -59,7 +59,7 @@ _STORE = (
     ("an older database is opened", "aaos/store/opening.py", "    elif epoch < marker.epoch:", "    elif False:", BY_DISK),
 )  # fmt: skip
 _GRANTS = (
-    ("a permit that is not on record", GATE, "        self._records.permitted(draft, pre_hash=pre_hash)\n", "", BY_GATE),
+    ("a permit that is not on record", GATE, "        self._records.permitted(draft, pre_hash=pre_text(opened.handout.pending))\n", "", BY_GATE),
     ("a result after its grant was revoked", GATE, "        opened.handout.close()\n        if not self._is_live(opened):", "        opened.handout.close()\n        if False:", BY_GATE),
     ("a permit of nobody", GATE, "        if opened is None:", "        if False:", BY_GATE),
     ("uses that are not counted", TOKEN, "            meter.add(now_s, bytes_used)", "            pass", BY_TOKEN),

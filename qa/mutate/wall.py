@@ -4,11 +4,14 @@ from qa.mutate.mutant import Mutant
 
 CONFINE, MOUNTS, RULES = "worker/wall/confine.py", "worker/wall/mounts.py", "worker/wall/rules.py"
 ZYGOTE, TRANSPORT, ABI = "worker/wall/zygote.py", "worker/transport.py", "worker/abi.py"
-ROWS, FIELDS, CELLS = "aaos/sandbox/rows.py", "worker/fields.py", "aaos/sandbox/cells.py"
+ROWS, FIELDS = "aaos/sandbox/rows.py", "worker/fields.py"
+CELLROWS, CELLPLAN = "aaos/sandbox/cellrows.py", "aaos/sandbox/cellplan.py"
 FILTERS, ATTEST, LAUNCH = "aaos/sandbox/filters.py", "aaos/sandbox/attest.py", "aaos/sandbox/launch.py"
 SESSION, POLICY, CONTROL = "aaos/sandbox/session.py", "aaos/sandbox/policy.py", "aaos/sandbox/control.py"
 
 BY_ATTEST = ("tests/kernel/test_attest.py",)
+BY_CELLS = ("tests/kernel/test_cell_attacks.py", "tests/kernel/test_trial.py")
+BY_PLANS = ("tests/kernel/test_cellplan.py",)
 BY_CHECKS = ("tests/kernel/test_attest_checks.py",)
 BY_LAYERS = ("tests/kernel/test_confine_layers.py",)
 BY_RULES = ("tests/kernel/test_rules.py",)
@@ -105,6 +108,13 @@ _FILTERING = (
     ("rows of the egress: listening", FILTERS, 'EGRESS_ROWS: tuple[Row, ...] = (\n', 'EGRESS_ROWS: tuple[Row, ...] = (\n    Row("listen", "mutant"),\n', ("tests/kernel/test_egress_attacks.py", "tests/kernel/test_egress_rows.py")),
     ("rows of the egress: new processes", FILTERS, ", and nothing but threads\", (Check(0, LOW_32_BITS, THREAD),)", '"', ("tests/kernel/test_egress_attacks.py",)),
 )  # fmt: skip
+_CELLS = (
+    ("rows of cells: namespaces", CELLROWS, "NAMESPACES = 0x7E020000 ", "NAMESPACES = 0 ", BY_CELLS),
+    ("rows of cells: files that run as others", CELLROWS, "SET_IDS = stat.S_ISUID | stat.S_ISGID\n", "SET_IDS = 0\n", BY_CELLS),
+    ("a program that others can change", CELLPLAN, "_OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH", "_OTHERS_MAY_WRITE = 0", BY_PLANS),
+    ("everything may be executed in a cell", RULES, "    for path in policy.execute:\n        syscalls.landlock_allow_below(ruleset, path, _EXECUTE)", "    syscalls.landlock_allow_below(ruleset, \"/\", _EXECUTE)", BY_CELLS),
+    ("a cell writes what may be read", RULES, "rights = _READ_WRITE | _NAMES | own if mount.writable else _READ", "rights = _READ_WRITE | _NAMES | own", ("tests/kernel/test_cell_layers.py", *BY_CELLS)),
+)  # fmt: skip
 _SPEAKING = (
     ("a frame whose bytes can change", TRANSPORT, "    if seals & _SEALS != _SEALS:", "    if False:", BY_TRANSPORT),
     ("a large frame without a bound", TRANSPORT, "    if size > limit:", "    if False:", BY_TRANSPORT),
@@ -119,4 +129,4 @@ _SPEAKING = (
     ("a document without a bound", ABI, "    if len(data) > LARGE_BYTES:\n        raise FrameError(f\"{len(data)}", "    if False:\n        raise FrameError(f\"{len(data)}", BY_FRAMES),
 )  # fmt: skip
 
-WALL = tuple(Mutant(*row) for row in (*_BUILDING, *_LOOKING, *_AGREEING, *_FILTERING, *_SPEAKING))
+WALL = tuple(Mutant(*row) for row in (*_BUILDING, *_LOOKING, *_AGREEING, *_FILTERING, *_CELLS, *_SPEAKING))
