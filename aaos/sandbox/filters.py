@@ -264,6 +264,10 @@ _EPERM = (
 ).split()
 
 
+# In a cell: cp and install keep modes without them when they are not there, and fail when they are refused.
+_ATTRIBUTES = frozenset("setxattr lsetxattr fsetxattr removexattr lremovexattr fremovexattr".split())
+
+
 def compile_filter(profile: Profile, *, refusal: Refusal = Refusal.ERRNO, without: Collection[Row] = ()) -> bytes:
     """The profile's filter as BPF instructions; `without` drops these rows (for tests of the rows).
 
@@ -280,6 +284,8 @@ def compile_filter(profile: Profile, *, refusal: Refusal = Refusal.ERRNO, withou
             if profile is not Profile.ZYGOTE:
                 canary = CELL_CANARY if profile in _CELLS else CANARY
                 filter_.add_rule(_action(Refusal.ERRNO, errno.ENOSYS), canary)
+            if profile in _CELLS:
+                filter_.add_rule(_action(Refusal.ERRNO, errno.ENOSYS), "clone3")  # a C library tries it and falls back
         case _:
             assert_never(refusal)
     if profile is Profile.EGRESS:
@@ -318,8 +324,9 @@ def egress_filter() -> bytes:
 
 
 def _refuse_plainly(filter_: pyseccomp.SyscallFilter, profile: Profile, allowed: Set[str]) -> None:
+    absent = _ATTRIBUTES if profile in _CELLS else frozenset()
     for call in _EPERM:
-        if call not in allowed:
+        if call not in allowed | absent:
             filter_.add_rule(_action(Refusal.ERRNO, errno.EPERM), call)
     if profile not in (Profile.ZYGOTE, *_CELLS):
         for call, check in _REFUSED_ARGUMENTS:
