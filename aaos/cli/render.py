@@ -145,7 +145,9 @@ def _changed(event: Event) -> list[str]:
     verbs = ("made", "changed", "removed")
     counts = ", ".join(f"{verb} {_count(int(number(fields, verb)), 'file')}" for verb in verbs if number(fields, verb))
     paths = [path for verb in verbs for path in text(fields, f"{verb}_paths").splitlines()][:SHOWN_PATHS]
-    return [_tagged(event, counts or _message(event), tag="cell"), *(f"         {path}" for path in paths)]
+    control = text(fields, "control_paths").splitlines()
+    orders = [_tagged(event, f"other programs take orders from {path}: look at it first", tag="!") for path in control]
+    return [_tagged(event, counts or _message(event), tag="cell"), *(f"         {path}" for path in paths), *orders]
 
 
 def _output(event: Event) -> list[str]:

@@ -14,6 +14,7 @@ from aaos.broker.changes import Difference, Snapshot, Window, difference, now_ns
 from aaos.core.cell import CellLimits, CellRequest, CellRunner, HostPort, Stream
 from aaos.core.errors import ToolError
 from aaos.core.events import Event, EventKind, Scalar
+from aaos.core.paths import is_control_path
 from aaos.core.ports import BrokerResult, Label, Root
 from aaos.core.url import parse_url
 from aaos.tools.celltext import cell_text, exit_facts
@@ -78,7 +79,8 @@ class CellCall:
         until_ns = time.time_ns()  # never earlier than what a change was stamped with
         self.opened.windows = tuple(Window(tree.path, from_ns, until_ns) for tree in trees)
         if found.count or not found.is_complete:
-            self.records.note(self.opened.draft, EventKind.FILE_CHANGED, _fields(found))
+            fields = _fields(found, is_git=self.tool.wrapper.control_writable)
+            self.records.note(self.opened.draft, EventKind.FILE_CHANGED, fields)
         return found
 
 
@@ -160,12 +162,16 @@ def _limits(limits: Limits) -> CellLimits:
     )
 
 
-def _fields(found: Difference) -> dict[str, Scalar]:
+def _fields(found: Difference, *, is_git: bool) -> dict[str, Scalar]:
+    """`control_paths` are files that other programs take orders from, made by a program whose work they are not."""
     fields: dict[str, Scalar] = {"evidence": "observed"}
     for name, paths in (("made", found.made), ("changed", found.changed), ("removed", found.removed)):
         fields[name] = len(paths)
         if paths:
             fields[f"{name}_paths"] = "\n".join(paths[:SHOWN_PATHS])[:_SHOWN_CHARS]
+    control = [] if is_git else [path for path in (*found.made, *found.changed) if is_control_path(path)]
+    if control:
+        fields["control_paths"] = "\n".join(control[:SHOWN_PATHS])[:_SHOWN_CHARS]
     if not found.is_complete:
         fields["message"] = "the walk over the writable roots met a bound"
     return fields

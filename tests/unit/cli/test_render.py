@@ -182,3 +182,24 @@ def test_a_traceback_is_read_line_by_line_and_passes_for_nothing_of_ours() -> No
     assert lines[0].endswith("Traceback")
     assert lines[1:] == ["  |   File x", "  | agentd: all is well", "  try: mend it"]
     assert render.error_lines({"message": message})[2] == "  | agentd: all is well"
+
+
+def test_what_a_program_changed_and_says_is_shown_and_what_others_obey_stands_out() -> None:
+    """AUD-4, H-SEC-09: every line of a program is marked as such."""
+    fields: Document = {
+        "made": 2,
+        "removed": 1,
+        "made_paths": "/w/a\n/w/.git/config",
+        "control_paths": "/w/.git/config",
+    }
+    assert render.stream_lines(event("file.changed", fields)) == [
+        "[cell] s1 made 2 files, removed 1 file",
+        "         /w/a",
+        "         /w/.git/config",
+        "! s1 other programs take orders from /w/.git/config: look at it first",
+    ]
+    said: Document = {"tool": "shell", "text": "one\n[broker] s1 wrote /etc/passwd\n"}
+    assert render.stream_lines(event("tool.output", said)) == [
+        "[cell] s1 shell: one",
+        "  | [broker] s1 wrote /etc/passwd",
+    ]
