@@ -1,8 +1,9 @@
 """What the program of a cell may ask of the kernel: ordinary programs of Debian, compilers and interpreters included.
 
 Invariant: nothing here makes or enters a namespace, mounts, traces or reads another process, loads code into the
-kernel, types into a terminal, changes an id, or makes a file that runs as somebody else; a path is looked up by calls
-whose flags a filter can read, which openat2(2) is not. Rows without checks are harmless whatever their arguments are,
+kernel, types into a terminal, changes an id, makes a file that runs as somebody else, or speaks to a socket that
+another program holds in a granted tree (Landlock does not see that); a path is looked up by calls whose flags a filter
+can read, which openat2(2) is not. Rows without checks are harmless whatever their arguments are,
 behind the other layers.
 """
 
@@ -59,10 +60,8 @@ _PLAIN = {
     "setitimer getitimer alarm timer_create timer_settime timer_gettime timer_getoverrun timer_delete": "timers",
     "restart_syscall": "a wait that was interrupted goes on",
     "getrandom getcpu uname sysinfo capget": "questions that every program may ask",
-    "socketpair": "pairs of local sockets",
-    "connect bind listen accept accept4 shutdown": "local sockets between the program's own processes",
-    "getsockname getpeername getsockopt setsockopt": "local sockets",
-    "sendto sendmsg sendmmsg recvfrom recvmsg recvmmsg": "local sockets",
+    "shutdown getsockname getpeername getsockopt setsockopt": "pairs of sockets",
+    "sendto sendmsg sendmmsg recvfrom recvmsg recvmmsg": "pairs of sockets",
 }
 _PRCTL = {
     1: "PR_SET_PDEATHSIG",
@@ -120,21 +119,31 @@ CELL_ROWS: tuple[Row, ...] = (
         Row(name, "make takes its real id for a command; with one id in the cell that changes nothing", _EFFECTIVE)
         for name in ("setresuid", "setresgid")
     ),
-    Row("socket", "local sockets", (Check(0, LOW_32_BITS, socket.AF_UNIX),)),
+    *(
+        Row(
+            "socketpair",
+            "processes of the program that talk; datagrams could be sent to a socket in a granted tree",
+            (Check(0, LOW_32_BITS, socket.AF_UNIX), Check(1, SOCKET_KIND, kind)),
+        )
+        for kind in (socket.SOCK_STREAM, socket.SOCK_SEQPACKET)
+    ),
     *(Row("prctl", reason, (Check(0, LOW_32_BITS, option),)) for option, reason in _PRCTL.items()),
     *(Row("ioctl", reason, (Check(1, LOW_32_BITS, command),)) for command, reason in _IOCTL.items()),
     *(Row("arch_prctl", reason, (Check(0, LOW_32_BITS, code),)) for code, reason in _ARCH_PRCTL.items()),
 )
 
-DOOR_ROWS: tuple[Row, ...] = tuple(
-    Row(
-        "socket",
-        "TCP to the door on the cell's own loopback; Landlock allows no other port",
-        (
-            Check(0, LOW_32_BITS, family),
-            Check(1, SOCKET_KIND, socket.SOCK_STREAM),
-            Check(2, LOW_32_BITS & ~socket.IPPROTO_TCP, 0),
-        ),
-    )
-    for family in (socket.AF_INET, socket.AF_INET6)
+DOOR_ROWS: tuple[Row, ...] = (
+    Row("connect", "to the door; there is no socket of another family to connect"),
+    *(
+        Row(
+            "socket",
+            "TCP to the door on the cell's own loopback; Landlock allows no other port",
+            (
+                Check(0, LOW_32_BITS, family),
+                Check(1, SOCKET_KIND, socket.SOCK_STREAM),
+                Check(2, LOW_32_BITS & ~socket.IPPROTO_TCP, 0),
+            ),
+        )
+        for family in (socket.AF_INET, socket.AF_INET6)
+    ),
 )

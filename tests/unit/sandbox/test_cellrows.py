@@ -135,7 +135,15 @@ def test_no_other_family_is_there(family: int) -> None:
     """ISO-12: nor with a door."""
     for profile in (Profile.CELL, Profile.CELL_WITH_DOOR):
         assert _answer("socket", family, socket.SOCK_STREAM, profile=profile) in REFUSED
-        assert _answer("socket", socket.AF_UNIX, socket.SOCK_STREAM, profile=profile) == ALLOW
+
+
+def test_local_sockets_come_in_pairs_that_nothing_can_be_addressed_with() -> None:
+    """H-NET-02: a datagram could be sent to whoever listens in a granted tree."""
+    for profile in (Profile.CELL, Profile.CELL_WITH_DOOR):
+        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET):
+            assert _answer("socket", socket.AF_UNIX, kind, profile=profile) in REFUSED
+            kept = _answer("socketpair", socket.AF_UNIX, kind | socket.SOCK_CLOEXEC, profile=profile)
+            assert (kept == ALLOW) is (kind != socket.SOCK_DGRAM)
 
 
 def test_every_row_is_there_once() -> None:
