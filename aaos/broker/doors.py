@@ -18,8 +18,7 @@ from aaos.core.ports import AuditSink
 from aaos.core.text import escape_for_terminal, quoted
 from aaos.core.url import Url, parse_url
 from aaos.egress import wire
-from aaos.egress.door import MAX_CONNECTIONS
-from aaos.egress.serve import MAX_DOORS
+from aaos.egress.wire import MAX_CONNECTIONS, MAX_DOORS
 from worker import abi
 
 MAX_PLACES = 64

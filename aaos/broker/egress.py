@@ -320,6 +320,8 @@ def _fetch(number: int, asked: PageRequest, settings: EgressSettings) -> wire.Fe
         wire_bytes=min(asked.wire_bytes or MAX_WIRE_BYTES, body_bytes + HEAD_BYTES),
         body_bytes=body_bytes,
         total_ms=settings.timeout_s * 1000,
+        header=asked.header.name if asked.header else "",
+        secret=asked.header.prefix + asked.header.secret.reveal() if asked.header else "",
     )
 
 

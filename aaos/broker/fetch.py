@@ -6,18 +6,22 @@ leads from https to http. Text of a page stands between two lines that the page 
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from aaos.broker.secrets import Secret, SecretStore
 from aaos.core.capability import Kind
 from aaos.core.errors import AaosError, DeniedError, InputError, ToolError
 from aaos.core.events import EventKind
 from aaos.core.ports import BrokerCall, BrokerResult, Fetcher, Label, Page, PageRequest
 from aaos.core.text import neutral, quoted
 from aaos.core.url import Url, parse_url, resolve
+from aaos.egress.wire import part_of
 
 MAX_REDIRECTS = 5
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 SHOWN_URL_CHARS = 2_000
+EDGE_CHARS = 2_000
+WHOLE_BYTES = 8_388_608  # of the text of a page that a secret is looked for in
 OVERHEAD_BYTES = 4_096  # of the lines around a page's text
 
 
@@ -30,16 +34,31 @@ class Wanted:
     is_readable: bool
     offset: int
     max_bytes: int
+    secret: str | None = None
 
 
-async def fetch_for(call: BrokerCall, wanted: Wanted, fetcher: Fetcher) -> BrokerResult:
+async def fetch_for(call: BrokerCall, wanted: Wanted, fetcher: Fetcher, secrets: SecretStore) -> BrokerResult:
     """The page, with redirects followed as far as they are granted; the first address was charged by the gate.
 
     Raises AaosError.
     """
+    if wanted.secret is None:
+        return await _fetched(call, wanted, fetcher, None)
+    call.charge(Kind.SECRET, wanted.secret, wanted.method)
+    secret = await secrets.find(wanted.secret)
+    secret.check_first(parse_url(wanted.url))
+    try:
+        return await _fetched(call, wanted, fetcher, secret)
+    except AaosError as error:  # its words may be the server's
+        raise type(error)(secret.redacted_words(error.message), error.remedy) from None
+
+
+async def _fetched(call: BrokerCall, wanted: Wanted, fetcher: Fetcher, secret: Secret | None) -> BrokerResult:
     url = parse_url(wanted.url)
     for _ in range(MAX_REDIRECTS + 1):
-        page = await fetcher.fetch(_request(url, wanted, call))
+        page = await fetcher.fetch(_request(url, wanted, call, secret))
+        if secret is not None:
+            page = _without(secret, page, wanted)
         call.note(
             EventKind.NETWORK_FETCHED,
             {
@@ -48,6 +67,7 @@ async def fetch_for(call: BrokerCall, wanted: Wanted, fetcher: Fetcher) -> Broke
                 "address": page.address,
                 "status": page.status,
                 "received_bytes": page.received_bytes,
+                **({"secret": wanted.secret} if secret is not None and secret.header_for(url) else {}),
             },
         )
         if not page.location:
@@ -63,16 +83,32 @@ def permitted(url: Url) -> tuple[str, ...]:
     return LOOPBACK if url.host == "localhost" else ()
 
 
-def _request(url: Url, wanted: Wanted, call: BrokerCall) -> PageRequest:
+def _without(secret: Secret, page: Page, wanted: Wanted) -> Page:
+    """The page without the secret, and only then cut to the part that was asked for: no cut goes through a secret."""
+    words = secret.redacted(page.text.decode("utf-8", "replace"))
+    if page.partial or page.text_bytes > len(page.text):  # it may break off within the secret
+        words = words[:-EDGE_CHARS] + secret.redacted_words(words[-EDGE_CHARS:])
+    text = words.encode()
+    return replace(
+        page,
+        location=secret.redacted(page.location),
+        media_type=secret.redacted(page.media_type),
+        text=part_of(text, wanted.offset, wanted.max_bytes),
+        text_bytes=len(text),
+    )
+
+
+def _request(url: Url, wanted: Wanted, call: BrokerCall, secret: Secret | None) -> PageRequest:
     return PageRequest(
         uid=call.uid,
         url=url,
         method=wanted.method,
         permitted=permitted(url),
         is_readable=wanted.is_readable,
-        offset=wanted.offset,
-        max_bytes=wanted.max_bytes,
+        offset=wanted.offset if secret is None else 0,
+        max_bytes=wanted.max_bytes if secret is None else WHOLE_BYTES,
         wire_bytes=call.limit_bytes,
+        header=secret.header_for(url) if secret else None,
     )
 
 

@@ -38,10 +38,10 @@ def command(name: str) -> Command:
             from aaos.cli.serve import run
 
             return run
-        case "configure":
-            from aaos.cli.configure import configure
+        case "configure" | "secrets":
+            from aaos.cli import configure, secrets
 
-            return configure
+            return configure.configure if name == "configure" else secrets.secrets
         case "submit":
             from aaos.cli.submit import submit
 

@@ -17,6 +17,7 @@ from aaos.core.text import nearest, quoted
 COMMANDS = {
     "run": "start the daemon in the foreground",
     "configure": "set up a language model and its key, or show the settings in force",
+    "secrets": "list, set or remove secrets that are sent for agents, which never see them",
     "submit": "give a goal and watch it being carried out",
     "list": "show the newest runs",
     "status": "show one run, its subtasks and its agents",
@@ -85,6 +86,7 @@ def command_parser() -> _Parser:
     }
     _run(made["run"])
     _configure(made["configure"])
+    _secrets(made["secrets"])
     _submit(made["submit"])
     made["list"].add_argument("-n", "--limit", type=_positive, default=20, metavar="N", help="at most N runs (20)")
     for name in ("status", "stop"):
@@ -134,6 +136,21 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--show", action="store_true", help="show the settings in force and where they come from")
 
 
+def _secrets(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "action",
+        nargs="?",
+        default="list",
+        choices=("list", "set", "rm"),
+        help="set takes the value from standard input",
+    )
+    parser.add_argument("name", nargs="?", metavar="NAME", help="with set and rm: the secret")
+    parser.add_argument("--host", metavar="HOST[:PORT]", help="with set: the one host that it is sent to, over TLS")
+    parser.add_argument("--header", metavar="HEADER", help="with set: the header that carries it (Authorization)")
+    parser.add_argument("--prefix", metavar="TEXT", help="with set: what stands before it in the header ('Bearer ')")
+    parser.add_argument("--config", metavar="FILE", help="settings of another daemon (/etc/aaos/agentd.toml)")
+
+
 def _submit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("goal", metavar="GOAL", help="what is to be done, in words; paths and pages in it are granted")
     for name, about in (("read", "reading"), ("write", "writing")):
@@ -161,6 +178,13 @@ def _submit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tool", action="append", default=[], metavar="NAME", help="grant a tool by name")
     parser.add_argument(
         "--ask", action="append", default=[], metavar="NAME", help="each call of this tool waits for an approval"
+    )
+    parser.add_argument(
+        "--secret",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="grant sending a secret to the host that it is for",
     )
     parser.add_argument("--program", metavar="FILE", help="run this Python file as the agent, in a worker")
     parser.add_argument("--role", metavar="NAME", help="give the work to agents of this role, in place of analyzer")

@@ -54,6 +54,8 @@ def submission(args: Namespace) -> dict[str, rpc.Json]:
         "connect": list(args.connect),
         "tool": list(args.tool),
     }
+    if args.secret:
+        params["secret"] = list(args.secret)
     if args.program is not None:
         params["program"] = read_program(args.program)
     if args.role is not None:

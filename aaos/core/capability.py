@@ -6,7 +6,7 @@ capability it came from, in resource and in constraints. The closed list of kind
 Written short in YAML (`file_read: /data/**`), or as URI (`capability://file_read/data/**?max=50`, where a literal `?`,
 `%` or `#` of the path is percent-encoded). A path is a glob of `pattern`; a network resource is `HOST[:PORT][/PATH]`,
 port 443 and all paths unless given, and `*.` at the front of a host stands for one label; a tool is named, or all tools
-of one server as `mcp.SERVER.*`; spawn names a role.
+of one server as `mcp.SERVER.*`; spawn names a role, secret a secret.
 """
 
 import ipaddress
@@ -52,6 +52,7 @@ class Kind(StrEnum):
     NETWORK = "network"
     TOOL = "tool"
     SPAWN = "spawn"
+    SECRET = "secret"  # noqa: S105  # the name of a kind
 
 
 _FILES = (Kind.FILE_READ, Kind.FILE_WRITE)
@@ -62,6 +63,7 @@ _USABLE: Mapping[Kind, frozenset[str]] = {
     Kind.NETWORK: frozenset(KEYS) - {"arguments"},
     Kind.TOOL: frozenset(KEYS) - {"action", "bytes"},
     Kind.SPAWN: frozenset(KEYS) - {"action", "bytes", "arguments", "approval_required"},
+    Kind.SECRET: frozenset(KEYS) - {"action", "bytes", "arguments", "approval_required"},
 }
 _KINDS: Mapping[str, Kind] = {kind.value: kind for kind in Kind}
 _OPTIONS = (*KEYS, "as_owner")
@@ -71,8 +73,9 @@ _LIKE = {
     Kind.NETWORK: "network: api.example.com",
     Kind.TOOL: "tool: file_read",
     Kind.SPAWN: "spawn: writer",
+    Kind.SECRET: "secret: github",
 }
-_FLAGS = {Kind.FILE_READ: "--read", Kind.FILE_WRITE: "--write", Kind.TOOL: "--tool", Kind.NETWORK: "--net"}
+_FLAGS = dict(zip(Kind, ("--read", "--write", "--net", "--tool", "", "--secret"), strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +136,7 @@ def is_within(child: Capability, parent: Capability) -> bool:
 def narrow(parents: Iterable[Capability], wanted: Capability) -> Capability:
     """What is granted of `wanted` under `parents`: its resource, under the limits of both it and the parent.
 
-    Raises:
-        DeniedError: no parent covers the whole resource; the remedy is the grant that would.
+    Raises DeniedError: no parent covers the whole resource; the remedy is the grant that would.
     """
     return narrow_from(tuple(parents), wanted)[1]
 
@@ -188,9 +190,7 @@ def parse_capabilities(document: object, *, now_s: float) -> tuple[Capability, .
 
     A mapping names one kind and its constraints, or several kinds without constraints; a kind's value is a resource or
     a list of them. `now_s` is UTC in seconds since the epoch; a relative `expires` counts from it.
-
-    Raises:
-        InputError: names the nearest known kind or key.
+    Raises InputError, which names the nearest known kind or key.
     """
     items = document if isinstance(document, list | tuple) else [document]
     found: list[Capability] = []
@@ -318,8 +318,8 @@ def resource_matcher(kind: Kind, resource: str) -> Matcher:
             if not _TOOL.fullmatch(resource.removesuffix(".*")):
                 raise _wrong_resource(kind, resource)
             return _tool_matcher(resource)
-        case Kind.SPAWN:
-            check_name(resource, "spawn")
+        case Kind.SPAWN | Kind.SECRET:
+            check_name(resource, kind)
             return resource.__eq__
         case _:
             assert_never(kind)
@@ -380,7 +380,7 @@ def _resource_within(child: Capability, parent: Capability) -> bool:
             return is_host and pattern.is_within(path, parent_path)
         case Kind.TOOL:
             return not child.resource.endswith("*") and _tool_matcher(parent.resource)(child.resource)
-        case Kind.SPAWN:
+        case Kind.SPAWN | Kind.SECRET:
             return False
         case _:
             assert_never(child.kind)

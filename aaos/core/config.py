@@ -115,6 +115,7 @@ class EgressSettings(_Section):
     max_body_bytes: Bytes = 4 * MIB
     max_cell_bytes: Bytes = 1024 * MIB  # that one cell may move, both ways together
     authorities: AbsolutePath = Path("/etc/ssl/certs/ca-certificates.crt")
+    secrets_dir: AbsolutePath = Path("/etc/aaos/secrets.d")
 
 
 class AuditSettings(_Section):

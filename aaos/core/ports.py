@@ -152,6 +152,21 @@ class BrokerResult:
     facts: Mapping[str, Scalar] = field(default_factory=dict)
 
 
+class Revealed(Protocol):
+    """A secret, which shows as its name: whoever writes it on the wire reveals it there."""
+
+    def reveal(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """One header of a request: its name, and before the secret an own word such as `Bearer `."""
+
+    name: str
+    prefix: str
+    secret: Revealed
+
+
 @dataclass(frozen=True, slots=True)
 class PageRequest:
     """One request to one address. `permitted` are networks (CIDR) beyond the open internet that may be reached.
@@ -168,6 +183,7 @@ class PageRequest:
     offset: int
     max_bytes: int
     wire_bytes: int | None
+    header: Header | None = None
 
 
 @dataclass(frozen=True, slots=True)

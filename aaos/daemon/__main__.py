@@ -1,5 +1,5 @@
 """`python -m aaos.daemon`: `run` is the daemon in the foreground, until SIGTERM or SIGINT; `doctor` looks without one,
-`configure` sets one up, and `validate` reads files of wrapped programs.
+`configure` sets one up, `secrets` keeps secrets, and `validate` reads files of wrapped programs.
 
 Invariant: whatever ends the daemon, runs are stopped, workers gone and the state closed within ten seconds; an error at
 the start is one line with its remedy and the documented exit status, never a traceback.
@@ -22,7 +22,7 @@ from aaos.core.events import Event, EventKind
 from aaos.core.layers import Layer
 from aaos.core.rolefile import load_roles
 from aaos.core.text import escape_for_terminal, suggestion
-from aaos.daemon import configure_command, process, systemd, validate
+from aaos.daemon import configure_command, process, secrets_command, systemd, validate
 from aaos.daemon.configure_host import Host
 from aaos.daemon.doctor import Doctor
 from aaos.daemon.polling import make_loop
@@ -42,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     if words[:1] == ["configure"]:
         return configure_command.main(words[1:])
+    if words[:1] == ["secrets"]:
+        return secrets_command.main(words[1:])
     if words[:1] == ["validate"]:
         return validate.main(words[1:])
     try:

@@ -68,6 +68,7 @@ class SubmitParams(Params):
     connect: Annotated[tuple[Text, ...], Field(max_length=64)] = ()
     tool: Annotated[tuple[Text, ...], Field(max_length=64)] = ()
     ask: Annotated[tuple[Text, ...], Field(max_length=64)] = ()
+    secret: Annotated[tuple[Text, ...], Field(max_length=16)] = ()
     program: Annotated[str, Field(min_length=1), AfterValidator(_plain), _at_most(PROGRAM_BYTES)] | None = None
     role: Text | None = None
     wall_s: Annotated[int, Field(ge=1, le=30 * 86_400)] | None = None

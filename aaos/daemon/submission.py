@@ -132,6 +132,7 @@ class Submissions:
         found += [paths.capability(Kind.FILE_WRITE, flag) for flag in params.write]
         found += map(host_capability, params.net)
         found += map(connect_capability, params.connect)
+        found += (Capability(Kind.SECRET, name) for name in params.secret)
         tools = tuple(
             name for name, tool in self._desk.catalog.items() if not isinstance(tool, CellTool)
         )  # by name only

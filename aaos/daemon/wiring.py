@@ -19,6 +19,7 @@ from aaos.agent.runner import AgentRunner, Parts
 from aaos.broker.egress import Egress
 from aaos.broker.files import FileBroker
 from aaos.broker.nameservice import NameService
+from aaos.broker.secrets import SecretStore
 from aaos.core.cell import CellNetwork, CellRunner
 from aaos.core.config import Settings, credentials_dir
 from aaos.core.envelope import Submitter, from_json
@@ -289,7 +290,7 @@ def _roles(settings: Settings, audit: Audit) -> RoleSet:
 
 def _tools(settings: Settings, audit: Audit, egress: Fetcher) -> tuple[Mapping[str, Tool], WrapperSet]:
     """All tools: our own, and the wrapped programs that are there."""
-    own: dict[str, Tool] = {**CATALOG, WEB_FETCH: web_fetch(egress)}
+    own: dict[str, Tool] = {**CATALOG, WEB_FETCH: web_fetch(egress, SecretStore(settings.egress.secrets_dir))}
     wrappers = load_wrappers(settings.wrappers.dirs, taken=own)
     for error in wrappers.refused:
         audit.record(Event(EventKind.WRAPPER_REFUSED, fields={"message": error.message, "remedy": error.remedy}))

@@ -18,10 +18,9 @@ from http import HTTPStatus
 from aaos.egress import tunnel, wire
 from aaos.egress.connect import READ_BYTES, reach
 from aaos.egress.tunnel import Place, RefusedError
-from aaos.egress.wire import FetchError
+from aaos.egress.wire import MAX_CONNECTIONS, FetchError
 
 MAX_TUNNELS = 16  # of a door at once; more wait in the queue of its socket
-MAX_CONNECTIONS = 1_024  # of a door in all
 HEAD_S = 10.0
 IDLE_S = 300.0  # without a byte in either direction
 LAST_S = 1.0  # for the words of a refusal

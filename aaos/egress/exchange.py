@@ -1,8 +1,8 @@
 """One HTTP/1.1 request and its answer over an open connection, with a bound on everything that the server decides.
 
-Invariant: nothing is sent that the fetch does not say: no cookie, no login, no proxy's header. What is read is bounded
-in bytes before and after decompression, in header bytes and lines, in interim answers and in time; past a bound the
-page is partial and says so, or there is none. A redirect is an answer, never followed. Framing is h11's.
+Invariant: nothing is sent that the fetch does not say: no cookie, no login of ours, no proxy's header. What is read is
+bounded in bytes before and after decompression, in header bytes and lines, in interim answers and in time; past a bound
+the page is partial and says so, or there is none. A redirect is an answer, never followed. Framing is h11's.
 """
 
 import asyncio
@@ -152,6 +152,7 @@ def _headers(fetch: Fetch) -> list[tuple[str, str]]:
         ("Accept", _ACCEPT.decode()),
         ("Accept-Encoding", ACCEPTED),
         ("Connection", "close"),
+        *([(fetch.header, fetch.secret)] if fetch.header else []),
     ]
 
 

@@ -15,7 +15,7 @@ from aaos.egress import charset
 from aaos.egress.connect import connect
 from aaos.egress.exchange import PORTS, REDIRECTS, Answer, exchange
 from aaos.egress.readable import readable
-from aaos.egress.wire import Fetch, Fetched, FetchError
+from aaos.egress.wire import Fetch, Fetched, FetchError, part_of
 
 READERS = 2
 LARGE_BYTES = 262_144  # of a body; larger ones are read one after the other, so that others need not wait for them
@@ -99,16 +99,7 @@ def _read(fetch: Fetch, answer: Answer, kind: charset.Kind) -> Text:
         text, is_whole = readable(text, _base(fetch))
         partial = "" if is_whole else "the page is nested too deep or asks for too much"
     data = text.encode("utf-8", "replace")
-    return Text(_part(data, fetch.offset, fetch.max_bytes), len(data), partial)
-
-
-def _part(data: bytes, offset: int, max_bytes: int) -> bytes:
-    """At most `max_bytes` from `offset` on, without half a character at its end."""
-    part = data[offset : offset + max_bytes]
-    end = len(part)
-    while end < len(data) - offset and end and data[offset + end] & 0xC0 == 0x80:  # the middle of a character
-        end -= 1
-    return part[:end]
+    return Text(part_of(data, fetch.offset, fetch.max_bytes), len(data), partial)
 
 
 def _base(fetch: Fetch) -> str:

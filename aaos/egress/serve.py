@@ -18,12 +18,11 @@ from typing import assert_never
 from aaos.egress import wire
 from aaos.egress.door import Door, listening
 from aaos.egress.page import READERS, StuckError, Tools, fetch_page
-from aaos.egress.wire import FetchError
+from aaos.egress.wire import MAX_DOORS, FetchError
 from worker import transport
 from worker.abi import FrameError
 
 MAX_FETCHES = 64
-MAX_DOORS = 32
 DOOR_LOOKUPS = 16  # names that doors wait for at once, apart from those of fetches
 STACK_BYTES = 524_288
 AUTHORITIES = "/etc/ca-certificates.crt"

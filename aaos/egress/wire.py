@@ -7,7 +7,7 @@ sealed memfd beside its frame, the listening socket of a cell as the fd beside i
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar, TypeVar
 
 from worker import abi
@@ -19,7 +19,8 @@ class Fetch:
 
     `permitted` are the networks (CIDR) that may be reached although they are not of the open internet. The answer holds
     `max_bytes` of the text from byte `offset` on; `wire_bytes` and `body_bytes` bound what is read before and after
-    decompression.
+    decompression. With a `header` the
+    `secret` is sent as that header.
     """
 
     t: ClassVar[str] = "fetch"
@@ -36,6 +37,8 @@ class Fetch:
     wire_bytes: int
     body_bytes: int
     total_ms: int
+    header: str = ""
+    secret: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,8 @@ class Closed:
     id: int
 
 
+MAX_DOORS = 32  # at once
+MAX_CONNECTIONS = 1_024  # of a door in all
 CODES = ("address", "name", "connect", "tls", "http", "timeout", "content", "busy", "internal")
 ToEgress = Fetch | Cancel | Door | Shut
 FromEgress = Fetched | Failed | Tunnel | Closed
@@ -169,8 +174,17 @@ def decode(data: bytes, allowed: tuple[type[F], ...]) -> F:
     raise abi.FrameError(f"{str(kind)[:40]!r} is not a frame that may arrive here")
 
 
+def part_of(data: bytes, offset: int, max_bytes: int) -> bytes:
+    """At most `max_bytes` from `offset` on, without half a character at its end."""
+    part = data[offset : offset + max_bytes]
+    end = len(part)
+    while end < len(data) - offset and end and data[offset + end] & 0xC0 == 0x80:  # the middle of a character
+        end -= 1
+    return part[:end]
+
+
 def _build(frame_type: type[F], document: Mapping[str, Any]) -> F:  # Any: values of decoded JSON
-    declared = {field.name: field.type for field in fields(frame_type)}
+    declared = {each.name: each.type for each in fields(frame_type)}
     if set(document) != set(declared):
         raise abi.FrameError(f"{frame_type.t}: missing or unknown fields {sorted(set(document) ^ set(declared))[:4]}")
     for name, kind in declared.items():

@@ -1,10 +1,11 @@
 """Takes keys out of texts that came from a provider, before anybody else sees them.
 
 Invariant: what leaves here holds no key, whole or in a part of eight characters or more, and not in the forms that
-servers give it: JSON, percent and base64. Nothing is remembered of the text. It cannot know other secrets.
+servers give it: JSON, HTML, percent and base64. Nothing is remembered of the text. It cannot know other secrets.
 """
 
 import base64
+import html
 import json
 from collections.abc import Iterable
 from urllib.parse import quote
@@ -97,6 +98,8 @@ def _encodings(secret: str) -> set[str]:
     data = secret.encode()
     forms = {
         json.dumps(secret)[1:-1],
+        html.escape(secret),
+        html.escape(secret, quote=False),
         secret.replace("/", "\\/"),
         quote(secret, safe=""),
         data.hex(),

@@ -82,6 +82,7 @@ def whole_envelope(envelope: Envelope) -> Mapping[str, Param]:
         "writes": tuple(map(_as_path, envelope.of_kind(Kind.FILE_WRITE))),
         "hosts": tuple(host.resource for host in envelope.of_kind(Kind.NETWORK)),
         "tools": tuple(tool.resource for tool in envelope.of_kind(Kind.TOOL)),
+        "secrets": tuple(secret.resource for secret in envelope.of_kind(Kind.SECRET)),
     }
     return {name: resources for name, resources in granted.items() if resources}
 

@@ -123,6 +123,10 @@ class Charger:
             self.agent, Kind.NETWORK, resource, bytes_used=count, arguments={**_Texts(args), "method": method}
         )
 
+    def charge_secret(self, name: str) -> Charge:
+        """One use of a secret, which the agent does not see. Raises as `charge`."""
+        return self.tokens.charge(self.agent, Kind.SECRET, name)
+
     def charge_place(self, authority: str) -> Charge:
         """A program's connections to HOST:PORT, of which nobody sees the methods and paths. Raises as `charge`."""
         everything = Capability(Kind.NETWORK, f"{authority}/**")

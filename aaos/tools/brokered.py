@@ -85,6 +85,9 @@ def call_of(opened: OpenCall, charger: admit.Charger, *, uid: Uid, records: Reco
     """What the tool may know and do while it carries the call out."""
 
     def charge(kind: Kind, resource: str, action: str) -> None:
+        if kind is Kind.SECRET:
+            opened.charges += (charger.charge_secret(resource),)
+            return
         if kind is not Kind.NETWORK:
             raise TypeError(f"{kind} is charged before the call")
         charge = charger.charge_network(resource, action, opened.args)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from aaos.broker.fetch import Wanted, fetch_for
+from aaos.broker.secrets import SecretStore
 from aaos.core.capability import Kind
 from aaos.core.ports import BrokerCall, BrokerResult, Fetcher
 from aaos.tools.spec import RESULT_BYTES, Access, BrokerTool, Input, ResourceArg, UrlArg
@@ -33,15 +34,19 @@ class WebFetchInput(Input):
     max_bytes: Annotated[int, Field(ge=64, le=MAX_PAGE_BYTES, description="most bytes of text in one result")] = (
         RESULT_BYTES
     )
+    secret: Annotated[
+        str | None,
+        Field(max_length=64, description="name of a granted secret that is sent to its host, and never shown"),
+    ] = None
     offset: Annotated[int, Field(ge=0, le=MAX_OFFSET, description="first byte of the text, to go on after a cut")] = 0
 
 
-def web_fetch(fetcher: Fetcher) -> BrokerTool:
-    """The tool `web_fetch` on this door to the web."""
+def web_fetch(fetcher: Fetcher, secrets: SecretStore) -> BrokerTool:
+    """The tool `web_fetch` on this door to the web, with these secrets to send."""
 
     async def run(args: Mapping[str, Any], call: BrokerCall) -> BrokerResult:  # Any: typed by WebFetchInput
-        wanted = Wanted(args["url"], args["method"], args["text"], args["offset"], args["max_bytes"])
-        return await fetch_for(call, wanted, fetcher)
+        wanted = Wanted(args["url"], args["method"], args["text"], args["offset"], args["max_bytes"], args["secret"])
+        return await fetch_for(call, wanted, fetcher, secrets)
 
     resource = ResourceArg("url", (Kind.NETWORK,), Access.FETCH)
     return BrokerTool(NAME, SUMMARY, WebFetchInput, run, (resource,))

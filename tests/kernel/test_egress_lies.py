@@ -10,6 +10,7 @@ import pytest
 from aaos.broker.egress import Egress
 from aaos.broker.fetch import Wanted, fetch_for
 from aaos.broker.nameservice import NameService
+from aaos.broker.secrets import SecretStore
 from aaos.core.config import EgressSettings, Settings
 from aaos.core.errors import DeniedError, ToolError
 from aaos.core.events import EventKind
@@ -54,7 +55,7 @@ def told(lie: str, *, audit: Audit) -> str:
         call = BrokerCall(RunId("r"), AgentId("a"), Uid(0), _refuse, lambda *_: None, None)
         try:
             wanted = Wanted("https://a.example/", "GET", True, 0, 1_000)
-            return (await fetch_for(call, wanted, door)).text
+            return (await fetch_for(call, wanted, door, SecretStore(directory))).text
         finally:
             await door.stop()
 

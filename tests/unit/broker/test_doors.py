@@ -11,8 +11,7 @@ from aaos.core.cell import CellRequest, HostPort
 from aaos.core.errors import BusyError, InputError
 from aaos.core.events import Event, EventKind, Recorded
 from aaos.egress import wire
-from aaos.egress.door import MAX_CONNECTIONS
-from aaos.egress.serve import MAX_DOORS
+from aaos.egress.wire import MAX_CONNECTIONS, MAX_DOORS
 from tests.unit.core.test_cell import _request as cell
 from worker.abi import FrameError
 

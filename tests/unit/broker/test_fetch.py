@@ -4,10 +4,12 @@ import asyncio
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import pytest
 
 from aaos.broker.fetch import MAX_REDIRECTS, Wanted, fetch_for, permitted
+from aaos.broker.secrets import SecretStore
 from aaos.core.capability import Kind
 from aaos.core.errors import AaosError, DeniedError, LimitError, ToolError
 from aaos.core.events import EventKind, Scalar
@@ -16,6 +18,7 @@ from aaos.core.ports import BrokerCall, Label, Page
 from aaos.core.url import parse_url
 from tests.fakes import ScriptedWeb, page
 
+NONE = SecretStore(Path("/nonexistent"))
 WANTED = Wanted("https://a.example/x", "GET", True, 0, 49_152)
 
 
@@ -41,7 +44,7 @@ class Agent:
 
 
 def fetched(agent: Agent, pages: Mapping[str, Page | AaosError], wanted: Wanted = WANTED) -> str:
-    result = asyncio.run(fetch_for(agent.call(), wanted, ScriptedWeb(pages)))
+    result = asyncio.run(fetch_for(agent.call(), wanted, ScriptedWeb(pages), NONE))
     assert result.label is Label.OUTSIDE
     return result.text
 
@@ -126,7 +129,7 @@ def test_a_redirect_to_what_is_not_granted_is_denied_with_the_grant() -> None:
     agent = Agent(DeniedError("network: b.example:443/ is not granted", "grant it with: --net b.example:443/"))
     web = ScriptedWeb({"https://a.example/x": moved("https://b.example/")})
     with pytest.raises(DeniedError, match=r"redirects to 'https://b\.example/'") as caught:
-        asyncio.run(fetch_for(agent.call(), WANTED, web))
+        asyncio.run(fetch_for(agent.call(), WANTED, web, NONE))
     assert caught.value.remedy == "grant it with: --net b.example:443/"
     assert len(web.asked) == 1
 
@@ -176,7 +179,7 @@ def test_redirects_without_end_are_ended() -> None:
     pages = {f"https://a.example/{n}": moved(f"/{n + 1}") for n in range(20)}
     web = ScriptedWeb(pages)
     with pytest.raises(ToolError, match=f"more than {MAX_REDIRECTS} redirects"):
-        asyncio.run(fetch_for(Agent().call(), replace(WANTED, url="https://a.example/0"), web))
+        asyncio.run(fetch_for(Agent().call(), replace(WANTED, url="https://a.example/0"), web, NONE))
     assert len(web.asked) == MAX_REDIRECTS + 1
 
 
@@ -203,11 +206,11 @@ def test_an_inner_address_is_permitted_by_its_own_name_only(url: str, networks: 
 
 def test_what_is_permitted_is_decided_anew_at_each_hop() -> None:
     web = ScriptedWeb({"http://127.0.0.1/": moved("http://rebind.example/"), "http://rebind.example/": page("x")})
-    asyncio.run(fetch_for(Agent().call(), replace(WANTED, url="http://127.0.0.1/"), web))
+    asyncio.run(fetch_for(Agent().call(), replace(WANTED, url="http://127.0.0.1/"), web, NONE))
     assert [asked.permitted for asked in web.asked] == [("127.0.0.1",), ()]
 
 
 def test_a_byte_budget_bounds_what_is_read() -> None:
     web = ScriptedWeb({"https://a.example/x": page("x")})
-    asyncio.run(fetch_for(Agent().call(limit_bytes=500), WANTED, web))
+    asyncio.run(fetch_for(Agent().call(limit_bytes=500), WANTED, web, NONE))
     assert [asked.wire_bytes for asked in web.asked] == [500]

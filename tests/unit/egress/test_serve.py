@@ -15,8 +15,8 @@ import pytest
 from aaos.egress import serve as room
 from aaos.egress import wire
 from aaos.egress.page import StuckError, Tools
-from aaos.egress.serve import MAX_DOORS, MAX_FETCHES, Service, trusted
-from aaos.egress.wire import FetchError
+from aaos.egress.serve import MAX_FETCHES, Service, trusted
+from aaos.egress.wire import MAX_DOORS, FetchError
 from tests.unit.egress.answers import FETCH
 from worker import transport
 

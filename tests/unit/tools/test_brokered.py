@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from aaos.broker.secrets import SecretStore
 from aaos.core.capability import Capability, Kind
 from aaos.core.errors import DeniedError
 from aaos.core.ports import BrokerCall, BrokerResult
@@ -25,7 +26,7 @@ def work(path: Path) -> tuple[BrokerWork, BrokerCall]:
         seen.append(call)
         return BrokerResult("done")
 
-    tool = replace(web_fetch(ScriptedWeb()), run=run)
+    tool = replace(web_fetch(ScriptedWeb(), SecretStore(Path("/nonexistent"))), run=run)
     scene = Scene(path, grants=[Capability(Kind.NETWORK, "a:443/**")], catalog={"web_fetch": tool})
     asked = scene.request("web_fetch", {"url": "https://a/"})
     assert isinstance(asked, BrokerWork)

@@ -1,9 +1,11 @@
 """The table of tools: complete, and no path or address in it goes unchecked (TOL-2, H-CAP-12)."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from aaos.broker.secrets import SecretStore
 from aaos.core.capability import Capability, Kind
 from aaos.core.errors import InputError
 from aaos.tools.admit import parse
@@ -13,7 +15,7 @@ from aaos.tools.web import web_fetch
 from tests.fakes import ScriptedWeb
 from worker.abi import Json
 
-ALL = {**CATALOG, "web_fetch": web_fetch(ScriptedWeb())}
+ALL = {**CATALOG, "web_fetch": web_fetch(ScriptedWeb(), SecretStore(Path("/nonexistent")))}
 SUSPICIOUS = ("path", "file", "dir", "cwd", "root", "target", "source", "output", "host", "url", "command")
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from aaos.broker.secrets import SecretStore
 from aaos.core.approval import ApprovalState, Settling
 from aaos.core.capability import Capability, Kind, parse_capabilities
 from aaos.core.constraint import Constraints
@@ -200,7 +201,7 @@ def test_a_page_waits_and_its_redirects_are_not_followed(tmp_path: Path) -> None
     web = ScriptedWeb({"http://a.example/": page, "http://a.example/moved": there, "http://a.example/other": page})
     for url, is_good in (("http://a.example/", True), ("http://a.example/moved", False)):
         scene = HeldScene(tmp_path)
-        scene.gate._catalog = {**CATALOG, "web_fetch": web_fetch(web)}
+        scene.gate._catalog = {**CATALOG, "web_fetch": web_fetch(web, SecretStore(tmp_path))}
         scene.tokens.grant(
             AGENT, [Capability(Kind.TOOL, "web_fetch"), Capability(Kind.NETWORK, "a.example:80/**", FIRST)]
         )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from aaos.broker.secrets import SecretStore
 from aaos.core.capability import Capability, Kind
 from aaos.core.constraint import Constraints
 from aaos.core.errors import AaosError, DeniedError, InputError, LimitError
@@ -31,7 +32,7 @@ class Web:
 
     def __init__(self, path: Path, *grants: Capability) -> None:
         self.door = ScriptedWeb(PAGES)
-        tool = web_fetch(self.door)
+        tool = web_fetch(self.door, SecretStore(Path("/nonexistent")))
         self.scene = Scene(path, grants=grants, catalog={"web_fetch": tool})
 
     def fetch(self, url: str, **args: Json) -> ToolResult:
