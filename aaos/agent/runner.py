@@ -57,6 +57,7 @@ from aaos.llm.budget import Accounts
 from aaos.tools.admit import Charger, budgeted_kinds, call_digest
 from aaos.tools.caller import Caller
 from aaos.tools.gate import Gate
+from aaos.tools.held import with_held_writes
 from aaos.tools.recall import charge_again, repeats
 from aaos.tools.spec import Tool
 from worker import abi
@@ -160,7 +161,8 @@ class AgentRunner:
         tokens, holder = self._parts.tokens, run_holder(task.run)
         if not tokens.capabilities(holder):
             tokens.grant(holder, task.envelope.capabilities)
-        tokens.grant(agent, expanded.capabilities, parent=holder, record=self._granted(task))
+        wanted = with_held_writes(expanded.capabilities, task.envelope.capabilities, self._parts.catalog)
+        tokens.grant(agent, wanted, parent=holder, record=self._granted(task))
         return tokens.capabilities(agent)
 
     async def _with_roots(self, asks: _Asks, entry: LiveAgent) -> AgentOutcome:

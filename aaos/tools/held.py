@@ -7,14 +7,15 @@ changed meanwhile is a conflict, and nothing is done.
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aaos.broker.files import FileBroker
 from aaos.broker.opening import relative_to
 from aaos.broker.publishing import PendingWrite, write_all
-from aaos.core.approval import Approval, ApprovalState, Asked
+from aaos.core.approval import Approval, ApprovalState, Asked, is_approved_first
+from aaos.core.capability import Capability, Kind
 from aaos.core.errors import AaosError, CancelledError, ConflictError, DeniedError, StorageError, ToolError
 from aaos.core.text import quoted
 from aaos.tools import preview
@@ -30,6 +31,24 @@ from aaos.tools.spec import Tool, WorkerTool
 def may_be_held(tool: Tool) -> bool:
     """Whether calls of the tool can wait for an approval: the others are carried out by the worker that asks."""
     return tool.is_effect or not isinstance(tool, WorkerTool)
+
+
+def with_held_writes(
+    wanted: Sequence[Capability], envelope: Sequence[Capability], catalog: Mapping[str, Tool]
+) -> tuple[Capability, ...]:
+    """What an agent asks for; where its tool for writing files waits for approvals, so does each grant to write.
+
+    A directory that is granted without a condition is mounted in the worker, which could write there without a call.
+    """
+    first = {one.resource for one in (*wanted, *envelope) if one.kind is Kind.TOOL and is_approved_first([one])}
+    tools = (catalog.get(name) for name in first)
+    if not any(isinstance(tool, WorkerTool) and tool.is_effect for tool in tools):
+        return tuple(wanted)
+    return tuple(_held_write(one) if one.kind is Kind.FILE_WRITE else one for one in wanted)
+
+
+def _held_write(capability: Capability) -> Capability:
+    return replace(capability, constraints=replace(capability.constraints, is_approved_first=True))
 
 
 def require_holdable(tool: Tool) -> None:

@@ -185,6 +185,34 @@ def test_a_killed_daemon_leaves_what_waits_to_its_successor(place: Path, number:
         test_main.stop(process)
 
 
+def test_a_hostile_worker_writes_nothing_beside_the_word(place: Path) -> None:
+    """BRK-5, BRK-6: a directory of an ordinary user, granted for writing: it is not there but through held calls."""
+    roles = f'[roles]\ndirs = ["{test_main.TREE}/etc/aaos/roles"]\n'
+    (place / "agentd.toml").write_text(f'[daemon]\nsocket_group = "daemon"\n{roles}[audit]\njournal = false\n')
+    home = place / "home"
+    home.mkdir()
+    (home / "f").write_text("before\n")
+    for path in (home, home / "f"):
+        os.chown(path, test_main.OPERATOR, test_main.OPERATOR)
+    program = f"""
+import os, socket
+socket.socket(fileno=3).recv(65536)
+os.write(os.open("{home}/f", os.O_WRONLY), b"after!")
+"""
+    for ask, text in ((["file_write"], "before\n"), ([], "after!\n")):
+        code = f"""
+with Client(place) as client:
+    run = client.ask("submit", goal="write", cwd="/", program={program!r}, write=["{home}"], ask={ask!r})["run"]
+    end = client.ask("watch", run=run)
+    print(end["error"])
+"""
+        with test_main.daemon(place) as process:
+            done = test_main.as_operator(place, code)
+            assert done.returncode == 0, done.stderr
+            test_main.stop(process)
+        assert (home / "f").read_text() == text, done.stdout
+
+
 def test_nobodys_word_is_a_no(place: Path) -> None:
     """APR-3: its time passes while no daemon runs as well."""
     chosen = options(place)

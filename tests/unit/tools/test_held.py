@@ -14,7 +14,7 @@ from aaos.core.events import EventKind
 from aaos.core.ids import Uid
 from aaos.core.ports import CallState, Label, Page
 from aaos.tools.catalog import CATALOG
-from aaos.tools.held import may_be_held
+from aaos.tools.held import may_be_held, with_held_writes
 from aaos.tools.web import web_fetch
 from tests.fakes import ScriptedWeb
 from tests.unit.tools.approving import FIRST, HeldScene
@@ -183,6 +183,24 @@ def test_a_read_cannot_wait_and_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="approval_required is not a constraint of this kind"):
         parse_capabilities({"file_read": "/x", "approval_required": True}, now_s=0.0)
     assert [name for name, tool in CATALOG.items() if may_be_held(tool)] == ["file_write", "file_edit"]
+
+
+@pytest.mark.parametrize("asked", ["file_write", "file_edit"])
+@pytest.mark.parametrize("is_envelope", [True, False])
+def test_no_directory_is_mounted_for_writing_where_writes_wait(asked: str, is_envelope: bool) -> None:
+    """BRK-5, BRK-6: a worker could write to a mounted directory without any call."""
+    wanted = parse_capabilities(
+        ["tool: file_write", "tool: file_edit", "file_write: /a/**", "file_read: /a/**"], now_s=0
+    )
+    first = (Capability(Kind.TOOL, asked, FIRST),)
+    made = with_held_writes(wanted, first if is_envelope else (), CATALOG)
+    if not is_envelope:
+        made = with_held_writes((*wanted, *first), (), CATALOG)
+    writes = [one for one in made if one.kind is Kind.FILE_WRITE]
+    assert writes
+    assert not any(one.is_plain_root for one in writes)
+    assert all(one.constraints.is_approved_first for one in writes)
+    assert with_held_writes(wanted, (), CATALOG) == wanted
 
 
 def test_a_worker_that_says_it_did_a_held_call_is_lost(tmp_path: Path) -> None:
