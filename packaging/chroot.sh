@@ -25,11 +25,16 @@ quietly() {
 
 make_chroot() {
     [ ! -d "$chroot" ] || return 0
-    say 'making a chroot of Debian 13 (two minutes, once)'
     mkdir -p "$cache"
-    rm -rf "$chroot.new"
-    quietly mmdebstrap --mode=root --variant=buildd --include="$tools,$product,$tests,$judges" trixie "$chroot.new"
-    mv "$chroot.new" "$chroot"
+    exec 8>"$cache/lock-chroot" && flock 8
+    if [ ! -d "$chroot" ]; then
+        say 'making a chroot of Debian 13 (two minutes, once)'
+        rm -rf "$chroot.new"
+        quietly mmdebstrap --mode=root --variant=buildd --aptopt='Acquire::Retries "5"' \
+            --include="$tools,$product,$tests,$judges" trixie "$chroot.new"
+        mv "$chroot.new" "$chroot"
+    fi
+    exec 8>&-
 }
 
 # What Debian does not package, at the versions of requirements.txt: bundle PYTHON DIRECTORY.
@@ -45,7 +50,8 @@ bundle() {
 copy_sources() {
     rm -rf "$1"
     mkdir -p "$1"
-    git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents --no-dereference -t "$1"
+    git -c safe.directory="$PWD" ls-files -z --cached --others --exclude-standard |
+        xargs -0 cp --parents --no-dereference -t "$1"
 }
 
 # Run a command in the chroot as its root, without a network. It has mounts of its own, which end with it: the root is a
@@ -57,4 +63,25 @@ inside() {
         mount -t proc proc proc && mount --rbind /sys sys && mount --rbind /dev dev && mount -t tmpfs tmpfs tmp &&
         mkdir -p mnt/old && pivot_root . mnt/old && umount -l mnt/old && exec chroot . "$@"
     ' "$chroot" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 "$@"
+}
+
+# A root that is as the chroot at first, named by $root, until forget_root: its changes are in memory. The mounts are the
+# script's, which runs in a mount namespace of its own: unshare --mount --propagation private.
+fresh_root() {
+    trap forget_root EXIT
+    root=$(mktemp -d "$cache/judge-XXXXXX")
+    mount -t tmpfs tmpfs "$root"
+    mkdir "$root/upper" "$root/work" "$root/merged"
+    mount -t overlay overlay -o "lowerdir=$chroot,upperdir=$root/upper,workdir=$root/work" "$root/merged"
+    rm -rf "$root/merged/src" "$root/merged/build" "$root/merged/usr/lib/python3/dist-packages/aaos-source.pth"
+    printf '#!/bin/sh\nexit 101\n' >"$root/merged/usr/sbin/policy-rc.d"
+    chmod +x "$root/merged/usr/sbin/policy-rc.d"
+    mkdir "$root/merged/judge"
+}
+
+forget_root() {
+    [ -n "$root" ] || return 0
+    umount --lazy "$root/merged" "$root"
+    rmdir "$root"
+    root=
 }

@@ -14,6 +14,7 @@ SCRIPTS = (
     ".ci/run",
     "packaging/build",
     "packaging/judge",
+    "packaging/stdeb",
     "packaging/test",
     "packaging/debian/tests/goal",
     "packaging/debian/tests/service",
