@@ -1,8 +1,8 @@
 """What a call costs the agent: a bare ABI round trip, and a permitted 4 KiB file_read through the whole gate.
 
-Both are timed inside a confined worker by a program of its own: the round trip against a session that answers at once,
-the read against a private agentd that nobody watches (schema, capability, path, ledger, audit, permit with its fd,
-read, `tool.done`).
+Both are timed inside a confined worker by a program that uses the product's own client, as all agents do: the round
+trip against a session that answers at once, on agentd's event loop; the read against a private agentd that nobody
+watches (schema, capability, path, ledger, audit, permit with its fd, read, `tool.done`).
 """
 
 import asyncio
@@ -12,7 +12,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from qa.bench.kit import awake, bench, missing_layers, table
+from aaos.daemon.polling import make_loop
+from qa.bench.kit import awake, bench, missing_layers
+from qa.bench.report import Report
 from qa.daemon import PrivateDaemon, private_daemon
 from worker import abi
 
@@ -20,43 +22,31 @@ ROUNDS = 4000
 READS = 2000
 BLOCK = 4096
 
-ROUND_TRIP = b"""
-import json, socket, time
-agentd = socket.socket(fileno=3)
-agentd.recv(65536)
-times = []
-for number in range(1, ROUNDS + 1):
-    begun = time.perf_counter_ns()
-    agentd.send(json.dumps({"t": "model.complete", "id": number}).encode())
-    json.loads(agentd.recv(65536))
-    times.append(time.perf_counter_ns() - begun)
+MEASURED = """
 times.sort()
 text = json.dumps({"p50": times[len(times) // 2] / 1e3, "p99": times[len(times) * 99 // 100] / 1e3})
-agentd.send(json.dumps({"t": "finish", "ok": True, "text": text}).encode())
-""".replace(b"ROUNDS", str(ROUNDS).encode())
-
-READ = """
-import json, os, socket, time
-agentd = socket.socket(fileno=3)
-agentd.recv(65536)
-times = []
-for number in range(READS):
-    begun = time.perf_counter_ns()
-    call = {"t": "tool.call", "id": 2 * number + 1, "tool": "file_read", "args": {"path": f"DIRECTORY/{number}"}}
-    agentd.send(json.dumps(call).encode())
-    data, fds, _, _ = socket.recv_fds(agentd, 65536, 4)
-    permit = json.loads(data)["value"]
-    text = os.pread(fds[permit["files"][0]["fd"]], 65536, 0).decode()
-    for fd in fds:
-        os.close(fd)
-    done = {"t": "tool.done", "id": 2 * number + 2, "permit": permit["permit"], "ok": True, "text": text}
-    agentd.send(json.dumps(done).encode())
-    assert len(json.loads(agentd.recv(65536))["value"]["text"]) >= BLOCK
-    times.append(time.perf_counter_ns() - begun)
-times.sort()
-text = json.dumps({"p50": times[len(times) // 2] / 1e3, "p99": times[len(times) * 99 // 100] / 1e3})
-agentd.send(json.dumps({"t": "finish", "ok": True, "text": text}).encode())
+agentd.finish(text)
 """
+BEGIN = """
+import json, socket, time
+from worker.user.client import Abi
+agentd = Abi(socket.socket(fileno=3))
+agentd.start()
+times = []
+"""
+ROUND_TRIP = f"""{BEGIN}
+for _ in range({ROUNDS}):
+    begun = time.perf_counter_ns()
+    agentd.complete()
+    times.append(time.perf_counter_ns() - begun)
+{MEASURED}""".encode()
+READ = f"""{BEGIN}
+for number in range({READS}):
+    begun = time.perf_counter_ns()
+    result = agentd.call("file_read", {{"path": f"DIRECTORY/{{number}}"}})
+    times.append(time.perf_counter_ns() - begun)
+    assert len(result.text) >= {BLOCK}, result
+{MEASURED}"""
 
 
 async def round_trip() -> dict[str, float]:
@@ -84,7 +74,7 @@ def permitted_read() -> dict[str, float]:
         directory.chmod(0o755)
         for number in range(READS):
             (directory / str(number)).write_bytes(os.urandom(BLOCK // 2).hex().encode())
-        program = READ.replace("READS", str(READS)).replace("BLOCK", str(BLOCK)).replace("DIRECTORY", name)
+        program = READ.replace("DIRECTORY", name)
         with private_daemon() as agentd:
             agentd.write("read.py", program)
             told = agentd.run(
@@ -103,22 +93,28 @@ def _result(agentd: PrivateDaemon, run: str) -> str:
             return str(seen["result"])
 
 
-def main() -> None:
-    """Run and print."""
-    trip, read = asyncio.run(round_trip()), permitted_read()
+def take(report: Report) -> None:
+    """Run and tell."""
+    trip, read = _in_loop(), permitted_read()
     with awake():
-        awake_trip, awake_read = asyncio.run(round_trip()), permitted_read()
+        awake_trip, awake_read = _in_loop(), permitted_read()
     rows = (
         ("ABI round trip", trip),
         ("permitted 4 KiB file_read", read),
         ("ABI round trip, processors kept awake", awake_trip),
         ("permitted 4 KiB file_read, processors kept awake", awake_read),
     )
-    table(
+    report.table(
         f"the agent's side of a call (n={ROUNDS} round trips, {READS} reads)",
         [("", "p50 µs", "p99 µs"), *((name, f"{taken['p50']:.0f}", f"{taken['p99']:.0f}") for name, taken in rows)],
     )
+    report.judge({"trip": trip["p50"], "read": read["p50"]})
+
+
+def _in_loop() -> dict[str, float]:
+    with asyncio.Runner(loop_factory=make_loop) as runner:
+        return runner.run(round_trip())
 
 
 if __name__ == "__main__":
-    main()
+    take(Report())

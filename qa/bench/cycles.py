@@ -5,7 +5,8 @@ import os
 import sys
 from pathlib import Path
 
-from qa.bench.kit import bench, missing_layers, table
+from qa.bench.kit import bench, missing_layers
+from qa.bench.report import Report
 
 CYCLES = 500
 WARM_UP = 100
@@ -34,8 +35,8 @@ def _lives(pid: str) -> bool:
     return os.path.exists(f"/proc/{pid}/ns/net")
 
 
-async def main() -> int:
-    """Run, print, and say whether anything was left."""
+async def take(report: Report) -> int:
+    """Run and tell; how many things were left."""
     async with bench(missing_layers(), parked=PARKED) as kit:
         for number in range(WARM_UP):
             await (await kit.launcher.launch(kit.request(number))).close("bench")
@@ -46,9 +47,11 @@ async def main() -> int:
         await kit.filled(PARKED)
         after = left_behind(kit.scratch)
     rows = [(name, str(before[name]), str(after[name])) for name in before]
-    table(f"{CYCLES} spawn and stop cycles", [("", "before", "after"), *rows])
-    return 0 if after == before else 1
+    report.table(f"{CYCLES} spawn and stop cycles", [("", "before", "after"), *rows])
+    left = sum(abs(after[name] - before[name]) for name in before)
+    report.judge({"left": left})
+    return left
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main()))
+    sys.exit(1 if asyncio.run(take(Report())) else 0)

@@ -3,7 +3,8 @@
 import asyncio
 from pathlib import Path
 
-from qa.bench.kit import bench, missing_layers, table
+from qa.bench.kit import bench, missing_layers
+from qa.bench.report import Report
 
 WORKERS = 200
 
@@ -14,20 +15,21 @@ def pss_kib(pid: int) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
 
 
-async def main() -> None:
-    """Run and print."""
+async def take(report: Report) -> None:
+    """Run and tell."""
     async with bench(missing_layers()) as kit:
         sessions = [await kit.launcher.launch(kit.request(number)) for number in range(WORKERS)]
         each = [pss_kib(session.attestation.pid) for session in sessions]
         await asyncio.gather(*(session.close("bench") for session in sessions))
-    table(
+    report.table(
         f"{WORKERS} live workers",
         [
             ("PSS each, mean", "PSS each, most"),
             (f"{sum(each) / WORKERS / 1024:.2f} MiB", f"{max(each) / 1024:.2f} MiB"),
         ],
     )
+    report.judge({"pss": sum(each) / WORKERS / 1024})
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(take(Report()))

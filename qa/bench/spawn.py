@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from aaos.sandbox.session import WorkerSession
-from qa.bench.kit import Bench, bench, median, missing_layers, p, table
+from qa.bench.kit import Bench, bench, median, missing_layers, p
+from qa.bench.report import Report
 
 ROUNDS = 60
 AT_ONCE = 16
@@ -118,6 +119,18 @@ class Contest:
     serves: Taken = field(default_factory=Taken)
     steps: list[dict[str, int]] = field(default_factory=list)
 
+    def figures(self) -> dict[str, float]:
+        """How many times faster ours are; the bursts and what is sustained are those of a launcher that parks."""
+        figures: dict[str, float] = {}
+        for name, other in (("hello", self.hello), ("serves", self.serves)):
+            figures |= {
+                f"cold/{name}": median(other.single_ms) / median(self.cold.single_ms),
+                f"parked/{name}": median(other.single_ms) / median(self.parked.single_ms),
+                f"burst/{name}": median(self.parked.rates) / median(other.rates),
+                f"sustained/{name}": median(self.parked.sustained) / median(other.rates),
+            }
+        return figures
+
     async def play(self, cold: Bench, parking: Bench) -> None:
         """All in turn, so that a change of speed meets them alike, and each only when nothing is being parked.
 
@@ -148,8 +161,8 @@ class Contest:
         self.serves.single_ms.append(await asyncio.to_thread(bwrap_once, SERVES))
 
 
-async def main() -> None:
-    """Run and print."""
+async def take(report: Report) -> None:
+    """Run and tell."""
     if shutil.which("bwrap") is None:
         raise SystemExit("bwrap is not installed: apt install bubblewrap")
     contest = Contest()
@@ -159,7 +172,7 @@ async def main() -> None:
         bwrap_once(SERVES)
         await contest.play(cold, parking)
     rows = [("cold", contest.cold), ("parked", contest.parked)]
-    table(
+    report.table(
         f"request to serving worker, n={ROUNDS}, layers left out: {', '.join(sorted(missing_layers())) or 'nothing'}",
         [
             ("", "median ms", "p95 ms", f"{AT_ONCE} at once, per s", "sustained, per s"),
@@ -171,8 +184,9 @@ async def main() -> None:
         ],
     )
     steps = [(name, f"{median([step[name] for step in contest.steps]):.0f}") for name in contest.steps[0]]
-    table("where the time goes, parked ones (medians)", [("step", "µs"), *steps])
+    report.table("where the time goes, parked ones (medians)", [("step", "µs"), *steps])
+    report.judge(contest.figures())
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(take(Report()))
