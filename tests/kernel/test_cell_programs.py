@@ -1,6 +1,7 @@
 """Real programs that use the network from a cell, by its door: git clones, pip downloads, from servers of the test."""
 
 import asyncio
+import os
 import shutil
 import ssl
 import subprocess
@@ -22,6 +23,7 @@ from tests.kernel.cells import PYTHON, SHELL, cell, silent
 from tests.kernel.certificates import Authority, authority
 from tests.kernel.harness import Audit, launcher
 from tests.kernel.networks import PUBLIC, own_network
+from tests.kernel.test_main import TREE, Client, command, is_listening, wait_for
 from tests.kernel.webserver import egress
 
 GIT_CORE = "/usr/lib/git-core"
@@ -157,3 +159,79 @@ def wheel(path: Path) -> None:
         made.writestr("a_package-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: a-package\nVersion: 1.0\n")
         made.writestr("a_package-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         made.writestr("a_package-1.0.dist-info/RECORD", "")
+
+
+AS_THE_MACHINE = """
+mount -t tmpfs tmpfs /etc/ssl/certs
+cp "$1" /etc/ssl/certs/ca-certificates.crt
+mount --bind "$2" /etc/hosts
+shift 2
+exec "$@"
+"""
+CLONES = """
+import json, os, socket
+session = socket.socket(fileno=3)
+def receive():
+    data, fds, _, _ = socket.recv_fds(session, 65_536, 65)
+    frame = json.loads(data) if data else {"t": "stop"}
+    if frame["t"] == "stop":
+        raise SystemExit
+    return frame
+receive()
+said = []
+for number, url in enumerate(URLS):
+    args = {"url": url, "into": f"INTO/{number}"}
+    session.send(json.dumps({"t": "tool.call", "id": number + 1, "tool": "git_clone", "args": args}).encode())
+    answer = receive()
+    said.append(answer["message"] if answer["t"] == "failure" else answer["value"]["text"])
+session.send(json.dumps({"t": "finish", "ok": True, "text": "\\n".join(said)}).encode())
+"""
+
+
+@contextmanager
+def whole_daemon(place: Path, certificate: Path, hosts: Path) -> Iterator[Client]:
+    """agentd with the wrappers as shipped, on a machine that trusts this authority and knows these hosts."""
+    (place / "agentd.toml").write_text(
+        f'[roles]\ndirs = ["{TREE}/etc/aaos/roles"]\n[wrappers]\ndirs = ["{TREE}/etc/aaos/wrappers"]\n'
+    )
+    daemon = command(place, "--without-layer", "cgroup")
+    argv = ["unshare", "--mount", "--propagation", "private", "sh", "-ec", AS_THE_MACHINE, "sh"]
+    with (place / "stderr").open("wb") as errors:
+        process = subprocess.Popen([*argv, str(certificate), str(hosts), *daemon], cwd=TREE, stderr=errors)
+    try:
+        wait_for("the socket", lambda: is_listening(place) or process.poll() is not None)
+        assert process.poll() is None, (place / "stderr").read_text()
+        with Client(place) as client:
+            yield client
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+def test_an_agent_clones_what_was_granted_to_it_through_all_of_aaos(tmp_path: Path, vouching: Authority) -> None:
+    """ISO-12, H-NET-08: goal, gate, wrapper, cell, door, egress, and the audit of it."""
+    tmp_path.chmod(0o755)
+    out = tmp_path / "out"
+    out.mkdir()
+    os.chown(out, 1234, 1234)
+    hosts = tmp_path / "hosts"
+    hosts.write_text(f"{PUBLIC} {HOST} other.example\n127.0.0.1 localhost\n")
+    repository(tmp_path / "served")
+    with (
+        files_over_tls(tmp_path / "served", vouching.server(HOST)) as port,
+        whole_daemon(tmp_path, vouching.certificate, hosts) as client,
+    ):
+        urls = [f"https://{HOST}:{port}/repo.git", f"https://other.example:{port}/repo.git"]
+        program = CLONES.replace("URLS", repr(urls)).replace("INTO", str(out))
+        grants = {"connect": [f"{HOST}:{port}"], "tool": ["git_clone"], "write": [str(out)]}
+        run = str(client.ask("submit", goal="clone it", cwd="/", program=program, **grants)["run"])
+        ended = client.ask("watch", run=run)
+        events = client.ask("logs", run=run)["events"]
+    assert ended["state"] == "completed", ended
+    assert (out / "0" / "README").read_text() == "words of the repository\n", ended
+    assert not (out / "1").exists()
+    assert f"connections of programs to other.example:{port} are not granted" in str(ended["result"])
+    assert isinstance(events, list)
+    connected = [event["fields"] for event in events if event["kind"] == EventKind.NETWORK_CONNECTED]
+    assert {fields["host"] for fields in connected} == {HOST}
+    assert ended["trust"] == "outside", ended
