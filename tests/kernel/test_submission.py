@@ -1,13 +1,15 @@
 """Goals that become runs, and goals that do not."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from aaos.core.config import WrappersSettings
 from aaos.core.events import EventKind
 from aaos.daemon.wiring import Daemon
-from tests.kernel.operators import Client, place, with_daemon
+from tests.kernel.operators import ROLES, Client, options, place, with_daemon
 
 __all__ = ["place"]  # the fixture
 
@@ -113,3 +115,23 @@ def test_a_flood_of_goals_is_busy_and_no_flood_of_events(place: Path) -> None:
         assert len(refused) == 400 - busy
 
     with_daemon(place, check)
+
+
+def test_programs_are_granted_by_name_alone(place: Path) -> None:
+    """TOL-4, CAP-1: a program of the operator's gets every tool of aaOS, and none that starts another program."""
+
+    async def check(daemon: Daemon, path: Path) -> None:
+        del daemon
+        client = await Client.connect(path)
+        shown = await client.result("submit", goal="x", cwd="/", program="pass")
+        plain = json.dumps(shown["envelope"])
+        assert "tool: file_read" in plain
+        assert "shell" not in plain
+        asked = await client.result("submit", goal="x", cwd="/", program="pass", tool=["shell"], connect=["a.example"])
+        named = json.dumps(asked["envelope"])
+        assert named.count("tool: ") == named.count("tool: shell") == 1
+        assert "a.example:443/**" in named
+
+    known = options(place)
+    wrappers = WrappersSettings(dirs=(ROLES.parent / "wrappers",))
+    with_daemon(place, check, chosen=replace(known, settings=known.settings.model_copy(update={"wrappers": wrappers})))
