@@ -99,3 +99,17 @@ def test_the_program_is_opened_once_on_the_mount_that_the_cell_will_have() -> No
         assert os.fstatvfs(program).f_flag & os.ST_RDONLY
         assert len(trees) == len(plan_cell(cell("/bin/sh")).system)
     os.close(program)
+
+
+@pytest.mark.parametrize(("mode", "owner"), [(0o775, 0), (0o757, 0), (0o755, OWNER)])
+def test_a_program_that_others_can_change_is_not_run(tmp_path: Path, mode: int, owner: int) -> None:
+    """ISO-12, H-SUB-12: whoever may write to it would choose what runs."""
+    program = tmp_path / "program"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(mode)
+    os.chown(program, owner, 0)
+    with pytest.raises(ConfinementError, match="can be changed by others than root"):
+        plan_cell(cell(str(program)))
+    os.chown(program, 0, 0)
+    program.chmod(0o755)
+    assert plan_cell(cell(str(program))).program == str(program)
