@@ -110,3 +110,32 @@ MODELS = (
     b"providers:\n  local: {kind: ollama}\n  cloud: {kind: openai, key: cloud}\nmodels:\n"
     b"  small: {provider: local, model: s, tier: T1, price_usd: {input: 0, output: 0}}\n",
 )
+WRAPPERS = (
+    b"""\
+name: lister
+summary: Lists a directory
+program: /usr/bin/ls
+package: coreutils
+parameters:
+  place: {type: path}
+  names: {type: strings, pattern: "[a-z]+", required: false}
+  all: {type: boolean}
+  mark: {type: string, default: x}
+argv:
+  - --color=never
+  - {if_given: all, args: [--all]}
+  - --
+  - "{place}"
+  - {if_given: names, args: ["{names}"]}
+env: {LC_ALL: C}
+stdin: "{mark}"
+cwd: "{place}"
+readable: [/etc/motd]
+exec_paths: [/usr/bin/true]
+egress: ["example.com:443"]
+success: [0, 1]
+output: lines
+limits: {wall_s: 5}
+""",
+    b"name: lister\nsummary: s\nprogram: /usr/bin/true\npackage: coreutils\nargv: []\n",
+)

@@ -24,6 +24,7 @@ from aaos.egress import wire
 from aaos.llm.table import read_table
 from aaos.plan.drafting import Terms, drafted
 from aaos.plan.phrases import parse_goal
+from aaos.tools.wrapperfile import read_wrapper
 from qa.fuzz import seeds
 from tests.unit.core.test_pattern import _reference
 from tests.unit.plan.test_drafting import BEFORE, terms
@@ -135,6 +136,11 @@ def settings(data: bytes) -> bool:
         return False
     assert found[0].confinement.require == Settings().confinement.require
     return True
+
+
+def wrapper(data: bytes) -> bool:
+    """A wrapped program's file."""
+    return _taken(lambda: read_wrapper(data, "/w/lister.yaml", taken=frozenset()))
 
 
 def models(data: bytes) -> bool:
@@ -252,4 +258,5 @@ TARGETS: tuple[Target, ...] = (
     Target("settings", settings, seeds.SETTINGS),
     Target("roles", role, seeds.ROLES),
     Target("models", models, seeds.MODELS),
+    Target("wrappers", wrapper, seeds.WRAPPERS),
 )
