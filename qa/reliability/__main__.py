@@ -22,7 +22,7 @@ def figures(agentd: PrivateDaemon, place: Path, *, share: int) -> Iterator[Part]
     for number in range(PASSES if share == 1 else 1):
         yield cycles(agentd, 1_000 // share, 1, is_warm=number > 0)
         yield cycles(agentd, 1_000 // share, AT_ONCE, is_warm=number > 0)
-    yield kills(agentd, 200 // share)
+    yield kills(agentd, place, 200 // share)
     yield swaps(agentd, place, 100_000 // share, 1_000_000 // share)
     yield key(agentd)
 

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,10 +53,18 @@ def planted(place: Path) -> Iterator[PrivateDaemon]:
         yield agentd
 
 
-def run(agentd: PrivateDaemon, program: str = DONE, *, goal: str = "load", read: tuple[str, ...] = ()) -> str:
+def run(
+    agentd: PrivateDaemon,
+    program: str = DONE,
+    *,
+    read: Sequence[str] = (),
+    write: Sequence[str] = (),
+    tool: Sequence[str] = (),
+) -> str:
     """One run to its end: its state, or the code of the error that refused it. One user submits so many a second: who
     is told that it is too fast tries again."""
-    params: Mapping[str, rpc.Json] = {"goal": goal, "cwd": "/", "program": program, "read": list(read)}
+    params: dict[str, rpc.Json] = {"goal": "load", "cwd": "/", "program": program}
+    params |= {"read": list(read), "write": list(write), "tool": list(tool)}
     try:
         with Client(agentd.socket) as client:
             submitted = _submitted(client, params)
@@ -108,7 +116,7 @@ def settled(agentd: PrivateDaemon) -> Mapping[str, int]:
 
 def below(agentd: PrivateDaemon) -> dict[str, list[int]]:
     """The daemon's children by what they are."""
-    found: dict[str, list[int]] = {"zygote": [], "egress": [], "worker": []}
+    found: dict[str, list[int]] = {"zygote": [], "egress": [], "worker": [], "cell": []}
     for pid in descendants(agentd.process.pid):
         try:
             command = Path(f"/proc/{pid}/cmdline").read_bytes()
@@ -116,7 +124,9 @@ def below(agentd: PrivateDaemon) -> dict[str, list[int]]:
         except (FileNotFoundError, ProcessLookupError):
             continue
         is_confined = any(line.startswith("NSpid:") and len(line.split()) > 2 for line in status.splitlines())
-        found["egress" if b"egress" in command else "worker" if is_confined else "zygote"].append(pid)
+        is_inner = f"\nPPid:\t{agentd.process.pid}\n" not in status  # the program of a cell, below its first process
+        kind = "cell" if is_inner else "worker" if is_confined else "zygote"
+        found["egress" if b"egress" in command else kind].append(pid)
     return found
 
 

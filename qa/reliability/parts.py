@@ -20,13 +20,23 @@ from worker.wall import syscalls
 AT_ONCE = 16
 SLOPE_KIB = 1.0
 CANARY = "canary-4d1f9e"
-KILLED = {"worker": 0.6, "zygote": 0.85, "egress": 1.0}
+KILLED = {"worker": 0.45, "cell": 0.8, "zygote": 0.95, "egress": 1.0}
+OWNER = 4321
 BUSY = """
 import json, socket, time
 agentd = socket.socket(fileno=3)
 agentd.recv(65536)
 time.sleep(0.15)
 agentd.send(json.dumps({"t": "finish", "ok": True, "text": "done"}).encode())
+"""
+CELLED = """
+import json, socket
+from worker.user.client import Abi
+session = Abi(socket.socket(fileno=3))
+session.start()
+code = "import time; time.sleep(0.3)"
+result = session.call("python_run", {"workspace": PLACE, "code": code})
+session.finish(json.dumps([result.ok, result.code]))
 """
 READER = """
 import json, socket
@@ -64,12 +74,23 @@ def cycles(agentd: PrivateDaemon, count: int, many: int, *, is_warm: bool) -> Pa
     return Part("R1", counted, is_good=ends == {"completed": count} and not left and is_flat)
 
 
-def kills(agentd: PrivateDaemon, count: int, *, seed: int = 1) -> Part:
-    """R2: kill -9 of a worker, the zygote or the egress at random moments; each run ends, typed, and all comes back."""
-    chance, before = random.Random(seed), settled(agentd)  # noqa: S311  # moments, not secrets
+def kills(agentd: PrivateDaemon, place: Path, count: int, *, seed: int = 1) -> Part:
+    """R2: kill -9 of a worker, a cell, the zygote or the egress at random moments; each run ends, typed, and all comes
+    back."""
+    workspace = place / "workspace"
+    workspace.mkdir()
+    os.chown(workspace, OWNER, OWNER)
+    place.chmod(0o755)
+    celled = CELLED.replace("PLACE", repr(str(workspace)))
+    chance = random.Random(seed)  # noqa: S311  # moments, not secrets
     ends: Counter[str] = Counter()
     victims: Counter[str] = Counter()
     done = threading.Event()
+
+    def one(number: int) -> str:
+        if number % 2:
+            return run(agentd, BUSY)
+        return run(agentd, celled, read=(str(workspace),), write=(str(workspace),), tool=("python_run",))
 
     def kill() -> None:
         while sum(victims.values()) < count and not done.is_set():
@@ -80,18 +101,20 @@ def kills(agentd: PrivateDaemon, count: int, *, seed: int = 1) -> Part:
             if pids and _killed(chance.choice(pids)):
                 victims[kind] += 1
 
+    warm = Counter(at_once(4, 16, one))
+    before = settled(agentd)
     killer = threading.Thread(target=kill)
     killer.start()
     try:
         while killer.is_alive():
-            ends.update(at_once(4, 8, lambda _: run(agentd, BUSY)))
+            ends.update(at_once(4, 8, one))
     finally:
         done.set()
         killer.join()
-    again = Counter(at_once(4, 8, lambda _: run(agentd)))
+    again = Counter(at_once(4, 16, one))
     left = left_behind(before, settled(agentd))
     typed = {"completed", "failed: worker_lost", "failed: unconfined", "failed: limit", "failed: plan"}
-    is_good = set(ends) <= typed and again == {"completed": 8} and not left and sum(victims.values()) >= count
+    is_good = set(ends) <= typed and again == warm == {"completed": 16} and not left and sum(victims.values()) >= count
     counted = (
         f"killed {dict(victims)} under {ends.total()} runs: {dict(ends)}; then {dict(again)}; left {left or 'nothing'}"
     )
