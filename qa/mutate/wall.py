@@ -113,7 +113,7 @@ _CELLS = (
     ("rows of cells: files that run as others", CELLROWS, "SET_IDS = stat.S_ISUID | stat.S_ISGID\n", "SET_IDS = 0\n", BY_CELLS),
     ("a program that others can change", CELLPLAN, "_OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH", "_OTHERS_MAY_WRITE = 0", BY_PLANS),
     ("everything may be executed in a cell", RULES, "    for path in policy.execute:\n        syscalls.landlock_allow_below(ruleset, path, _EXECUTE)", "    syscalls.landlock_allow_below(ruleset, \"/\", _EXECUTE)", BY_CELLS),
-    ("a cell writes what may be read", RULES, "rights = _READ_WRITE | _NAMES | own if mount.writable else _READ", "rights = _READ_WRITE | _NAMES | own", ("tests/kernel/test_cell_layers.py", *BY_CELLS)),
+    ("a cell writes what may be read", RULES, "rights = _READ_WRITE | _NAMES | own if mount.writable else _READ", "rights = _READ_WRITE | _NAMES | own", BY_RULES),
 )  # fmt: skip
 _SPEAKING = (
     ("a frame whose bytes can change", TRANSPORT, "    if seals & _SEALS != _SEALS:", "    if False:", BY_TRANSPORT),

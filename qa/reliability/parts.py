@@ -19,6 +19,7 @@ from worker.wall import syscalls
 
 AT_ONCE = 16
 SLOPE_KIB = 1.0
+READERS = 16
 CANARY = "canary-4d1f9e"
 KILLED = {"worker": 0.45, "cell": 0.8, "zygote": 0.95, "egress": 1.0}
 OWNER = 4321
@@ -148,16 +149,16 @@ def swaps(agentd: PrivateDaemon, place: Path, calls: int, at_least: int) -> Part
     (outside / "b").write_text(f"{CANARY}\n")
     swapped, done = Counter[str](), threading.Event()
     paths = [str(granted / name) for name in ("a", "inner/b")]
-    program = READER.replace("CALLS", str(calls // 4)).replace("PATHS", repr(paths)).replace("MARK", repr(CANARY))
+    program = READER.replace("CALLS", str(calls // READERS)).replace("PATHS", repr(paths)).replace("MARK", repr(CANARY))
     worker = threading.Thread(target=_swap, args=(pairs, swapped, done, at_least))
     worker.start()
     try:
-        ends = Counter(at_once(4, 4, lambda _: run(agentd, program, read=(str(granted),))))
+        ends = Counter(at_once(4, READERS, lambda _: run(agentd, program, read=(str(granted),))))
     finally:
         done.set()
         worker.join()
     told = _told(agentd)
-    is_good = not told["canary"] and ends == {"completed": 4} and told["read"] > 0 and told["refused"] > 0
+    is_good = not told["canary"] and ends == {"completed": READERS} and told["read"] > 0 and told["refused"] > 0
     counted = f"{sum(told.values())} file tool calls during {swapped.total()} swaps: {dict(told)}; runs {dict(ends)}"
     return Part("R10", counted, is_good and swapped.total() >= at_least)
 
@@ -177,10 +178,10 @@ def _swap(pairs: Sequence[tuple[Path, Path]], swapped: Counter[str], done: threa
 def _told(agentd: PrivateDaemon) -> Counter[str]:
     """What the reading programs counted, from the answers of the newest runs."""
     told: Counter[str] = Counter({"canary": 0, "read": 0, "refused": 0})
-    listed = [json.loads(line) for line in agentd.run("list", "--json", "-n", "4").output.splitlines()]
+    listed = [json.loads(line) for line in agentd.run("list", "--json", "-n", str(READERS)).output.splitlines()]
     for one in listed:
         status = json.loads(agentd.run("status", "--json", one["run"]).output)
-        told.update(json.loads(status["result"]))
+        told.update(json.loads(status["result"] or "{}"))
     return told
 
 

@@ -150,6 +150,27 @@ def test_what_is_granted_for_reading_is_not_written(tmp_path: Path) -> None:
     assert result.stdout.split() == ["True", "True", "13", "13"]
 
 
+def test_what_a_cell_is_granted_for_reading_is_not_written(tmp_path: Path) -> None:
+    """ISO-12, H-FS-13: as root, where every mount can be written to."""
+    for name in ("ro", "rw", "scratch"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text("content")
+    code = (
+        "import os, prctl\nfrom dataclasses import replace\nfrom aaos.core.config import Settings\n"
+        "from aaos.core.layers import ALL_LAYERS\nfrom aaos.sandbox.policy import parked_policy\n"
+        "from worker.abi import Mount\nfrom worker.wall import rules\nprctl.set_no_new_privs(1)\n"
+        f"here = {str(tmp_path)!r}\n"
+        "parked = parked_policy((1000, 1000), host_id=1, layers=ALL_LAYERS, settings=Settings())\n"
+        "mounts = (Mount(here + '/ro', True, False, False), Mount(here + '/rw', True, True, True))\n"
+        "rules.restrict_cell(rules.prepare_files(), replace(parked, mounts=mounts), scratch=here + '/scratch')\n"
+        "for name, flags in (('rw', os.O_WRONLY), ('ro', os.O_RDONLY), ('ro', os.O_WRONLY), ('ro', os.O_RDWR)):\n"
+        "    try:\n        print(bool(os.open(f'{here}/{name}/file', flags)))\n"
+        "    except PermissionError as error:\n        print(error.errno)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=TREE, check=True, capture_output=True, text=True)
+    assert result.stdout.split() == ["True", "True", "13", "13"]
+
+
 def test_a_kernel_that_offers_less_than_the_settings_want_is_refused(tmp_path: Path) -> None:
     """H-SBX-00, ISO-4: before anything is started."""
     wanted = Settings(confinement=ConfinementSettings(landlock_abi=64))
