@@ -37,7 +37,7 @@ def test_a_mutant_is_noticed(name: str) -> None:
 def test_a_change_that_nobody_needs_survives() -> None:
     """R19: a run that catches everything would say nothing."""
     idle = Mutant("idle", "aaos/core/ids.py", "60 random bits", "sixty random bits", NOTICED)
-    with pytest.raises(ValueError, match="2 times"):
+    with pytest.raises(ValueError, match=r"[2-9] times"):
         mutated(idle)
     once = Mutant("once", "aaos/core/ids.py", "their making and their one charset", "their charset", NOTICED)
     assert judged(once).fate is Fate.SURVIVED
