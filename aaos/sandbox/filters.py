@@ -284,8 +284,10 @@ def compile_filter(profile: Profile, *, refusal: Refusal = Refusal.ERRNO, withou
             if profile is not Profile.ZYGOTE:
                 canary = CELL_CANARY if profile in _CELLS else CANARY
                 filter_.add_rule(_action(Refusal.ERRNO, errno.ENOSYS), canary)
-            if profile in _CELLS:
-                filter_.add_rule(_action(Refusal.ERRNO, errno.ENOSYS), "clone3")  # a C library tries it and falls back
+            if profile in _CELLS:  # its C library tries these and goes on: threads by clone3, a daemon of names
+                filter_.add_rule(_action(Refusal.ERRNO, errno.ENOSYS), "clone3")
+                a_local_one = _argument(Check(0, LOW_32_BITS, socket.AF_UNIX))
+                filter_.add_rule(_action(Refusal.ERRNO, errno.EPERM), "socket", a_local_one)
         case _:
             assert_never(refusal)
     if profile is Profile.EGRESS:
