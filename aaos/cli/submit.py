@@ -54,6 +54,8 @@ def submission(args: Namespace) -> dict[str, rpc.Json]:
         "connect": list(args.connect),
         "tool": list(args.tool),
     }
+    if args.ask:
+        params["ask"] = list(args.ask)
     if args.secret:
         params["secret"] = list(args.secret)
     if args.program is not None:

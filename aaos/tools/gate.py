@@ -222,7 +222,8 @@ class Gate:
         with self._records.ledger.step():
             approval = self._desk.ask(asked)
             self._records.held(opened.draft, pre_hash=asked.pre_hash)
-        opened.draft = replace(opened.draft, was_held=True)
+        route = "broker" if isinstance(opened.tool, WorkerTool) else opened.draft.route
+        opened.draft = replace(opened.draft, route=route, was_held=True)
         carry = partial(self._carry, caller, opened, asked.pre_hash)
         is_usable = partial(self._is_live, opened, is_late=False)
         return HeldCall(caller, opened, approval, self._desk, is_usable, carry, self._failed)

@@ -57,4 +57,6 @@ def _is_plain(content: bytes) -> bool:
 
 
 def _lines(content: bytes) -> list[str]:
-    return content.decode("utf-8", "backslashreplace").split("\n")
+    """The last one ends as all do, or says that it does not: else a change of that alone would not be seen."""
+    lines = content.decode("utf-8", "backslashreplace").split("\n")
+    return [*lines, "[no line feed at the end]"] if lines[-1] else lines[:-1]

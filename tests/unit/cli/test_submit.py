@@ -32,6 +32,10 @@ def test_options_are_sent_under_their_names(tmp_path: Path) -> None:
         "g",
         "--tool",
         "echo",
+        "--ask",
+        "file_write",
+        "--ask",
+        "file_edit",
         "--write",
         "/w",
         "--role",
@@ -51,6 +55,7 @@ def test_options_are_sent_under_their_names(tmp_path: Path) -> None:
     assert (sent["tool"], sent["write"], sent["role"]) == (["echo"], ["/w"], "program")
     assert (sent["wall_s"], sent["program"], sent["orchestration"]) == (9, "print(1)\n", "direct")
     assert (sent["max_tokens"], sent["max_usd"]) == (7, 0.5)
+    assert sent["ask"] == ["file_write", "file_edit"]
 
 
 @pytest.mark.parametrize("goal", ["", "  \n"])

@@ -39,6 +39,7 @@ def test_an_approved_write_is_made_by_agentd_from_the_committed_bytes(tmp_path: 
     assert result.written.path == f"{tmp_path}/new"
     assert scene.ledger.opened[record.call].state is CallState.PERMITTED
     assert scene.kinds == [EventKind.TOOL_PERMITTED, EventKind.FILE_WRITTEN, EventKind.TOOL_DONE]
+    assert {event.fields["route"] for event in scene.audit.events} == {"broker"}
 
 
 def test_an_approved_edit_changes_the_one_place(tmp_path: Path) -> None:

@@ -13,9 +13,11 @@ MOST_CHARS = (preview.SHOWN_LINES + 1) * (preview.LINE_CHARS + 64)
 def test_a_change_is_shown_as_its_difference() -> None:
     shown = preview.of_change(b"one\ntwo\n", b"one\n2\n")
     assert "-two" in shown
+    assert len(shown.split("\n")) == 6
     assert "+2" in shown
     assert preview.of_change(b"same", b"same") == "nothing changes"
-    assert "+new" in preview.of_change(None, b"new")
+    assert preview.of_change(None, b"new\n").split("\n")[-1] == "+new"
+    assert "-[no line feed at the end]" in preview.of_change(b"same", b"same\n")
 
 
 def test_a_long_text_is_cut_in_the_middle() -> None:
@@ -30,7 +32,7 @@ def test_a_long_text_is_cut_in_the_middle() -> None:
 
 def test_a_long_line_is_cut_in_the_middle() -> None:
     """H-API-07"""
-    shown = preview.of_change(b"", b"rm -rf " + b" " * 60_000 + b"/")
+    shown = preview.of_change(b"", b"rm -rf " + b" " * 60_000 + b"/\n")
     assert "rm -rf" in shown
     assert shown.endswith("/")
     assert "[cut: " in shown
