@@ -13,7 +13,7 @@ _FIRST = "ENOENT pidns"
 MAY = frozenset(
     (
         "all processes", "ask how busy the machine is", "ask what machine this is", "a pair of sockets", "fork",
-        "a parent that it can see", "a socket of this machine", "change when a file was written",
+        "a parent that it can see", "change when a file was written",
         "exchange two files", "get a handle on a process", "have its memory dumped", "its place among the cgroups",
         "leave by a kept directory", "list what is above", "live on after its parent", "make a directory",
         "make a file", "make a file without a name", "make a link", "make a pipe", "make memory executable",
@@ -43,6 +43,7 @@ OTHERWISE = {
     "make a disk": _GONE,
     "change who may use a file": _GONE,
     "change who may use an open file": _GONE,
+    "give a file capabilities": _GONE,
     "give a file away": "EINVAL userns",
     "execute a file that was granted": "EACCES mountns",
     "environment of the first process": _FIRST,
@@ -51,15 +52,6 @@ OTHERWISE = {
     "map of the first process": _FIRST,
     "files of the first process": _FIRST,
     "root of the first process": _FIRST,
-    "a connection of TCP": _GONE,
-    "a connection of TCP, version 6": _GONE,
-    "messages of UDP": _GONE,
-    "raw packets": _GONE,
-    "a connection over many paths": _GONE,
-    "settings of the network": _GONE,
-    "packets of the wire": _GONE,
-    "the machine below": _GONE,
-    "ciphers of the kernel": _GONE,
 }
 
 
