@@ -5,7 +5,7 @@ import re
 import time
 
 from qa.daemon import REPOSITORY
-from qa.vm.asking import OPERATOR, ok, until
+from qa.vm.asking import OPERATOR, SERVICE, ok, until
 from qa.vm.checks_limits import LAYERS
 from qa.vm.guest import Guest
 
@@ -75,6 +75,21 @@ def answers_an_operator(guest: Guest) -> str:
     owner = ok(guest.run(f"stat -c %U ~{OPERATOR}/gpl.md"))
     assert "674 lines" in text and owner == OPERATOR, (text[:200], owner)
     return "the summary is in the operator's home, and the operator's own"
+
+
+def has_its_profile(guest: Guest) -> str:
+    """DEB-2: AppArmor enforces the profile of the daemon on it and on all that it starts."""
+    pids = ok(guest.run(f"cat $(find {SERVICE} -name cgroup.procs)")).split()
+    names = {ok(guest.run(f"cat /proc/{pid}/attr/current")) for pid in pids}
+    assert len(pids) > 2 and all(name.startswith("aaos-agentd") and "enforce" in name for name in names), names
+    return f"{len(pids)} processes: {', '.join(sorted(names))}"
+
+
+def breaks_no_rule(guest: Guest) -> str:
+    """DEB-2: in all that was done, neither AppArmor nor seccomp has refused anything to an honest part of it."""
+    refused = guest.run("journalctl -b -k --no-pager -o cat -g 'apparmor=\"DENIED\".*aaos-agentd|type=1326'").output
+    assert "apparmor" not in refused and "1326" not in refused, refused[-3000:]
+    return "nothing refused in the whole boot"
 
 
 def is_measured(guest: Guest) -> str:
