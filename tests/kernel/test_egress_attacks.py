@@ -205,9 +205,9 @@ attempt("broadcast", broadcast)
     [
         ("rules.restrict_files = lambda *a: None", "landlock"),
         ("rules.restrict_network_and_scope = lambda **k: None", "landlock"),
-        ("confine._apply_filter = lambda *a: None", "seccomp"),
+        ("confine._apply_filter = lambda *a, **k: None", "seccomp"),
         ("syscalls.drop_capability_sets = lambda: None", "capabilities"),
-        ("confine._apply_filter = lambda p, c: c.seen.update(seccomp='denied')", "seccomp mode is 0"),
+        ("confine._apply_filter = lambda p, c, **k: c.seen.update(seccomp='denied')", "seccomp mode is 0"),
         ("confine.prctl.set_no_new_privs = lambda on: None", "permitted|no_new_privs"),
         ("real = zygote.os.setgroups\nzygote.os.setgroups = lambda groups: real([4])", "has the groups 4"),
         ("zygote.main = lambda *a, **k: None", "did not start"),
