@@ -8,7 +8,6 @@ import asyncio
 import os
 import platform
 import sys
-import sysconfig
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -50,18 +49,13 @@ def page(report: Report, failed: dict[str, str], *, load: float, took_s: float) 
     yield ""
     yield f"- when: {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, in {took_s:.0f} s"
     yield f"- machine: Linux {platform.release()}, {os.cpu_count()} cores, load {load:.2f} before the run"
-    yield f"- Python: {platform.python_version()}, {_build()}"
+    yield f"- Python: {platform.python_version()}"
     yield f"- layers that were left out because the machine lacks them: {', '.join(sorted(missing_layers())) or 'none'}"
     yield from _table("Asked and measured", judged(report.figures))
     for title, rows in report.tables:
         yield from _table(title[0].upper() + title[1:], rows)
     if failed:
         yield from _table("Not measured", [("part", "error"), *failed.items()])
-
-
-def _build() -> str:
-    """Whether the interpreter was built to be fast: Debian's is."""
-    return "optimised" if "--enable-optimizations" in str(sysconfig.get_config_var("CONFIG_ARGS")) else "not optimised"
 
 
 def _table(title: str, rows: Rows) -> Iterator[str]:
