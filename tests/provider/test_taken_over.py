@@ -30,7 +30,7 @@ METADATA = (
 )
 NAMES = (
     "File_Read", "FILE_READ", "file-read", "fileread", "file_reed", "file_read ", " file_read", "file_read\u200b",
-    "shell", "exec", "python", "sudo", "finish", "model.complete", "tool.call", "__import__", "file_read\x00",
+    "bash", "exec", "python", "sudo", "finish", "model.complete", "tool.call", "__import__", "file_read\x00",
     "../file_read", "f" * 10_000, "",
 )  # fmt: skip
 WRONG = {

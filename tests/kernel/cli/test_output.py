@@ -54,6 +54,11 @@ def _all_hostile(method: str) -> rpc.Json:
         "remedy",
         "message",
         "agent",
+        "approval",
+        "tool",
+        "resource",
+        "preview",
+        "reason",
     )
     flat: dict[str, rpc.Json] = dict.fromkeys(keys, HOSTILE)
     item: dict[str, rpc.Json] = {
@@ -67,7 +72,7 @@ def _all_hostile(method: str) -> rpc.Json:
         "kind": HOSTILE,
         "fields": flat,
     }
-    lists = ("runs", "roles", "refused", "tools", "attestations", "findings", "subtasks", "events")
+    lists = ("runs", "roles", "refused", "tools", "attestations", "findings", "subtasks", "events", "approvals")
     whole: dict[str, rpc.Json] = {
         **item,
         **{name: [item] for name in lists},
@@ -87,9 +92,17 @@ def _every_command() -> list[list[str]]:
         "logs": ["r"],
         "attest": ["r"],
     }
-    alone = ("run", "configure", "dev-provider")  # these ask no daemon
+    alone = ("run", "configure", "secrets", "dev-provider")  # these ask no daemon
     commands = [[name, *words.get(name, [])] for name in COMMANDS if name not in alone]
-    return [*commands, ["logs", "-f", "r"], ["logs", "-a", "-f", "r"], ["submit", "goal", "--json"], ["evil\x1b[2J"]]
+    settling = [["approvals", action, "ap"] for action in ("show", "approve", "deny")]
+    return [
+        *commands,
+        *settling,
+        ["logs", "-f", "r"],
+        ["logs", "-a", "-f", "r"],
+        ["submit", "goal", "--json"],
+        ["evil\x1b[2J"],
+    ]
 
 
 def _under_a_terminal(command: Sequence[str]) -> bytes:
