@@ -11,6 +11,7 @@ from pathlib import Path
 
 from qa.daemon import PrivateDaemon
 
+POOLS = 40  # threads: 32 of asyncio at most, which come as they are needed and stay, and a few with one purpose
 KINDS = ("user", "mnt", "pid", "net", "ipc", "uts")
 
 
@@ -21,7 +22,7 @@ def snapshot(agentd: PrivateDaemon) -> Mapping[str, int]:
     counts: dict[str, int] = {
         f"fds of kind {kind}": count for kind, count in sorted(_fds(pid, agentd.directory).items())
     }
-    counts["threads"] = len(os.listdir(f"/proc/{pid}/task"))
+    counts["threads beyond its pools"] = max(len(os.listdir(f"/proc/{pid}/task")) - POOLS, 0)
     counts["children"] = len(inside)
     counts["zombies"] = sum(_state(child) == "Z" for child in inside)
     counts["mounts of agentd"] = sum(agentd.directory.name in line for line in _lines(f"/proc/{pid}/mountinfo"))

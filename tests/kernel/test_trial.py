@@ -60,7 +60,7 @@ def test_every_probe_is_stopped_in_a_cell_too(stand: Stand, tmp_path: Path) -> N
 
 def test_a_probe_that_kills_or_hangs_its_cell_is_judged_and_the_others_are_tried(stand: Stand, tmp_path: Path) -> None:
     """ISO-10"""
-    acts = ("os.chroot('/')", "os._exit(0)", "os.getpid()", "[None for _ in iter(int, 1)]", "os.chroot('/etc')")
+    acts = ("os.chroot('/')", "os._exit(0)", "os.getpid()", "any(iter(int, 1))", "os.chroot('/etc')")
     probes = [Probe("g", str(number), act, "EPERM seccomp") for number, act in enumerate(acts)]
     results = in_cells(stand, tmp_path, probes, silence_s=2)
     assert [result.seen for result in results] == ["EPERM", KILLED, "allowed", SILENT, "EPERM"]
@@ -80,7 +80,7 @@ def test_a_probe_that_kills_or_hangs_its_worker_is_judged_and_the_others_are_tri
     stand: Stand, tmp_path: Path
 ) -> None:
     """ISO-10"""
-    acts = ("os.fork()", "os._exit(0)", "os.getpid()", "os.read(0, 1) or [None for _ in iter(int, 1)]", "os.fork()")
+    acts = ("os.fork()", "os._exit(0)", "os.getpid()", "any(iter(int, 1))", "os.fork()")
     probes = [Probe("g", str(number), act, "EPERM seccomp") for number, act in enumerate(acts)]
     results = tried(stand, tmp_path, probes, silence_s=0.5)
     assert [result.seen for result in results] == ["EPERM", KILLED, "allowed", SILENT, "EPERM"]
