@@ -32,9 +32,9 @@ def until(holds: Callable[[], bool], seconds: float = 120.0) -> None:
         time.sleep(1)
 
 
-def started(guest: Guest, how: str) -> str:
+def started(guest: Guest, how: str, *, goal: str = "wait to be looked at") -> str:
     """A run of the operator, in the background."""
-    return run_id(guest.run(f"agentd submit --detach {how} 'wait to be looked at'", user=OPERATOR))
+    return run_id(guest.run(f"agentd submit --detach {how} '{goal}'", user=OPERATOR))
 
 
 def waiting(guest: Guest, how: str = "") -> str:
@@ -49,6 +49,12 @@ def run_id(ran: Ran) -> str:
     found = re.search(r"\br-[a-z0-9]{12}\b", ran.output)
     assert found, ran
     return found.group()
+
+
+def milliseconds(guest: Guest, command: str) -> int:
+    """How long a command took that succeeded, by the guest's own clock."""
+    timed = f"began=$(date +%s%N) && {command} >/dev/null && echo $((($(date +%s%N) - began) / 1000000))"
+    return int(ok(guest.run(timed, timeout_s=300)))
 
 
 def leaves(guest: Guest) -> list[str]:

@@ -5,7 +5,7 @@ import re
 import time
 
 from qa.daemon import REPOSITORY
-from qa.vm.asking import OPERATOR, SERVICE, ok, until
+from qa.vm.asking import OPERATOR, milliseconds, ok, until
 from qa.vm.checks_limits import LAYERS
 from qa.vm.guest import Guest
 
@@ -14,8 +14,6 @@ PLANTED = "planted-8c1f0d7be2"
 MODEL = "providers: {played: {kind: openai, url: 'http://127.0.0.1:1234/v1', key: played}}\n"
 PAGES = tuple(sorted(path.name for path in (REPOSITORY / "qa/pages").glob("*.html")))
 
-_LISTS = 'python3 -c \'import subprocess, time; t = time.perf_counter(); [subprocess.run(["agentd", "list"], \
-stdout=-3) for _ in range(5)]; print((time.perf_counter() - t) * 200)\''
 _RSS = "ps -o rss= -p $(systemctl show agentd --value -p MainPID)"
 
 
@@ -77,14 +75,6 @@ def answers_an_operator(guest: Guest) -> str:
     return "the summary is in the operator's home, and the operator's own"
 
 
-def has_its_profile(guest: Guest) -> str:
-    """DEB-2: AppArmor enforces the profile of the daemon on it and on all that it starts."""
-    pids = ok(guest.run(f"cat $(find {SERVICE} -name cgroup.procs)")).split()
-    names = {ok(guest.run(f"cat /proc/{pid}/attr/current")) for pid in pids}
-    assert len(pids) > 2 and all(name.startswith("aaos-agentd") and "enforce" in name for name in names), names
-    return f"{len(pids)} processes: {', '.join(sorted(names))}"
-
-
 def breaks_no_rule(guest: Guest) -> str:
     """DEB-2: in all that was done, neither AppArmor nor seccomp has refused anything to an honest part of it."""
     refused = guest.run("journalctl -b -k --no-pager -o cat -g 'apparmor=\"DENIED\".*aaos-agentd|type=1326'").output
@@ -94,9 +84,9 @@ def breaks_no_rule(guest: Guest) -> str:
 
 def is_measured(guest: Guest) -> str:
     """Figures that decide nothing: this processor is emulated."""
-    list_ms = float(ok(guest.run(_LISTS)))
+    list_ms = min(milliseconds(guest, "agentd list") for _ in range(5))
     rss_kib = int(ok(guest.run(_RSS)))
-    return f"agentd list {list_ms:.0f} ms, agentd {rss_kib / 1024:.0f} MiB resident"
+    return f"agentd list {list_ms} ms, agentd {rss_kib / 1024:.0f} MiB resident"
 
 
 def compares_two_pages(guest: Guest) -> str:

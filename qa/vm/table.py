@@ -6,7 +6,7 @@ shown and decide nothing. What makes warnings in the journal comes after `is qui
 
 from collections.abc import Callable, Mapping
 
-from qa.vm import checks, checks_journal, checks_life, checks_limits, checks_package, checks_users
+from qa.vm import checks, checks_cells, checks_journal, checks_life, checks_limits, checks_package, checks_users
 from qa.vm.guest import Guest
 
 Check = Callable[[Guest], str]
@@ -17,7 +17,6 @@ _ORDER: tuple[Check, ...] = (
     checks.serves,
     checks.is_well,
     checks.is_hardened,
-    checks.has_its_profile,
     checks_users.has_users,
     checks.answers_an_operator,
     checks.is_measured,
@@ -35,6 +34,7 @@ _ORDER: tuple[Check, ...] = (
     checks_limits.stands_still_while_it_is_paused,
     checks_limits.ends_what_is_out_of_memory,
     checks_limits.ends_what_has_drifted,
+    checks_cells.bears_four_hostile_cells_at_once,
     checks_life.survives_its_own_death,
     checks.breaks_no_rule,
     checks_journal.answers_what_the_documents_ask,
@@ -48,6 +48,7 @@ _SLOW = frozenset(
         checks.compares_two_pages,
         checks.wakes_by_its_socket,
         checks.takes_a_model,
+        checks_cells.bears_four_hostile_cells_at_once,
         checks_limits.stands_still_while_it_is_paused,
         checks.keeps_edited_settings,
         checks.says_what_is_wrong,
