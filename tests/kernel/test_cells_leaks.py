@@ -169,7 +169,7 @@ def test_when_agentd_is_killed_its_cells_are_gone() -> None:
         assert process.stdout is not None
         uids = process.stdout.readline().split()
         assert len(uids) == 3
-        assert len(_processes_of(uids)) == 3 * 5
+        assert len(_processes_of(uids)) >= 3 * 2
     finally:
         process.kill()
         process.communicate()

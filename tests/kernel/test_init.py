@@ -43,7 +43,8 @@ for line in open("/proc/self/status"):
 """
     assert said(stand, cell("/usr/bin/grep", "-E", "^Sig(Blk|Ign|Cgt)", "/proc/self/status"))[0].endswith("0" * 16)
     lines = said(stand, cell("/usr/bin/grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status"))
-    assert [line.split()[1] for line in lines] == ["0" * 16, "0" * 16]
+    blocked, ignored = (int(line.split()[1], 16) for line in lines)
+    assert (blocked, ignored & ~0x180000000) == (0, 0)  # 32 and 33 are the C library's own, for its threads
     result = run(stand, shell("yes | head -n 1; echo end", "/usr/bin/yes", "/usr/bin/head"))
     assert (result.stdout, result.stderr) == (b"y\nend\n", b"")
     assert len(said(stand, python(program))) == 4
