@@ -9,6 +9,8 @@ comments are left out whole. Source: WHATWG HTML, section 13.2.5 (tokenization).
 import re
 from collections.abc import Iterator
 
+from aaos.egress.nesting import Nesting
+
 USED = frozenset({"alt", "hidden", "href", "style"})
 
 _SPACE = r"[ \t\r\n\f]"
@@ -30,24 +32,30 @@ _RAW = {name: re.compile(rf"</{name}(?=[ \t\r\n\f/>])[^>]*+>?+", re.IGNORECASE) 
 _TEXT = {name: re.compile(rf"</{name}(?=[ \t\r\n\f/>])", re.IGNORECASE) for name in ("title", "textarea")}
 
 
-def plain_markup(html: str) -> str:
-    """The page with what `readable` uses of it, for a parser that reads tags in whatever way."""
-    return "".join(_pieces(html))
+def plain_markup(html: str, nesting: Nesting | None = None) -> str:
+    """The page with what `readable` uses of it, for a parser that reads tags in whatever way; without all that
+    follows on a tag that is nested too deep, which `nesting` tells."""
+    return "".join(_pieces(html, nesting or Nesting()))
 
 
-def _pieces(html: str) -> Iterator[str]:
+def _pieces(html: str, nesting: Nesting) -> Iterator[str]:
     at = 0
     while (mark := _MARK.search(html, at)) is not None:
         yield html[at : mark.start()].replace("<", "&lt;")
         at = mark.end()
         ended, begun, attributes, rest = mark.groups()
         if ended:
+            nesting.end(ended.lower())
             yield f"</{ended}>"
         elif begun:
             name, is_closed = begun.lower(), rest.endswith("/")
             if name in _RAW:
                 at = at if is_closed else _end(_RAW[name], html, at, is_after=True)
                 continue
+            if not is_closed:
+                nesting.begin(name)
+            if nesting.is_too_deep:
+                return
             yield f"<{begun}{_used(attributes)}{'/' if is_closed else ''}>"
             if name in _TEXT and not is_closed:
                 end = _end(_TEXT[name], html, at, is_after=False)

@@ -14,6 +14,7 @@ from lxml import etree
 from lxml.html import HtmlElement, HTMLParser, document_fromstring
 
 from aaos.egress.markup import plain_markup
+from aaos.egress.nesting import Nesting
 
 _DROPPED = frozenset(
     "script style template noscript head iframe object embed svg math canvas audio video map select datalist input"
@@ -37,11 +38,14 @@ MAX_CPU_S = 5.0
 def readable(html: str, base: str) -> tuple[str, bool]:
     """The page as Markdown, and whether the parser could read all of it. Links are made absolute against `base`."""
     parser = HTMLParser(encoding="utf-8", huge_tree=True, remove_comments=True, remove_pis=True)
+    nesting = Nesting()
+    plain = plain_markup(html.replace("\0", ""), nesting)
     try:
-        root = document_fromstring(plain_markup(html.replace("\0", "")).encode("utf-8", "replace"), parser=parser)
+        root = document_fromstring(plain.encode("utf-8", "replace"), parser=parser)
     except (etree.ParserError, etree.XMLSyntaxError):  # nothing but comments, or nothing at all
         return "", True
-    is_whole = not any(entry.level == etree.ErrorLevels.FATAL for entry in parser.error_log)
+    is_fatal = any(entry.level == etree.ErrorLevels.FATAL for entry in parser.error_log)
+    is_whole = not (nesting.is_too_deep or is_fatal)
     page = _Page(_joined(base, root.xpath("string(//base/@href)")) or base)
     is_whole = page.render(root) and is_whole
     text = page.text()
