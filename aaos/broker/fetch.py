@@ -85,7 +85,7 @@ def permitted(url: Url) -> tuple[str, ...]:
 
 def _without(secret: Secret, page: Page, wanted: Wanted) -> Page:
     """The page without the secret, and only then cut to the part that was asked for: no cut goes through a secret."""
-    words = secret.redacted(page.text.decode("utf-8", "replace"))
+    words = secret.redacted(neutral(page.text.decode("utf-8", "replace")))  # what cannot be seen could hide it
     if page.partial or page.text_bytes > len(page.text):  # it may break off within the secret
         words = words[:-EDGE_CHARS] + secret.redacted_words(words[-EDGE_CHARS:])
     text = words.encode()

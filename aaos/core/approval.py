@@ -88,9 +88,9 @@ class ApprovalStore(Protocol):
         """Whether it was waiting still: it is settled once."""
 
 
-def policy_digest(capabilities: Iterable[Capability]) -> str:
-    """SHA-256 of what an agent may do, hexadecimal; the same after a restart."""
-    return hashlib.sha256("\n".join(sorted(one.text() for one in capabilities)).encode()).hexdigest()
+def policy_digest(capabilities: Iterable[Capability], *, of: str = "") -> str:
+    """SHA-256 of what an agent may do and of what a tool does, hexadecimal; the same after a restart."""
+    return hashlib.sha256("\n".join([*sorted(one.text() for one in capabilities), of]).encode()).hexdigest()
 
 
 def is_approved_first(capabilities: Collection[Capability]) -> bool:

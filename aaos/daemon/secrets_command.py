@@ -63,7 +63,7 @@ def _row(store: SecretStore, name: str) -> dict[str, Json]:
 
 
 def _set(store: SecretStore, args: argparse.Namespace) -> dict[str, Json]:
-    """Both files are replaced; whoever uses the secret next has the new one."""
+    """Both files are replaced, and in between there is no secret; whoever uses it next has the new one."""
     name = _named(args)
     if args.host is None:
         raise InputError("set: which host is it sent to?", f"sudo agentd secrets set {name} --host HOST[:PORT]")
@@ -74,6 +74,8 @@ def _set(store: SecretStore, args: argparse.Namespace) -> dict[str, Json]:
     else:
         data = sys.stdin.buffer.read(MAX_KEY_BYTES + 3)
     key = checked_key(name, data, source="standard input")
+    if name in store.names():
+        remove(store.directory / f"{name}{USE_SUFFIX}")  # the new value never goes where the old one went
     lines = "".join(f"{field} = {json.dumps(value)}\n" for field, value in use.model_dump().items())
     put_in_place(
         [

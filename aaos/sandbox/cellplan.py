@@ -147,11 +147,11 @@ def _open_program(plan: CellPlan, trees: Sequence[int]) -> int:
     holders = [i for i, mount in enumerate(mounts) if f"{plan.program}/".startswith(f"{mount.path}/")]
     holder = max(holders, key=lambda i: len(mounts[i].path))
     inner = plan.program[len(mounts[holder].path) + 1 :]
-    if not inner:
-        return os.dup(trees[holder])
     resolve = syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_SYMLINKS
     try:
-        fd = syscalls.openat2(trees[holder], inner, flags=os.O_PATH, resolve=resolve)
+        fd = (
+            syscalls.openat2(trees[holder], inner, flags=os.O_PATH, resolve=resolve) if inner else os.dup(trees[holder])
+        )
     except OSError as error:
         raise NotFoundError(f"{plan.program} is not there any more: {error.strerror}", "try again") from error
     try:

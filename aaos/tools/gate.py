@@ -215,7 +215,7 @@ class Gate:
         if self._desk is None:
             raise DeniedError(f"{opened.tool.name}: nobody approves calls here", "see `agentd doctor`")
         require_holdable(opened.tool)
-        policy = policy_digest(self._tokens.capabilities(caller.agent))
+        policy = policy_digest(self._tokens.capabilities(caller.agent), of=_definition(opened.tool))
         asked = asked_of(caller, opened, policy, self._files(caller.submitter))
         opened.handout.discard()
         opened.handout = Handout()
@@ -248,6 +248,8 @@ class Gate:
                     assert_never(opened.tool)
             if desk is not None:
                 await desk.durable()
+            if not self._is_live(opened, is_late=False):
+                raise _revoked(opened)
         except BaseException as error:
             known = error if isinstance(error, AaosError) else CancelledError("the call was stopped", "call it again")
             self._agent(caller.agent).unpublished.pop(opened.draft.record.call, None)
@@ -369,6 +371,11 @@ class Gate:
         if known is None:
             known = self._agents[agent] = _Agent(admit.budgeted_kinds(self._tokens, agent))
         return known
+
+
+def _definition(tool: Tool) -> str:
+    """What a call of this tool would run, when that is read from a file: another file means another approval."""
+    return repr(tool.wrapper) if isinstance(tool, CellTool) else ""
 
 
 def _revoked(opened: OpenCall) -> DeniedError:

@@ -1,19 +1,22 @@
 """What a held call would change, as text for whoever approves it (APR-3).
 
-Invariant: the text is made of the committed arguments and the pre-image, in bounded time and size; where it is cut, it
-is cut in the middle, at a place that the content does not choose. The text is foreign: who shows it marks it as such.
+Invariant: the text is made of the committed arguments and the pre-image, in bounded time and size; arguments are shown
+whole or not at all; where a change is cut, it is cut in the middle, at a place that the content does not choose. The
+text is foreign: who shows it marks it as such.
 """
 
 import difflib
 import json
 from collections.abc import Mapping
 
+from aaos.core.errors import InputError
 from worker.abi import Json
 
 DIFF_BYTES = 65_536  # of each side
 DIFF_LINES = 400
 SHOWN_LINES = 200
 LINE_CHARS = 500
+WHOLE_CHARS = 65_536
 
 
 def of_change(before: bytes | None, after: bytes) -> str:
@@ -32,8 +35,18 @@ def of_size(size: int, after: bytes) -> str:
 
 
 def of_arguments(args: Mapping[str, Json]) -> str:
-    """A call that changes no file of which the bytes are known before: its arguments."""
-    return middle_cut(json.dumps(dict(args), ensure_ascii=False, indent=2, sort_keys=True).split("\n"))
+    """A call that changes no file of which the bytes are known before: its arguments, whole, a text line by line.
+
+    Raises InputError for what is too long to be shown whole: they may be a program, of which no part may be hidden.
+    """
+    lines: list[str] = []
+    for name, value in sorted(args.items()):
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
+        lines += [f"{name}:", *(f"  {line}" for line in text.split("\n"))]
+    if (size := sum(map(len, lines))) > WHOLE_CHARS:
+        message = f"arguments of {size} characters cannot be shown whole to whoever approves the call"
+        raise InputError(message, f"make them shorter: {WHOLE_CHARS} characters at most")
+    return "\n".join(lines)
 
 
 def middle_cut(lines: list[str]) -> str:

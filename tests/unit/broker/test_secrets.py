@@ -117,6 +117,13 @@ def test_a_server_that_echoes_it_tells_nothing(store: SecretStore) -> None:
     assert VALUE[:8] not in caught.value.message
 
 
+@pytest.mark.parametrize("hidden", ["\u200b", "\u00ad", "\0", "\u202e", "\x1b"])
+def test_an_echo_with_letters_that_nobody_sees_tells_nothing(store: SecretStore, hidden: str) -> None:
+    """H-SEC-03: they are taken out of a page, and must not have kept the secret from being seen before."""
+    text = Web({"https://api.example/": page(hidden.join(VALUE))}).get(store, "https://api.example/")
+    assert all(VALUE[at : at + 4] not in text for at in range(len(VALUE) - 4))
+
+
 @pytest.mark.parametrize("offset", range(60, 160, 7))
 def test_no_choice_of_a_part_cuts_through_it(store: SecretStore, offset: int) -> None:
     """H-SEC-03: an agent that pages through an echo sees no piece of it."""

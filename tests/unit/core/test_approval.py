@@ -9,6 +9,7 @@ def test_a_policy_has_one_digest_whatever_the_order() -> None:
     one = parse_capabilities(["tool: echo", {"file_write": "/a/**", "approval_required": True}], now_s=0.0)
     assert policy_digest(one) == policy_digest(reversed(one))
     assert policy_digest(one) != policy_digest(one[:1])
+    assert len({policy_digest(one), policy_digest(one, of="a wrapper"), policy_digest(one, of="another")}) == 3
     assert policy_digest(parse_capabilities([one.text() for one in one], now_s=5.0)) == policy_digest(one)
 
 

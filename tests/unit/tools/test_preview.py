@@ -2,9 +2,11 @@
 
 import random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aaos.core.errors import InputError
 from aaos.tools import preview
 
 MOST_CHARS = (preview.SHOWN_LINES + 1) * (preview.LINE_CHARS + 64)
@@ -52,4 +54,15 @@ def test_lines_that_are_alike_take_no_time() -> None:
 
 
 def test_other_calls_show_their_arguments() -> None:
-    assert preview.of_arguments({"url": "http://a.example/"}) == '{\n  "url": "http://a.example/"\n}'
+    assert preview.of_arguments({"url": "http://a.example/"}) == "url:\n  http://a.example/"
+
+
+def test_a_program_is_shown_whole_or_not_held() -> None:
+    """H-API-07: what stands in the middle of a long script is what would be hidden there."""
+    harmless = "echo good morning\n" * 300
+    shown = preview.of_arguments({"script": f"{harmless}{'x' * 5_000}; rm -rf /data; {harmless}", "n": [1, 2]})
+    assert "; rm -rf /data; echo good morning" in shown
+    assert shown.startswith("n:\n  [1, 2]\nscript:\n  echo good morning\n  echo")
+    assert "cut" not in shown
+    with pytest.raises(InputError, match="cannot be shown whole"):
+        preview.of_arguments({"script": "x" * preview.WHOLE_CHARS})
