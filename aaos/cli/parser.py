@@ -92,7 +92,7 @@ def command_parser() -> _Parser:
     for name in ("status", "stop"):
         made[name].add_argument("run", metavar="RUN", help="a run, by an unambiguous beginning of its id")
     made["logs"].add_argument(
-        "run", metavar="RUN", nargs="?", help="a run; without it, and with -f, all runs (root only)"
+        "run", metavar="RUN", nargs="?", help="a run; without it, and with -f, all runs (root, aaos-admin)"
     )
     made["logs"].add_argument("-f", "--follow", action="store_true", help="go on until the run ends")
     made["logs"].add_argument("-a", "--all", action="store_true", help="every event with all its fields")
