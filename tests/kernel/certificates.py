@@ -26,7 +26,7 @@ class Authority:
         signer = ("-CA", str(self.certificate), "-CAkey", str(self.directory / "authority.key"))
         by = signer if is_vouched else ("-key", str(key))
         files = ("-in", str(request), "-out", str(made), "-copy_extensions", "copyall")
-        _openssl("x509", "-req", *files, *by, "-days", str(days))
+        _openssl("x509", "-req", *files, *by, *_lasting(days))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(made, key)
         return context
@@ -39,6 +39,14 @@ def authority(directory: Path) -> Authority:
     subject = ("-subj", "/CN=Test Authority", "-addext", "basicConstraints=critical,CA:TRUE")
     _openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", str(made.certificate), *subject)
     return made
+
+
+def _lasting(days: int) -> tuple[str, ...]:
+    """Options for so many days; OpenSSL 3.5 takes no negative number, and 3.0 no dates."""
+    said = subprocess.run(["openssl", "x509", "-help"], check=True, capture_output=True, text=True)
+    if days >= 0 or "-not_after" not in said.stdout + said.stderr:
+        return ("-days", str(days))
+    return ("-not_before", "20200101000000Z", "-not_after", "20200201000000Z")
 
 
 def _openssl(*words: str) -> None:

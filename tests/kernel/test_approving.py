@@ -196,7 +196,8 @@ def test_a_hostile_worker_writes_nothing_beside_the_word(place: Path) -> None:
         os.chown(path, test_main.OPERATOR, test_main.OPERATOR)
     program = f"""
 import os, socket
-socket.socket(fileno=3).recv(65536)
+agentd = socket.socket(fileno=3)  # kept: a worker that closes it is killed
+agentd.recv(65536)
 os.write(os.open("{home}/f", os.O_WRONLY), b"after!")
 """
     for ask, text in ((["file_write"], "before\n"), ([], "after!\n")):
