@@ -12,6 +12,7 @@ from aaos.core.errors import InputError
 from aaos.core.text import quoted
 
 MAX_HEAD_BYTES = 65_536
+BUFFER_BYTES = 2**20  # of a connection's reader: a long conversation comes in few pieces
 MAX_BODY_BYTES = 67_108_864
 
 _LINE = re.compile(rb"([A-Z]{1,16}) (/[^ ]*) HTTP/1\.[01]")
@@ -36,13 +37,16 @@ class Head:
 async def read_head(reader: asyncio.StreamReader) -> Head | None:
     """The next request's head; None when the client is done. Raises InputError."""
     try:
-        return parse_head(await reader.readuntil(b"\r\n\r\n"))
+        data = await reader.readuntil(b"\r\n\r\n")
     except asyncio.IncompleteReadError as error:
         if error.partial.strip():
             raise InputError("the request ends within its head", _REMEDY) from error
         return None
     except asyncio.LimitOverrunError as error:
-        raise InputError(f"the head is over {MAX_HEAD_BYTES} bytes", _REMEDY) from error
+        raise _head_too_large() from error
+    if len(data) > MAX_HEAD_BYTES:
+        raise _head_too_large()
+    return parse_head(data)
 
 
 def parse_head(data: bytes) -> Head:
@@ -88,3 +92,7 @@ def _chunk_size(line: bytes) -> int:
     if not re.fullmatch(rb"[0-9A-Fa-f]{1,8}", digits):
         raise InputError(f"not the size of a chunk: {quoted(line)}", _REMEDY)
     return int(digits, 16)
+
+
+def _head_too_large() -> InputError:
+    return InputError(f"the head is over {MAX_HEAD_BYTES} bytes", _REMEDY)

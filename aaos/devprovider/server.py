@@ -19,7 +19,7 @@ from aaos.devprovider.asked import Asked, Wire, read_chat, read_messages
 from aaos.devprovider.choice import Chooser
 from aaos.devprovider.door import HOST, Door
 from aaos.devprovider.reply import Reply, listing, refusal, reply
-from aaos.devprovider.requests import MAX_HEAD_BYTES, Head, read_body, read_head
+from aaos.devprovider.requests import BUFFER_BYTES, Head, read_body, read_head
 from aaos.devprovider.script import Hang, Script, read_script
 from aaos.devprovider.sending import send
 
@@ -97,7 +97,7 @@ class ScriptedProvider:
         self._door.open()
 
     async def _serve(self, connection: socket.socket) -> None:
-        reader, writer = await asyncio.open_connection(sock=connection, limit=MAX_HEAD_BYTES)
+        reader, writer = await asyncio.open_connection(sock=connection, limit=BUFFER_BYTES)
         try:
             while await self._exchange(reader, writer):
                 pass

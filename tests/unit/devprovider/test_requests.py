@@ -7,12 +7,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aaos.core.errors import InputError
-from aaos.devprovider.requests import MAX_BODY_BYTES, Head, parse_head, read_body, read_head
+from aaos.devprovider.requests import (
+    BUFFER_BYTES,
+    MAX_BODY_BYTES,
+    MAX_HEAD_BYTES,
+    Head,
+    parse_head,
+    read_body,
+    read_head,
+)
 
 
-def _read(data: bytes) -> tuple[Head, bytes] | None:
+def _read(data: bytes, *, limit: int = 1000) -> tuple[Head, bytes] | None:
     async def read() -> tuple[Head, bytes] | None:
-        reader = asyncio.StreamReader(limit=1000)
+        reader = asyncio.StreamReader(limit=limit)
         reader.feed_data(data)
         reader.feed_eof()
         head = await read_head(reader)
@@ -36,6 +44,14 @@ def test_a_body_may_come_in_chunks() -> None:
     )
     assert found is not None
     assert found[1] == b"abc0123456789"
+
+
+def test_a_head_has_its_own_bound_below_that_of_the_buffer() -> None:
+    start = b"GET / HTTP/1.1\r\nA: "
+    fitting = start + b"x" * (MAX_HEAD_BYTES - len(start) - 4) + b"\r\n\r\n"
+    assert _read(fitting, limit=BUFFER_BYTES) is not None
+    with pytest.raises(InputError, match="the head is over 65536 bytes"):
+        _read(fitting.replace(b"A: ", b"A: x"), limit=BUFFER_BYTES)
 
 
 def test_the_end_of_the_connection_is_no_request() -> None:
