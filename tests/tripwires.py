@@ -1,10 +1,11 @@
-"""What a unit test must not do, caught in the act: network, processes, waiting.
+"""What a unit test must not do, caught in the act: network, processes, waiting; and databases that it leaves open.
 
 Invariant: a tripwire is a BaseException, so no `except Exception` of the code under test swallows it. It watches the
 interpreter's own audit events, so it doesn't matter under which name a function was imported.
 """
 
 import socket
+import sqlite3
 import sys
 import time
 from collections.abc import Iterator
@@ -37,6 +38,7 @@ _WAITING = {"time.sleep"}  # an audit event since 3.13; before, the function its
 _TRIPPED = _PROCESSES | _NETWORK | _WAITING
 
 _is_armed = False
+_databases: list[sqlite3.Connection] = []
 
 
 class TripwireError(BaseException):
@@ -57,6 +59,28 @@ def armed() -> Iterator[None]:
         time.sleep = sleep
 
 
+@contextmanager
+def databases_closed() -> Iterator[None]:
+    """Raises TripwireError at its end when a database that was opened within it is still open.
+
+    A Python from 3.13 on warns of one that is collected, in whichever test that happens.
+    """
+    _databases.clear()
+    yield
+    left = [connection for connection in _databases if _is_open(connection)]
+    _databases.clear()
+    if left:
+        raise TripwireError(f"{len(left)} databases are left open")
+
+
+def _is_open(connection: sqlite3.Connection) -> bool:
+    try:
+        _ = connection.in_transaction
+    except sqlite3.ProgrammingError:
+        return False
+    return True
+
+
 def _no_sleep(seconds: SupportsIndex | float, /) -> None:
     raise TripwireError(f"time.sleep({seconds})")
 
@@ -66,6 +90,8 @@ def _watch(event: str, arguments: tuple[object, ...]) -> None:
         return
     if event in _TRIPPED:
         raise TripwireError(f"{event}{arguments!r:.200}")
+    if event == "sqlite3.connect/handle" and isinstance(arguments[0], sqlite3.Connection):
+        _databases.append(arguments[0])
     if event == "socket.__new__" and arguments[1] != socket.AF_UNIX:
         raise TripwireError(f"a socket of family {arguments[1]}")
 

@@ -3,13 +3,16 @@
 import asyncio
 import os
 import socket
+import sqlite3
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
-from tests.tripwires import TripwireError
+from tests.tripwires import TripwireError, databases_closed
 
 WORLD: dict[str, Callable[[], object]] = {
     "sleep": lambda: time.sleep(0),
@@ -42,3 +45,14 @@ def test_an_event_loop_still_runs() -> None:
         return 42
 
     assert asyncio.run(answer()) == 42
+
+
+def test_a_database_that_is_left_open_is_found(tmp_path: Path) -> None:
+    with databases_closed(), closing(sqlite3.connect(tmp_path / "x.db")):
+        pass
+    with closing(sqlite3.connect(":memory:")) as outer, databases_closed():
+        outer.execute("BEGIN")
+    left: list[sqlite3.Connection] = []
+    with pytest.raises(TripwireError, match="1 databases"), databases_closed():
+        left.append(sqlite3.connect(tmp_path / "x.db"))
+    left[0].close()

@@ -44,8 +44,8 @@ class Scene:
     """One run with two agents, each with a session."""
 
     def __init__(self, state: Path, *, has_leaves: bool = True, role: str = "analyzer") -> None:
-        database = Database.open(state)
-        self.runs, self.audit, self.agents = Runs(database), MemoryAudit(), Registry(4)
+        self.database = Database.open(state)
+        self.runs, self.audit, self.agents = Runs(self.database), MemoryAudit(), Registry(4)
         self.live = LiveRuns(self.runs, self.audit, max_runs=2)
         self.pausing = Pausing(self.runs, self.audit, self.live, self.agents, has_leaves=has_leaves)
         self.runs.create(RunRow(RUN, ME, Gid(1000), "g", "{}", None, RunState.PENDING, 1.0))
@@ -81,7 +81,10 @@ class Scene:
                     await check(self)
                 await self.live.stop(RUN)
 
-        asyncio.run(main())
+        try:
+            asyncio.run(main())
+        finally:
+            self.database.close()
 
 
 def test_a_run_stands_still_with_all_its_agents_and_goes_on(tmp_path: Path) -> None:
