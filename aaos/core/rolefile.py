@@ -29,13 +29,12 @@ from aaos.core.role import (
     expand_entry,
 )
 from aaos.core.schema import read_model
-from aaos.core.smallfile import read_small_file
+from aaos.core.smallfile import files_in, read_small_file
 from aaos.core.template import placeholders
 from aaos.core.text import quoted, suggestion
 from aaos.core.yamlfile import load_yaml
 
 MAX_FILE_BYTES = 65_536
-MAX_FILES = 256
 SUFFIX = ".yaml"
 
 _DEFAULTS = RoleLimits()
@@ -99,7 +98,7 @@ def load_roles(dirs: Sequence[Path]) -> RoleSet:
     refused: list[SettingsError] = []
     for directory in dirs:
         try:
-            files = _role_files(directory)
+            files = files_in(directory, SUFFIX, kind="role")
         except SettingsError as error:
             refused.append(error)
             continue
@@ -123,19 +122,6 @@ def read_role(data: bytes, source: str, *, name: str) -> Role:
         return _checked_role(model)
     except InputError as error:
         raise SettingsError(f"{source}: {error.message}", error.remedy) from error
-
-
-def _role_files(directory: Path) -> list[Path]:
-    try:
-        files = sorted(entry for entry in directory.iterdir() if entry.name.endswith(SUFFIX) and entry.name[0] != ".")
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        remedy = f"check it with: ls -ld {directory}"
-        raise SettingsError(f"{directory}: cannot be read: {error.strerror}", remedy) from error
-    if len(files) > MAX_FILES:
-        raise SettingsError(f"{directory}: {len(files)} role files", f"at most {MAX_FILES} are possible")
-    return files
 
 
 def _checked_role(model: _Role) -> Role:

@@ -1,4 +1,4 @@
-"""Opens the small regular files that operators write: settings, roles, models; and finds the drop-ins beside one.
+"""Opens the small regular files that operators write: settings, roles, wrappers, models; and finds them.
 
 Invariant: nothing but a regular file is read, no link in the last name is followed, nothing blocks, memory is bounded.
 """
@@ -12,6 +12,7 @@ from types import MappingProxyType
 from aaos.core.errors import SettingsError
 
 MAX_DROP_INS = 64
+MAX_FILES = 256
 
 Drafts = Mapping[Path, bytes]  # files as they would be, to be tried before they are put in place
 NO_DRAFTS: Drafts = MappingProxyType({})
@@ -28,12 +29,27 @@ def drop_ins(main: Path, ending: str, *, drafts: Drafts = NO_DRAFTS) -> list[Pat
     except FileNotFoundError:
         found = set()
     except OSError as error:
-        remedy = f"check it with: ls -ld {directory}"
-        raise SettingsError(f"{directory}: cannot be read: {error.strerror}", remedy) from error
+        raise _unreadable(directory, error) from error
     found |= {draft for draft in drafts if draft.parent == directory and draft.name.endswith(ending)}
     if len(found) > MAX_DROP_INS:
         raise SettingsError(f"{directory}: {len(found)} files", f"at most {MAX_DROP_INS} are possible; join them")
     return sorted(found)
+
+
+def files_in(directory: Path, ending: str, *, kind: str) -> list[Path]:
+    """The files of a kind that operators write one by one, by name; none where the directory is missing.
+
+    Raises SettingsError: the directory cannot be read, or holds too many.
+    """
+    try:
+        files = sorted(entry for entry in directory.iterdir() if entry.name.endswith(ending) and entry.name[0] != ".")
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise _unreadable(directory, error) from error
+    if len(files) > MAX_FILES:
+        raise SettingsError(f"{directory}: {len(files)} {kind} files", f"at most {MAX_FILES} are possible")
+    return files
 
 
 def read_small_file(path: Path, *, max_bytes: int, drafts: Drafts = NO_DRAFTS) -> bytes:
@@ -49,6 +65,10 @@ def read_small_file(path: Path, *, max_bytes: int, drafts: Drafts = NO_DRAFTS) -
         return _read(fd, path, max_bytes)
     finally:
         os.close(fd)
+
+
+def _unreadable(directory: Path, error: OSError) -> SettingsError:
+    return SettingsError(f"{directory}: cannot be read: {error.strerror}", f"check it with: ls -ld {directory}")
 
 
 def _read(fd: int, path: Path, max_bytes: int) -> bytes:

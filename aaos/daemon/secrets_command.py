@@ -1,7 +1,6 @@
 """The process of `agentd secrets`: root lists, sets and removes the secrets that agentd sends for agents.
 
-Invariant: a value comes from standard input, is never an argument, never shown and in no file that others can read;
-every ending has an exit status of `ExitCode` and every error a remedy.
+Invariant: a value comes from standard input, is never an argument, never shown and in no file that others can read.
 """
 
 import argparse
@@ -9,18 +8,16 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from aaos.broker.secrets import USE_SUFFIX, SecretStore
 from aaos.core.config import load_settings
-from aaos.core.errors import AaosError, CancelledError, DeniedError, ExitCode, InputError, NotFoundError
+from aaos.core.errors import AaosError, DeniedError, ExitCode, InputError, NotFoundError
 from aaos.core.ids import check_name
 from aaos.core.schema import read_model
 from aaos.core.secretuse import Use
-from aaos.core.text import escape_for_terminal
-from aaos.daemon import process
 from aaos.daemon.configure_ask import Console
 from aaos.daemon.configure_files import Change, put_in_place, remove
+from aaos.daemon.root_command import make_parser, run, tell
 from aaos.llm.keys import MAX_KEY_BYTES, checked_key
 from aaos.llm.types import Json
 
@@ -28,17 +25,10 @@ from aaos.llm.types import Json
 def main(words: Sequence[str]) -> int:
     """The exit status."""
     args = _parser().parse_args(words)
-    try:
-        process.harden()
-        _run(args)
-    except AaosError as error:
-        return _failed(error, is_json=args.json)
-    except KeyboardInterrupt:
-        return _failed(CancelledError("interrupted: nothing was changed"), is_json=args.json)
-    return ExitCode.OK
+    return run(lambda: _run(args), is_json=args.json)
 
 
-def _run(args: argparse.Namespace) -> None:
+def _run(args: argparse.Namespace) -> ExitCode:
     store = SecretStore(load_settings(args.config).egress.secrets_dir, owner=os.geteuid())
     if os.geteuid() != 0:
         raise DeniedError(f"uid {os.geteuid()} may not look at secrets", "sudo agentd secrets list")
@@ -50,7 +40,8 @@ def _run(args: argparse.Namespace) -> None:
         case _:
             rows = [_remove(store, _named(args))]
     for row in rows:
-        _write(json.dumps(row) if args.json else "  ".join(str(value) for value in row.values() if value))
+        tell(json.dumps(row) if args.json else "  ".join(str(value) for value in row.values() if value))
+    return ExitCode.OK
 
 
 def _row(store: SecretStore, name: str) -> dict[str, Json]:
@@ -100,26 +91,10 @@ def _named(args: argparse.Namespace) -> str:
     return check_name(args.name, "secret")
 
 
-def _failed(error: AaosError, *, is_json: bool) -> ExitCode:
-    if is_json:
-        _write(json.dumps({"error": {**error.to_wire(), "exit_code": int(error.exit_code)}}))
-        return error.exit_code
-    remedy = f"\n  try: {escape_for_terminal(error.remedy)}" if error.remedy else ""
-    sys.stderr.write(f"agentd: {escape_for_terminal(error.message)}{remedy}\n")
-    return error.exit_code
-
-
-def _write(line: str) -> None:
-    sys.stdout.write(f"{escape_for_terminal(line)}\n")
-
-
 def _parser() -> argparse.ArgumentParser:
-    """As the command line hands it on, which has explained and checked it."""
-    parser = argparse.ArgumentParser(prog="agentd secrets", allow_abbrev=False)
+    parser = make_parser("secrets")
     parser.add_argument("action")
     parser.add_argument("name", nargs="?")
-    parser.add_argument("--config", type=Path)
     for option in ("--host", "--header", "--prefix"):
         parser.add_argument(option)
-    parser.add_argument("--json", action="store_true")
     return parser

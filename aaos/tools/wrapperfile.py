@@ -17,7 +17,7 @@ from aaos.core.cell import HostPort
 from aaos.core.errors import InputError, SettingsError
 from aaos.core.paths import is_normal
 from aaos.core.schema import read_model
-from aaos.core.smallfile import read_small_file
+from aaos.core.smallfile import files_in, read_small_file
 from aaos.core.template import placeholders
 from aaos.core.text import quoted, suggestion
 from aaos.core.yamlfile import Places, load_yaml
@@ -25,7 +25,6 @@ from aaos.tools.wrapper import Argument, Limits, Parameter, ParameterKind, Parse
 from aaos.tools.wrapperparameter import check_parameter
 
 MAX_FILE_BYTES = 65_536
-MAX_FILES = 256
 SUFFIX = ".yaml"
 RESERVED = frozenset({"max_bytes", "method"})  # what other tools mean by them, the gate reads
 
@@ -115,7 +114,7 @@ def load_wrappers(dirs: Sequence[Path], *, taken: Collection[str]) -> WrapperSet
     refused: list[SettingsError] = []
     for directory in dirs:
         try:
-            files = _wrapper_files(directory)
+            files = files_in(directory, SUFFIX, kind="wrapper")
         except SettingsError as error:
             refused.append(error)
             continue
@@ -144,19 +143,6 @@ def read_wrapper(data: bytes, source: str, *, taken: Collection[str]) -> Wrapper
     except InputError as error:
         field, _, message = error.message.partition(": ")
         raise SettingsError(f"{places.named(source, field.split('.'))}: {field}: {message}", error.remedy) from error
-
-
-def _wrapper_files(directory: Path) -> list[Path]:
-    try:
-        files = sorted(entry for entry in directory.iterdir() if entry.name.endswith(SUFFIX) and entry.name[0] != ".")
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        remedy = f"check it with: ls -ld {directory}"
-        raise SettingsError(f"{directory}: cannot be read: {error.strerror}", remedy) from error
-    if len(files) > MAX_FILES:
-        raise SettingsError(f"{directory}: {len(files)} wrapper files", f"at most {MAX_FILES} are possible")
-    return files
 
 
 def _checked(model: _Wrapper) -> Wrapper:

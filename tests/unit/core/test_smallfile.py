@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from aaos.core.errors import SettingsError
-from aaos.core.smallfile import read_small_file
+from aaos.core.smallfile import files_in, read_small_file
 
 
 def test_a_regular_file_is_read_up_to_its_limit(tmp_path: Path) -> None:
@@ -54,3 +54,21 @@ def test_no_fd_is_left_open(tmp_path: Path) -> None:
         with pytest.raises(SettingsError):
             read_small_file(path, max_bytes=10)
     assert os.listdir("/proc/self/fd") == before
+
+
+def test_files_of_a_kind_are_found_by_name(tmp_path: Path) -> None:
+    for name in ("b.yaml", "a.yaml", ".hidden.yaml", "a.yaml~", "c.yml"):
+        (tmp_path / name).touch()
+    assert [file.name for file in files_in(tmp_path, ".yaml", kind="role")] == ["a.yaml", "b.yaml"]
+    assert files_in(tmp_path / "none", ".yaml", kind="role") == []
+
+
+def test_what_is_no_directory_or_holds_too_many_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SettingsError, match="file: cannot be read") as caught:
+        files_in(tmp_path / "file", ".yaml", kind="role")
+    assert caught.value.remedy == f"check it with: ls -ld {tmp_path}/file"
+    for number in range(257):
+        (tmp_path / f"{number}.yaml").touch()
+    with pytest.raises(SettingsError, match="257 wrapper files"):
+        files_in(tmp_path, ".yaml", kind="wrapper")
