@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from types import FrameType
 
 from qa.fuzz.mutators import mutated
-from qa.fuzz.targets import Target, globs
+from qa.fuzz.targets import Target
 
 HANG_S = 1.0
 GROWTH_BYTES = 10 * 2**20
 _KEPT = 5
+_SHORT = 50
 
 
 @dataclass(slots=True)
@@ -64,9 +65,10 @@ def fuzzed(target: Target, count: int, *, seed: int = 1) -> Counted:
 
 
 def _input(target: Target, chance: random.Random) -> bytes:
-    if target.name == "globs" and chance.random() < 0.5:
-        return globs(chance)
-    return mutated(chance.choice(list(target.seeds)), chance, target.seeds)
+    if target.make is not None:
+        return target.make(chance)
+    weights = [1 / (_SHORT + len(seed)) for seed in target.seeds]  # a short seed is as telling, and sooner read
+    return mutated(chance.choices(target.seeds, weights)[0], chance, target.seeds)
 
 
 def _try(target: Target, data: bytes, counted: Counted) -> None:

@@ -51,6 +51,8 @@ LINES = (
     b'{"jsonrpc":"2.0","id":"x","method":"logs","params":{"run":"r-abc","after_seq":3,"limit":10}}',
     b'{"jsonrpc":"2.0","id":0,"method":"list","params":{"limit":3}}\n{"jsonrpc":"2.0","id":2,"method":"list"}',
     b'{"jsonrpc":"2.0","id":9,"method":"attest","params":{"agent":"a-1"}}',
+    b'{"jsonrpc":"2.0","id":7,"method":"tail","params":{"after_seq":5}}',
+    b'{"jsonrpc":"2.0","id":8,"method":"approve","params":{"approval":"ap-1","digest":"' + b"0a" * 32 + b'"}}',
 )
 ANSWERS = (
     b'{"jsonrpc":"2.0","id":1,"result":{"runs":[]}}',
@@ -77,7 +79,7 @@ GRANTS = (
     b"file_read: /data/**",
     b"network: example.com:443/a/** (GET, HEAD)",
     b"tool: file_read",
-    b"aaos://file_read/data/x?max_invocations=3&rate=2/10s",
+    b"capability://file_read/data/x?max=3&rate=2/10s&expires=2h&timeout=5&bytes=4KiB",
     b"file_write: /out/[ab]*",
 )
 PATHS = (b"/a/b", b"/a/../outside/secret", b"/a/./b//c", b"a", b"/a/%2e%2e/b", b"/a/*", b"~/x", b"/outside")

@@ -5,6 +5,7 @@ that it raises is a defect.
 """
 
 import dataclasses
+import json
 import random
 import re
 from collections.abc import Callable, Sequence
@@ -13,9 +14,9 @@ from functools import cache
 from pathlib import Path
 
 from aaos.core import pattern, rpc
-from aaos.core.capability import Kind, covers, parse_capabilities, path_resource
+from aaos.core.capability import Capability, Kind, covers, is_within, narrow, parse_capabilities, path_resource
 from aaos.core.config import Settings, load_settings
-from aaos.core.errors import AaosError
+from aaos.core.errors import AaosError, DeniedError
 from aaos.core.graph import Plan, check_plan
 from aaos.core.rolefile import read_role
 from aaos.core.url import parse_url, resolve
@@ -37,12 +38,13 @@ HERE = Path("/fuzz/agentd.toml")
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """`full` is how many inputs its part of R9 takes."""
+    """`full` is how many inputs its part of R9 takes; `make` writes them where they are not mutated seeds."""
 
     name: str
     take: Take
     seeds: Sequence[bytes]
     full: int = 1_000_000
+    make: Callable[[random.Random], bytes] | None = None
 
 
 def frame_from_worker(data: bytes) -> bool:
@@ -108,7 +110,15 @@ def operator_line(data: bytes) -> bool:
 
 
 def _params_of(method: str) -> type[params.Params]:
-    known: dict[str, type[params.Params]] = {"submit": params.SubmitParams, "logs": params.LogsParams}
+    known: dict[str, type[params.Params]] = {
+        "submit": params.SubmitParams,
+        "logs": params.LogsParams,
+        "tail": params.TailParams,
+        "watch": params.WatchParams,
+        "attest": params.AgentOrRunParams,
+        "approve": params.SettleParams,
+        "approvals": params.ApprovalsParams,
+    }
     return known.get(method, params.ListParams)
 
 
@@ -194,6 +204,42 @@ def glob(data: bytes) -> bool:
     return True
 
 
+def glob_pair(data: bytes) -> bool:
+    """A pattern and a path of few letters: as the reference matches; taken are those that meet."""
+    made, _, path = data.decode().partition("\n")
+    try:
+        is_covered = pattern.matches(made, path)
+    except AaosError:
+        assert "**/**" in made, made
+        return False
+    assert is_covered == _reference(made, path), (made, path)
+    return is_covered
+
+
+def narrowings(data: bytes) -> bool:
+    """A chain of grants, each narrowed by the next, reaches nothing that its first did not; taken are those that
+    lost something on the way."""
+    first, *others = (_granted(document) for document in json.loads(data))
+    held = first
+    for wanted in others:
+        try:
+            met = narrow([held], wanted)
+        except DeniedError:
+            continue
+        assert is_within(met, held), (met, held)
+        assert is_within(met, wanted), (met, wanted)
+        held = met
+    assert is_within(held, first), (held, first)
+    for path in REACHED:
+        assert not covers(held, held.kind, path) or covers(first, first.kind, path), (held, first, path)
+    return held != first
+
+
+def _granted(document: object) -> Capability:
+    (one,) = parse_capabilities([document], now_s=0.0)
+    return one
+
+
 def path_grant(data: bytes) -> bool:
     """A path as somebody names it: what it is granted as covers nothing beside it."""
     path = data.decode("utf-8", "replace").partition("\n")[0]
@@ -235,9 +281,32 @@ def _taken(parse: Callable[[], object]) -> bool:
     return True
 
 
+REACHED = ("/", "/a", "/a/b", "/a/b/c", "/ab", "/a/bb", "/b/a", "/a/c/x")
+_PATTERNS = ("/**", "/a/**", "/a/b", "/a/*", "/a/b*", "/*/b", "/a/[bc]/**", "/a/?", "/b/**", "/**/b", "/a/b/c")
+_LIMITS = {
+    "max": (1, 2, 10, 2**53 - 1),
+    "rate": ("1/min", "3/10s", "100/h"),
+    "expires": ("1s", "2h", "1d"),
+    "timeout": (1, 0.5, "2m"),
+    "bytes": (1, "4KiB", "1GiB"),
+}
+
+
+def chains(chance: random.Random) -> bytes:
+    """A chain of grants over few paths, with every constraint that a file's grant may have."""
+    links = [_link(chance) for _ in range(chance.randint(2, 7))]
+    return json.dumps(links).encode()
+
+
+def _link(chance: random.Random) -> dict[str, object]:
+    kind = "file_read" if chance.random() < 0.9 else "file_write"
+    keys = [key for key in _LIMITS if chance.random() < 0.3]
+    return {kind: chance.choice(_PATTERNS), **{key: chance.choice(_LIMITS[key]) for key in keys}}
+
+
 def globs(chance: random.Random) -> bytes:
     """A pattern and a path over few letters, so that they often meet."""
-    names = ("**", "*", "?", "a", "b", "ab", "[ab]", "[!a]", "[a-c]", "a*", "*b", "?b*", "[", "\\*", "{a,b}")
+    names = ("**", "*", "?", "a", "b", "ab", "[ab]", "[!a]", "[a-c]", "a*", "*b", "?b*", "[b-d]a")
     path = "/".join("".join(chance.choices("abcd", k=chance.randint(1, 3))) for _ in range(chance.randint(1, 4)))
     return f"/{'/'.join(chance.choices(names, k=chance.randint(0, 5)))}\n/{path}".encode()
 
@@ -249,6 +318,8 @@ TARGETS: tuple[Target, ...] = (
     Target("operator's lines", operator_line, seeds.LINES),
     Target("daemon's answers", answer_line, seeds.ANSWERS),
     Target("globs", glob, seeds.GLOBS),
+    Target("pairs of globs", glob_pair, (b"/a/**\n/a/b",), make=globs),
+    Target("narrowing chains", narrowings, (b'["file_read: /**", "file_read: /a/b"]',), 100_000, chains),
     Target("addresses", address, seeds.ADDRESSES),
     Target("grants", grant, seeds.GRANTS),
     Target("paths", path_grant, seeds.PATHS),
