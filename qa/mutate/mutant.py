@@ -2,7 +2,7 @@
 
 Invariant: an anchor that is not there exactly once is an error, so no mutant silently becomes the product itself; a
 mutant counts as caught only when its tests ran and one of them failed. Everything happens in a mount namespace of its
-own, which ends with the tests. Needs root.
+own, which ends with the tests, and so does all that they started. Needs root.
 """
 
 import subprocess
@@ -12,6 +12,8 @@ import time
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+
+from qa.mutate.reaper import OVERDUE
 
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE_S = 300
@@ -75,10 +77,10 @@ def judged(mutant: Mutant) -> Judged:
         pytest = (sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *mutant.tests)
         namespace = ("unshare", "--mount", "--propagation", "private", "--", "sh", "-ec", _WITH, "sh")
         command = (*namespace, str(file), str(place), str(place.parent / "__pycache__"), *pytest)
-        try:
-            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
-        except subprocess.TimeoutExpired:
-            return Judged(mutant, Fate.NO_VERDICT, f"not over in {DEADLINE_S} s", time.monotonic() - begun_s)
+        reaped = (sys.executable, "-m", "qa.mutate.reaper", str(DEADLINE_S), *command)
+        done = subprocess.run(reaped, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode == OVERDUE:
+        return Judged(mutant, Fate.NO_VERDICT, f"not over in {DEADLINE_S} s", time.monotonic() - begun_s)
     fate = {0: Fate.SURVIVED, _FAILED: Fate.CAUGHT}.get(done.returncode, Fate.NO_VERDICT)
     return Judged(mutant, fate, _words(done.stdout, fate), time.monotonic() - begun_s)
 
