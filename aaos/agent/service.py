@@ -196,7 +196,7 @@ class AgentService:
                 self._permit(frame.id, granted, call=call)
             case BrokerWork() | HeldCall():
                 act = partial(self._durably, granted.run) if granted.is_effect else granted.run
-                self._work(frame.id, act, call=call, release=granted.release)
+                self._work(frame.id, act, call=call, job=granted)
             case _ as impossible:
                 assert_never(impossible)
 
@@ -269,14 +269,15 @@ class AgentService:
         work: Callable[[], Awaitable[ToolResult]],
         *,
         call: CallId,
-        release: Callable[[], None] = lambda: None,
+        job: BrokerWork | HeldCall | None = None,
     ) -> None:
         async def settle() -> None:
+            timeout_s = self._terms.call_timeout_s + (job.opened.program_s if job else 0)
             try:
-                async with self._terms.pause.timeout(self._terms.call_timeout_s):
+                async with self._terms.pause.timeout(timeout_s):
                     result = await work()
             except TimeoutError:
-                self._fail(request, late(call, self._terms.call_timeout_s), call=call)
+                self._fail(request, late(call, timeout_s), call=call)
             except AaosError as error:
                 self._fail(request, error, call=call)
             else:
@@ -285,7 +286,7 @@ class AgentService:
         task = self._spawn(self._guarded(request, settle))
         self._working.add(task)
         task.add_done_callback(self._working.discard)
-        task.add_done_callback(lambda _: release())  # also of a task that was cancelled before it began
+        task.add_done_callback(lambda _: job.release() if job else None)  # also of one cancelled before it began
 
     # --- the model, state, words, the end -----------------------------------------------------------------------------
 

@@ -102,6 +102,7 @@ class LimitSettings(_Section):
     max_turns: Small = 64
     max_replans: Annotated[int, Field(ge=0, le=16)] = 2
     call_timeout_s: Annotated[int, Field(ge=1, le=86_400)] = 60
+    program_wall_s: Annotated[int, Field(ge=1, le=86_400)] = 600  # the most that a wrapper's limits.wall_s may be
     run_tokens: Annotated[int, Field(ge=1, le=2**31 - 1)] = 100_000_000  # the most that --max-tokens may ask for
     run_usd: Annotated[float, Field(gt=0, le=1_000_000)] = 100.0  # the most that --max-usd may ask for
 

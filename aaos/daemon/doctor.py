@@ -6,7 +6,7 @@ Invariant: every finding that is not ok says what to type. It must change nothin
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,9 @@ from aaos.llm.keys import KeyPlaces
 from aaos.llm.providers import chosen
 from aaos.llm.table import ModelEntry
 from aaos.sandbox.probe import Finding as ProbeFinding
+from aaos.sandbox.trusted import require_trusted
 from aaos.tools.offered import offer
+from aaos.tools.wrapper import Wrapper
 from aaos.tools.wrapperfile import WrapperSet
 
 MIN_FREE_BYTES = 64 * 2**20
@@ -72,7 +74,7 @@ class Doctor:
             disk(self._state_dir, shutil.disk_usage(self._state_dir).free),
             self._group(),
             *self._role_findings(),
-            *wrapper_findings(self._wrappers),
+            *wrapper_findings(self._wrappers, most_wall_s=self._settings.limits.program_wall_s),
             *tier_findings(self._settings.models, self._places),
             *(Finding("state", False, note, f"look at {self._state_dir}") for note in self._notes),
         )
@@ -94,16 +96,27 @@ class Doctor:
         return (known, *(Finding("roles", False, error.message, error.remedy) for error in self._roles.refused))
 
 
-def wrapper_findings(wrappers: WrapperSet) -> tuple[Finding, ...]:
+def wrapper_findings(wrappers: WrapperSet, *, most_wall_s: int) -> tuple[Finding, ...]:
     """Wrapped programs that are there, and the package of each that is not: nobody has to have them."""
-    offered = offer(wrappers.wrappers.values())
+    offered = offer(wrappers.wrappers.values(), most_wall_s=most_wall_s)
     names = ", ".join(offered.tools)
     known = Finding("programs", True, f"{len(offered.tools)} wrapped programs{': ' if names else ''}{names}")
     packages = " ".join(sorted({one.package for one in offered.missing}))
     missing = ", ".join(f"{one.name} ({one.program})" for one in offered.missing)
     absent = (Finding("programs", True, f"not there: {missing}; to have them: apt-get install {packages}"),)
-    wrong = (Finding("wrappers", False, error.message, error.remedy) for error in wrappers.refused)
+    loose = _loose(one.wrapper for one in offered.tools.values())
+    wrong = (Finding("wrappers", False, error.message, error.remedy) for error in (*wrappers.refused, *loose))
     return (known, *(absent if offered.missing else ()), *wrong)
+
+
+def _loose(wrappers: Iterable[Wrapper]) -> Iterator[AaosError]:
+    """What wrappers name and others than root can change: a call would be refused."""
+    named = {path for one in wrappers for path in (one.program, *one.exec_paths, *one.readable)}
+    for path in sorted(named):
+        try:
+            require_trusted(path)
+        except AaosError as error:
+            yield error
 
 
 def tier_findings(settings: ModelSettings, places: KeyPlaces) -> tuple[Finding, ...]:

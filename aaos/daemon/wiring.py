@@ -294,7 +294,7 @@ def _tools(settings: Settings, audit: Audit, egress: Fetcher) -> tuple[Mapping[s
     wrappers = load_wrappers(settings.wrappers.dirs, taken=own)
     for error in wrappers.refused:
         audit.record(Event(EventKind.WRAPPER_REFUSED, fields={"message": error.message, "remedy": error.remedy}))
-    return {**own, **offer(wrappers.wrappers.values()).tools}, wrappers
+    return {**own, **offer(wrappers.wrappers.values(), most_wall_s=settings.limits.program_wall_s).tools}, wrappers
 
 
 def _files() -> Files:

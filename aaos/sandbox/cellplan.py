@@ -1,7 +1,7 @@
 """From a request for a cell to its policy: what is mounted, what may be executed, within which limits.
 
-Invariant: a program is a file that belongs to root and that nobody else may write; nothing of the machine is in a cell
-but /usr, three places of /etc, what the request names, and what was granted.
+Invariant: a program, and each further path that a request names, belongs to root, and so does the way to it; nothing
+of the machine is in a cell but /usr, three places of /etc, what the request names, and what was granted.
 """
 
 import os
@@ -16,6 +16,7 @@ from aaos.core.paths import is_normal
 from aaos.sandbox.control import control_paths
 from aaos.sandbox.policy import MAX_MOUNTS, Covered, plan_mounts
 from aaos.sandbox.trees import detach_tree
+from aaos.sandbox.trusted import require_trusted
 from worker import abi
 from worker.wall import syscalls
 
@@ -61,7 +62,9 @@ def plan_cell(request: CellRequest) -> CellPlan:
     A name in `exec_paths` that is not there is left out: nothing can be executed there.
     """
     program = _program(request.program)
-    execute = [os.path.realpath(path) for path in request.exec_paths if os.path.exists(path)]
+    execute = [require_trusted(path) for path in request.exec_paths if os.path.exists(path)]
+    for path in filter(os.path.exists, request.readable):
+        require_trusted(path)
     grants = [
         Covered(root, control_paths(root) if root.writable and root.is_dir and not request.control_writable else ())
         for root in request.roots
@@ -108,16 +111,16 @@ def _program(path: str) -> str:
     """The file that is meant, through all links."""
     if not is_normal(path):
         raise NotFoundError(f"{path!r} is not the plain absolute path of a program", "name it as in /usr/bin/git")
-    real = os.path.realpath(path)
     try:
+        real = require_trusted(path)
         status = os.stat(real)
-    except OSError as error:
-        raise NotFoundError(f"{path} is not there: {error.strerror}", "apt-file search names its package") from error
-    _require_trusted(path, status)
+    except (NotFoundError, OSError) as error:
+        raise NotFoundError(f"{path} is not there", "apt-file search names its package") from error
+    _require_program(path, status)
     return real
 
 
-def _require_trusted(path: str, status: os.stat_result) -> None:
+def _require_program(path: str, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode) or not status.st_mode & stat.S_IXOTH:
         raise NotFoundError(f"{path} is not a program that everybody may run", "name another program")
     if status.st_uid != 0 or status.st_mode & _OTHERS_MAY_WRITE:
@@ -155,7 +158,7 @@ def _open_program(plan: CellPlan, trees: Sequence[int]) -> int:
     except OSError as error:
         raise NotFoundError(f"{plan.program} is not there any more: {error.strerror}", "try again") from error
     try:
-        _require_trusted(plan.program, os.fstat(fd))
+        _require_program(plan.program, os.fstat(fd))
     except BaseException:
         os.close(fd)
         raise

@@ -21,10 +21,10 @@ class Offer:
     missing: tuple[Wrapper, ...]
 
 
-def offer(wrappers: Iterable[Wrapper]) -> Offer:
-    """The tools of those that are there."""
+def offer(wrappers: Iterable[Wrapper], *, most_wall_s: int) -> Offer:
+    """The tools of those that are there; none of their programs may run for longer than `most_wall_s`."""
     known = tuple(wrappers)
-    there = {one.name: cell_tool(_existing(one)) for one in known if is_there(one)}
+    there = {one.name: cell_tool(_bounded(_existing(one), most_wall_s)) for one in known if is_there(one)}
     return Offer(there, tuple(one for one in known if one.name not in there))
 
 
@@ -43,3 +43,7 @@ def _existing(wrapper: Wrapper) -> Wrapper:
         exec_paths=tuple(filter(os.path.exists, wrapper.exec_paths)),
         readable=tuple(filter(os.path.exists, wrapper.readable)),
     )
+
+
+def _bounded(wrapper: Wrapper, most_wall_s: int) -> Wrapper:
+    return replace(wrapper, limits=replace(wrapper.limits, wall_s=min(wrapper.limits.wall_s, most_wall_s)))

@@ -10,7 +10,7 @@ from aaos.broker.changes import Window
 from aaos.core.token import Charge
 from aaos.tools.handout import Handout, Use
 from aaos.tools.records import Draft
-from aaos.tools.spec import RESULT_BYTES, ContentCheck, Tool, WorkerTool
+from aaos.tools.spec import RESULT_BYTES, CellTool, ContentCheck, Tool, WorkerTool
 from worker.abi import Json
 
 
@@ -32,6 +32,11 @@ class OpenCall:
     def check(self) -> ContentCheck | None:
         """Whether the content that was written is what the call asked for."""
         return self.tool.check if isinstance(self.tool, WorkerTool) else None
+
+    @property
+    def program_s(self) -> int:
+        """How long its program may run, which is beside the time of the call itself; 0 for a call without one."""
+        return self.tool.wrapper.limits.wall_s if isinstance(self.tool, CellTool) else 0
 
     @property
     def limit_bytes(self) -> int:

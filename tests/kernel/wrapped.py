@@ -31,7 +31,7 @@ from tests.kernel.harness import OWNER
 from worker.abi import Json
 
 SHIPPED = load_wrappers([Path(__file__).parents[2] / "etc/aaos/wrappers"], taken=())
-OFFERED = offer(SHIPPED.wrappers.values())
+OFFERED = offer(SHIPPED.wrappers.values(), most_wall_s=600)
 Run = Callable[[Coroutine[object, object, ToolResult]], ToolResult]
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import cast
 
 from aaos.agent.asked import AskedCalls
@@ -12,6 +12,7 @@ from aaos.agent.service import AgentService, Doors, Terms
 from aaos.agent.turns import Turns, TurnTerms
 from aaos.broker.files import FileBroker
 from aaos.core.capability import Capability, Kind
+from aaos.core.cell import CellRunner
 from aaos.core.envelope import Submitter
 from aaos.core.errors import AaosError, LimitError
 from aaos.core.ids import AgentId, Gid, RoleName, RunId, SubtaskId, Uid
@@ -22,12 +23,15 @@ from aaos.daemon.clock import SystemClock
 from aaos.llm import types as llm
 from aaos.tools.caller import Caller
 from aaos.tools.catalog import CATALOG
+from aaos.tools.celled import Cells
 from aaos.tools.gate import Gate
+from aaos.tools.spec import CellTool
 from tests.fakes import MemoryAudit, MemoryConversations, MemoryLedger, ScriptedModel, account, at_once
 from worker import abi
 
 AGENT = AgentId("a-one")
 ECHO = {"text": "hello"}
+NO_PROGRAMS: Mapping[str, CellTool] = {}
 ME = Submitter(Uid(1000), Gid(1000))
 
 
@@ -36,10 +40,12 @@ class Sent:
 
     def __init__(self) -> None:
         self.frames: list[abi.ToWorker] = []
+        self.came = asyncio.Event()
 
     def send(self, frame: abi.ToWorker, fds: Sequence[int] = ()) -> None:
         del fds
         self.frames.append(abi.decode(abi.encode(frame), abi.TO_WORKER))
+        self.came.set()
 
     def last(self) -> abi.ToWorker:
         return self.frames[-1]
@@ -61,21 +67,24 @@ class Bench:
         may_code_call: bool = True,
         call_timeout_s: float = 5,
         max_calls: int = 1_000,
+        programs: Mapping[str, CellTool] = NO_PROGRAMS,
+        cells: CellRunner | None = None,
     ) -> None:
         self.audit, self.ledger, self.conversations = MemoryAudit(), MemoryLedger(), MemoryConversations()
         self.sent = Sent()
         self.calls_left = max_calls
         clock = SystemClock()
         tokens = TokenBox(clock)
-        tokens.grant(AGENT, [Capability(Kind.TOOL, "echo")])
+        tokens.grant(AGENT, [Capability(Kind.TOOL, name) for name in ("echo", *programs)])
         lock = threading.Lock()
         self.gate = Gate(
-            CATALOG,
+            {**CATALOG, **programs},
             tokens=tokens,
             ledger=self.ledger,
             audit=self.audit,
             files=lambda submitter: FileBroker(submitter, publishing_lock=lock, act=nobody_else),
             clock=clock,
+            cells=Cells(cells, self.audit.note) if cells else None,
         )
         self.caller = Caller(RunId("r"), SubtaskId("t"), AGENT, ME, ())
         asked = AskedCalls(AGENT)

@@ -11,11 +11,15 @@ from aaos.agent import pace
 from aaos.agent.order import AbiBrokenError
 from aaos.agent.replay import Checkpoint
 from aaos.agent.turns import MAX_VAIN_TURNS
+from aaos.core.cell import CellRequest, CellResult, Output
 from aaos.core.errors import LimitError, ProviderError, WorkerLostError
 from aaos.core.events import EventKind
 from aaos.core.pace import Pace
 from aaos.llm import types as llm
+from aaos.tools.wrapper import Limits, Wrapper
+from aaos.tools.wrapperparameter import cell_tool
 from tests.unit.agent.sessions import AGENT, ECHO, Bench, calls, run, settled
+from tests.unit.tools.cells import ENDED
 from worker import abi
 
 
@@ -42,6 +46,34 @@ def test_the_deadline_is_that_of_the_oldest_open_call() -> None:
         await bench.service.ended.wait()
 
     run(Bench(call_timeout_s=0.1), check)
+
+
+class _Slow:
+    """A cell that takes this long, whatever its limits say."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    async def run_cell(self, request: CellRequest, output: Output) -> CellResult:
+        del request, output
+        await asyncio.sleep(self.seconds)
+        return ENDED
+
+
+@pytest.mark.parametrize(("seconds", "is_done"), [(0.1, True), (60.0, False)])
+def test_a_program_has_its_own_time_beside_that_of_the_call(seconds: float, is_done: bool) -> None:
+    """BRK-9, ISO-12: and a cell that does not keep to it is not waited for."""
+    program = cell_tool(Wrapper("slow", "s", "/usr/bin/slow", "slow", limits=Limits(wall_s=1)))
+
+    async def check(bench: Bench) -> None:
+        bench.handle(abi.ToolCall(1, "slow", {}))
+        await bench.sent.came.wait()
+
+    bench = run(Bench(call_timeout_s=0.05, programs={"slow": program}, cells=_Slow(seconds)), check)
+    if is_done:
+        assert bench.reply()["ok"]
+    else:
+        assert bench.failure().message.endswith("was not done in 1.05 s")
 
 
 def test_the_calls_of_a_run_are_bounded() -> None:

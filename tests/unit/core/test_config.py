@@ -102,8 +102,8 @@ def test_a_wrong_file_is_refused_by_key(tmp_path: Path, text: str, message: str,
     "key",
     ["limits.max_runs", "limits.max_agents", "limits.run_wall_s", "limits.subtask_wall_s", "limits.max_parallel",
     "limits.max_turns", "limits.run_tokens", "limits.run_agents", "limits.run_calls",
-     "limits.call_timeout_s", "worker.uid_first", "worker.uid_count", "worker.memory_bytes", "worker.pids",
-     "worker.nofile",
+     "limits.call_timeout_s", "limits.program_wall_s", "worker.uid_first", "worker.uid_count",
+     "worker.memory_bytes", "worker.pids", "worker.nofile",
      "worker.fsize_bytes", "worker.tmpfs_bytes", "worker.start_timeout_s", "confinement.landlock_abi"],
 )  # fmt: skip
 def test_no_number_out_of_range_is_accepted(tmp_path: Path, key: str, number: str) -> None:

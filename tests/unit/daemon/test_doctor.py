@@ -53,7 +53,8 @@ models:
 def test_a_program_that_is_not_there_is_told_with_its_package_and_is_no_fault() -> None:
     """TOL-4, OPS-4"""
     gone, there = Wrapper("ripgrep", "s", "/none/rg", "ripgrep"), Wrapper("true", "s", "/bin/true", "coreutils")
-    found = wrapper_findings(WrapperSet({"ripgrep": gone, "true": there}, (SettingsError("x.yaml: bad", "mend it"),)))
+    wrappers = WrapperSet({"ripgrep": gone, "true": there}, (SettingsError("x.yaml: bad", "mend it"),))
+    found = wrapper_findings(wrappers, most_wall_s=60)
     assert [finding.detail for finding in found] == [
         "1 wrapped programs: true",
         "not there: ripgrep (/none/rg); to have them: apt-get install ripgrep",
