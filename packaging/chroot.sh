@@ -3,6 +3,7 @@
 # shellcheck shell=sh
 
 cache=/var/cache/aaos-build
+room_mib=6144 # for a root, and the disk of the guest that is made of another
 tools=debhelper,dh-apparmor,dh-python,python3-all,python3-setuptools,python3-stdeb,fakeroot,pandoc,lintian
 product=python3-certifi,python3-httpx,python3-idna,python3-lxml,python3-prctl,python3-webencodings,python3-pydantic,python3-systemd,python3-yaml,libseccomp2
 tests=python3-pytest,python3-hypothesis,procps,iproute2,bubblewrap,openssl,git,python3-pip
@@ -23,15 +24,36 @@ quietly() {
     fi
 }
 
+# A root of Debian 13: debootstrapped DIRECTORY VARIANT PACKAGES. Exits with 75 (EX_TEMPFAIL of sysexits.h) where this
+# machine is to blame: no room, no archive, no right to. It is not when the archive is there and lacks one of ours.
+debootstrapped() {
+    [ "$(df --output=avail -m "$cache" | tail -n 1)" -ge "$room_mib" ] || cannot "$cache has less than $room_mib MiB free"
+    rm -rf "$1"
+    log=$(mktemp)
+    if mmdebstrap --mode=root --variant="$2" --aptopt='Acquire::Retries "5"' --include="$3" trixie "$1" >"$log" 2>&1; then
+        rm -f "$log"
+    elif grep -q '^E: Unable to locate package\|^E: Package .* has no installation candidate' "$log"; then
+        tail -n 30 "$log" >&2
+        say 'the archive does not have what is asked for'
+        exit 1
+    else
+        tail -n 30 "$log" >&2
+        cannot "no root of Debian 13 could be made; the whole output: less $log"
+    fi
+}
+
+cannot() {
+    say "$1"
+    exit 75
+}
+
 make_chroot() {
     [ ! -d "$chroot" ] || return 0
     mkdir -p "$cache"
     exec 8>"$cache/lock-chroot" && flock 8
     if [ ! -d "$chroot" ]; then
         say 'making a chroot of Debian 13 (two minutes, once)'
-        rm -rf "$chroot.new"
-        quietly mmdebstrap --mode=root --variant=buildd --aptopt='Acquire::Retries "5"' \
-            --include="$tools,$product,$tests,$judges" trixie "$chroot.new"
+        debootstrapped "$chroot.new" buildd "$tools,$product,$tests,$judges"
         mv "$chroot.new" "$chroot"
     fi
     exec 8>&-

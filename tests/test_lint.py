@@ -13,6 +13,7 @@ SCRIPTS = (
     "dev",
     ".ci/run",
     "packaging/build",
+    "packaging/guest",
     "packaging/judge",
     "packaging/stdeb",
     "packaging/test",
@@ -36,7 +37,16 @@ def test_mypy_strict_finds_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "script", ["dev", ".ci/run", "packaging/build", "packaging/judge", "packaging/test", "packaging/debian/tests/goal"]
+    "script",
+    [
+        "dev",
+        ".ci/run",
+        "packaging/build",
+        "packaging/guest",
+        "packaging/judge",
+        "packaging/test",
+        "packaging/debian/tests/goal",
+    ],
 )
 def test_shellcheck_finds_nothing(script: str) -> None:
     shellcheck = shutil.which("shellcheck")

@@ -1,6 +1,7 @@
-"""Asks for four cells at once, each of which takes all it can get: processes, memory, a processor, a reader's time.
+"""Keeps four cells at work, each of which takes all it can get: processes, memory, the disk, a reader's time.
 
-It uses nothing of aaOS but the socket it was given; its goal names a directory that is granted to it.
+It uses nothing of aaOS but the socket it was given; its goal ends with a directory that is granted to it. A cell
+that was ended is followed by the next of its kind, until the run is stopped.
 """
 
 import json
@@ -14,17 +15,36 @@ held = []
 while True:
     held.append(mmap.mmap(-1, 2**25, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE))
 """
-CPU = "while True:\n    pass\n"
+DISK = """
+import os
+while True:
+    for number in range(16):
+        fd = os.open(f"filled-{number}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        for _ in range(64):
+            os.write(fd, bytes(65536))
+        os.fsync(fd)
+        os.close(fd)
+"""
 FLOOD = "import sys\nwhile True:\n    sys.stdout.write('x' * 65536)\n"
+KINDS = {"forks": FORKS, "memory": MEMORY, "disk": DISK, "flood": FLOOD}
 
 agentd = socket.socket(fileno=3)
-start = json.loads(agentd.recv(65536))
-for number, code in enumerate((FORKS, MEMORY, CPU, FLOOD)):
-    args = {"workspace": start["goal"].split()[-1], "code": code}
+place = json.loads(agentd.recv(65536))["goal"].split()[-1]
+running = {}
+
+
+def begin(number, kind):
+    running[number] = kind
+    args = {"workspace": place, "code": KINDS[kind]}
     agentd.send(json.dumps({"t": "tool.call", "id": number, "tool": "python_run", "args": args}).encode())
-told = {}
-while len(told) < 4:
+
+
+for number, kind in enumerate(KINDS):
+    begin(number, kind)
+while True:
     answer = json.loads(agentd.recv(65536))
-    told[answer["id"]] = str(answer.get("value", answer).get("text") or answer.get("message"))[:200]
-text = "\n".join(f"{name}: {told[number]}" for number, name in enumerate(("forks", "memory", "cpu", "flood")))
-agentd.send(json.dumps({"t": "finish", "ok": True, "text": text}).encode())
+    kind = running.pop(answer["id"])
+    how = str(answer.get("value", answer).get("text") or answer.get("message")).splitlines()[0]
+    agentd.send(json.dumps({"t": "log", "text": f"{kind}: {how[:120]}"}).encode())
+    number += 1
+    begin(number, kind)

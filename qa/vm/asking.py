@@ -25,7 +25,7 @@ def ok_or_none(ran: Ran) -> str | None:
     return ran.output if ran.status == 0 and '"daemon":null' not in ran.output else None
 
 
-def until(holds: Callable[[], bool], seconds: float = 120.0) -> None:
+def until(holds: Callable[[], bool], seconds: float = 300.0) -> None:
     deadline_s = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline_s, f"not within {seconds:g} s"

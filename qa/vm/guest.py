@@ -1,7 +1,8 @@
 """A Debian 13 guest under emulation, driven through its guest agent: boot, run commands, end.
 
 Invariant: the guest has no network; its disk is a throw-away overlay of the cached image; `Guest` ends it by its own
-process, whatever happened. Source: qemu-ga(8), "QEMU Guest Agent Protocol Reference".
+process, whatever happened. A machine on which no guest can run is told from a guest that is wrong: only the latter is
+a TimeoutError. Source: qemu-ga(8), "QEMU Guest Agent Protocol Reference".
 """
 
 import base64
@@ -16,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-BOOT_S = 300.0
+from qa.vm.boot import MEMORY_MIB, Boot, require_room
+
 POLL_S = 0.2
 # Plain `max` has panicked guests of this emulator; these two features are not needed.
 _CPU = "max,-cx16,-la57"
@@ -53,7 +55,7 @@ class Guest:
         """What the guest has said on its serial console."""
         return self._console.read_text(errors="replace")
 
-    def run(self, *command: str, user: str | None = None, timeout_s: float = 120.0) -> Ran:
+    def run(self, *command: str, user: str | None = None, timeout_s: float = 300.0) -> Ran:
         """Run a shell command line as root, or in a new session of `user`. Raises TimeoutError."""
         words = ["/bin/sh", "-c", " ".join(command)]
         if user is not None:
@@ -82,14 +84,14 @@ class Guest:
         return answer["return"]
 
     def wait(self) -> None:
-        """Until the agent answers. Raises TimeoutError with the end of the console."""
-        until_s = time.monotonic() + BOOT_S
+        """Until the agent answers. Raises TimeoutError with the end of the console, NoGuestError."""
+        boot = Boot(time.monotonic())
         number = 0
-        while time.monotonic() < until_s and self._process.poll() is None:
+        while self._process.poll() is None and boot.may_go_on(self.console, time.monotonic()):
             number += 1
             if self._answers(number):
                 return
-        raise TimeoutError(f"the guest did not come up:\n{self.console[-2000:]}")
+        raise boot.fault(self.console, time.monotonic(), has_ended=self._process.poll() is not None)
 
     def _answers(self, number: int) -> bool:
         """Whether the agent gives the number back; earlier answers, if it had only been slow, are thrown away."""
@@ -98,10 +100,11 @@ class Guest:
         try:
             while json.loads(self._reader.readline()) != {"return": number}:
                 continue
-        except TimeoutError:
+        except (TimeoutError, ValueError):  # no answer; no more answers, when the emulator has ended
             self._reader = self._agent.makefile("rb")
+            time.sleep(POLL_S)
             return False
-        self._agent.settimeout(60)
+        self._agent.settimeout(300)
         return True
 
 
@@ -109,14 +112,13 @@ _OUTPUTS = ("out-data", "err-data")
 
 
 @contextmanager
-def booted(image: Image, payload: Path, *, memory_mib: int = 2048) -> Iterator[Guest]:
-    """A guest with `payload`, a file system image, as its second disk. Raises TimeoutError."""
+def booted(image: Image, payload: Path) -> Iterator[Guest]:
+    """A guest with `payload`, a file system image, as its second disk. Raises TimeoutError, NoGuestError."""
+    require_room()
     with tempfile.TemporaryDirectory(prefix="aaos-guest-") as place:
         overlay, channel, console = (Path(place, name) for name in ("disk.qcow2", "agent", "console"))
         _quietly("qemu-img", "create", "-q", "-f", "qcow2", "-b", str(image.disk), "-F", "raw", str(overlay))
-        process = subprocess.Popen(
-            _command(image, overlay, payload, channel=channel, console=console, memory_mib=memory_mib)
-        )
+        process = subprocess.Popen(_command(image, overlay, payload, channel=channel, console=console))
         guest = Guest(_connected(channel, process), process, console)
         try:
             guest.wait()
@@ -125,10 +127,10 @@ def booted(image: Image, payload: Path, *, memory_mib: int = 2048) -> Iterator[G
             guest.end()
 
 
-def _command(image: Image, overlay: Path, payload: Path, *, channel: Path, console: Path, memory_mib: int) -> list[str]:
+def _command(image: Image, overlay: Path, payload: Path, *, channel: Path, console: Path) -> list[str]:
     return [
         "qemu-system-x86_64", "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", _CPU, "-smp", "2",
-        "-m", str(memory_mib), "-nodefaults", "-display", "none", "-nic", "none", "-no-reboot",
+        "-m", str(MEMORY_MIB), "-nodefaults", "-display", "none", "-nic", "none", "-no-reboot",
         "-kernel", str(image.kernel), "-initrd", str(image.initrd),
         "-append", "root=/dev/vda rw console=ttyS0 lsm=landlock,lockdown,yama,integrity,apparmor,bpf",
         "-drive", f"file={overlay},if=virtio,format=qcow2,cache=unsafe",

@@ -45,7 +45,6 @@ _ORDER: tuple[Check, ...] = (
 )
 _SLOW = frozenset(
     {
-        checks.compares_two_pages,
         checks.wakes_by_its_socket,
         checks.takes_a_model,
         checks_cells.bears_four_hostile_cells_at_once,
