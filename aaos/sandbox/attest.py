@@ -2,13 +2,20 @@
 
 Invariant: nothing here asks the worker. A check that finds a difference raises; a check that the kernel cannot answer
 says so in words and is never counted as confirmed by this half.
+
+What lasts (namespaces that are not agentd's, id maps, hard limits: the kernel lets no worker undo them) may be looked
+at while a worker is parked. All else is looked at once it is confined, with all that it was granted.
 """
 
+import asyncio
 import errno
 import os
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from aaos.core.errors import ConfinementError, WorkerLostError
@@ -30,12 +37,19 @@ NAMESPACES = {
     Layer.UTSNS: "uts",
     Layer.CGROUP: "cgroup",
 }
-_OWN = {name: os.stat(f"/proc/self/ns/{name}").st_ino for name in NAMESPACES.values()}
+STOP_TRIES, STOP_TURNS, STOP_WAIT_S = 1_000, 8, 0.001  # it stops within some 20 µs of being let run
+_OWN = {name: os.readlink(f"/proc/self/ns/{name}") for name in NAMESPACES.values()}
 # Not in this kernel; or agentd has filters of its own, or no CAP_SYS_ADMIN. Source: kernel/seccomp.c.
 _NO_DUMP = frozenset({errno.EINVAL, errno.EIO, errno.EPERM, errno.EACCES})
 _FILTERS = re.compile(r"^Seccomp_filters:\s+(\d+)$", re.MULTILINE)
 # Of agentd itself, from before its first instruction: what it starts inherits them and adds to them. Source: proc(5).
 _OWN_FILTERS = sum(map(int, _FILTERS.findall(Path("/proc/self/status").read_text())))
+_SAID = {
+    **dict.fromkeys((*NAMESPACES, Layer.CAPABILITIES, Layer.NO_NEW_PRIVS, Layer.RLIMITS), CONFIRMED),
+    **dict.fromkeys((Layer.LANDLOCK, Layer.MDWE), INSIDE_ONLY),
+}
+_FDS = 4  # three empty ones and its socket
+_CAPABILITIES = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
 _REMEDY = "this is a breach of the wall: run agentd doctor and keep the audit"
 
 
@@ -48,37 +62,90 @@ class Expected:
     leaf: Path | None = None
 
 
-def agree(who: str, pid: int, ready: abi.Ready, expected: Expected) -> Mapping[str, str]:
-    """Both halves, layer by layer; the outside one. Raises ConfinementError when they do not agree, WorkerLostError."""
+async def agree(
+    who: str, pid: int, ready: abi.Ready, expected: Expected, *, is_settled: bool = False
+) -> Mapping[str, str]:
+    """Both halves of who has just been confined, layer by layer; the outside one.
+
+    What lasts is not looked at again when it `is_settled`. Raises ConfinementError when they do not agree,
+    WorkerLostError; then the caller ends it.
+    """
     layers = expected.policy.layers
     undenied = sorted(layer for layer in layers if ready.canaries.get(layer) != "denied")
     if undenied or set(ready.layers) != set(layers):
         raise ConfinementError(f"{who}: not confirmed from inside: {', '.join(undenied)}", "run agentd doctor")
-    outside = attest_outside(pid, expected, is_new=True)
+    outside = await attest_new(pid, expected, is_settled=is_settled)
     if unseen := sorted(set(layers) - set(outside)):
         raise ConfinementError(f"{who}: not confirmed from outside: {', '.join(unseen)}", "run agentd doctor")
     return outside
 
 
-def attest_outside(pid: int, expected: Expected, *, is_new: bool) -> Mapping[str, str]:
-    """Each layer of the policy with what was confirmed. A worker that `is_new` has opened nothing yet.
+async def attest_new(pid: int, expected: Expected, *, is_settled: bool = False) -> Mapping[str, str]:
+    """As `attest_outside`, of one that has opened nothing yet; others have their turn until it stands still."""
+    with _inspected(pid), _stopping(pid, expected) as unseen:
+        proc = f"/proc/{pid}"
+        if not is_settled:
+            _check_lasting(proc, expected.policy)
+        _check_fds(proc)
+        status = _check_status(proc, expected)
+        for wait_s in () if unseen else _waits_s(pid):
+            await asyncio.sleep(wait_s)
+        return _seen(expected.policy, _check_filters(pid, status, expected, unseen))
+
+
+def attest_outside(pid: int, expected: Expected) -> Mapping[str, str]:
+    """Each layer of the policy with what was confirmed of a process at work.
 
     Raises ConfinementError at the first difference, WorkerLostError when there is nothing left to look at.
     """
     proc = f"/proc/{pid}"
+    with _inspected(pid):
+        _check_lasting(proc, expected.policy)
+        status = _check_status(proc, expected)
+        with _stopping(pid, expected) as unseen:
+            for wait_s in () if unseen else _waits_s(pid):
+                time.sleep(wait_s)
+            return _seen(expected.policy, _check_filters(pid, status, expected, unseen))
+
+
+def attest_parked(pid: int, policy: abi.Policy) -> None:
+    """What lasts, of one that waits for an agent. Raises as `attest_outside`, also for one that is on its way."""
+    with _inspected(pid):
+        _check_lasting(f"/proc/{pid}", policy)
+
+
+@contextmanager
+def _inspected(pid: int) -> Iterator[None]:
     try:
-        status = _status(proc)
-        seen = {str(layer): CONFIRMED for layer in _check_namespaces(proc, expected.policy)}
-        _check_ids(proc, status, expected.policy)
-        _check_mounts(proc, expected.policy)
-        if is_new:
-            _check_fds(proc)
-        seen |= _check_process(pid, status, expected)
+        yield
     except (OSError, KeyError, ValueError) as error:
-        if _has_ended(proc):
+        if _has_ended(f"/proc/{pid}"):
             raise WorkerLostError(f"the worker {pid} ended while it was inspected", "try again") from error
         raise ConfinementError(f"the worker {pid} cannot be inspected: {error}", _REMEDY) from error
-    return seen
+
+
+@contextmanager
+def _stopping(pid: int, expected: Expected) -> Iterator[str]:
+    """The process is told to stand still, and goes on at the end; or why that would show nothing.
+
+    One that does not stop in time stays held: it cannot be confirmed, and is ended.
+    """
+    unseen = "agentd has filters too" if _OWN_FILTERS else ""
+    if unseen or Layer.SECCOMP not in expected.policy.layers:
+        yield unseen or "left out"
+        return
+    try:
+        syscalls.seize(pid)
+    except OSError as error:
+        if error.errno not in _NO_DUMP:
+            raise
+        yield os.strerror(error.errno)
+        return
+    try:
+        yield ""
+    finally:
+        with suppress(ProcessLookupError):
+            syscalls.let_go(pid)
 
 
 def _has_ended(proc: str) -> bool:
@@ -88,94 +155,141 @@ def _has_ended(proc: str) -> bool:
         return True
 
 
-def _check_namespaces(proc: str, policy: abi.Policy) -> list[Layer]:
-    shared = []
-    present = [layer for layer in NAMESPACES if layer in policy.layers]
-    for layer in present:
-        name = NAMESPACES[layer]
-        if os.stat(f"{proc}/ns/{name}").st_ino == _OWN[name]:
-            shared.append(name)
-    _require(not shared, f"shares the namespaces {', '.join(shared)}")
-    return present
+def _waits_s(pid: int) -> Iterator[float]:
+    """How long to wait, until the process stands still. Raises TimeoutError, ProcessLookupError when it ended."""
+    for attempt in range(STOP_TRIES):
+        if syscalls.has_stopped(pid):
+            return
+        yield 0.0 if attempt < STOP_TURNS else STOP_WAIT_S
+    raise TimeoutError(f"process {pid} did not stop")
 
 
-def _check_ids(proc: str, status: Mapping[str, str], policy: abi.Policy) -> None:
+def _check_lasting(proc: str, policy: abi.Policy) -> None:
+    _check_namespaces(proc, policy)
+    ids = ("uid_map", policy.inside_uid, policy.host_uid), ("gid_map", policy.inside_gid, policy.host_gid)
+    for name, inside, outside in ids:
+        mapped = _read(proc, name).split()
+        _require(mapped == [str(inside), str(outside), "1"], f"{name} is {' '.join(mapped)}")
+    if Layer.RLIMITS in policy.layers:
+        _check_limits(_read(proc, "limits"), _limits(policy))
+
+
+def _check_namespaces(proc: str, policy: abi.Policy) -> None:
+    names = [name for layer, name in NAMESPACES.items() if layer in policy.layers]
+    if shared := [name for name in names if os.readlink(f"{proc}/ns/{name}") == _OWN[name]]:
+        raise _breach(f"shares the namespaces {', '.join(shared)}")
+
+
+def _check_status(proc: str, expected: Expected) -> Mapping[str, str]:
+    """What may change while it is confined, but for its filters; its status."""
+    policy, status = expected.policy, _status(proc)
+    _check_ids(status, policy)
+    _check_mounts(_read(proc, "mountinfo"), policy)
+    held = {name: status[name] for name in _CAPABILITIES if int(status[name], 16)}
+    _require(not held, f"holds capabilities {held}")
+    _require(status["NoNewPrivs"] == "1", "no_new_privs is not set")
+    _require(status["Threads"] == "1", f"has {status['Threads']} threads")
+    if Layer.CGROUP in policy.layers:
+        _check_cgroup(proc, expected.leaf)
+    return status
+
+
+def _check_ids(status: Mapping[str, str], policy: abi.Policy) -> None:
     uid, gid = str(policy.host_uid), str(policy.host_gid)
     _require(status["Uid"].split() == [uid] * 4, f"runs as uid {status['Uid']}, not {uid}")
     _require(status["Gid"].split() == [gid] * 4, f"runs as gid {status['Gid']}, not {gid}")
     _require(status["Groups"].split() == [], f"has the groups {status['Groups']}")
     _require(status["NSpid"].split()[-1] == "1", f"is not PID 1 of its namespace: {status['NSpid']}")
-    for name, inside, outside in (("uid_map", policy.inside_uid, uid), ("gid_map", policy.inside_gid, gid)):
-        mapped = _read(proc, name).split()
-        _require(mapped == [str(inside), outside, "1"], f"{name} is {' '.join(mapped)}")
 
 
-def _check_mounts(proc: str, policy: abi.Policy) -> None:
-    lines = _read(proc, "mountinfo").splitlines()
-    seen = {_mount_point(line): set(line.split()[5].split(",")) for line in lines}
+def _check_mounts(mountinfo: str, policy: abi.Policy) -> None:
+    lines = [line.split(" ", 6) for line in mountinfo.splitlines()]
+    seen = {_unescaped(line[4]): _options(line[5]) for line in lines}
+    wanted, executable = _wanted_mounts(policy)
+    if seen.keys() != wanted.keys():
+        raise _breach(f"has the mounts {sorted(set(seen) ^ set(wanted))[:4]} against its policy")
+    _require(len(lines) == len(wanted), f"has {len(lines)} mounts on {len(wanted)} places")
+    for path, writable in wanted.items():
+        options = seen[path]
+        _require("nosuid" in options, f"{path} is mounted without nosuid")
+        _require("noexec" in options or path in executable, f"{path} is mounted without noexec")
+        _require("nodev" in options or path == "/dev", f"{path} is mounted without nodev")
+        if writable is not None and writable != ("rw" in options):
+            raise _breach(f"{path} is mounted {sorted(options)}")
+    for mount in policy.mounts:
+        _require(("idmapped" in seen[mount.path]) == mount.idmapped, f"{mount.path} shows the wrong owners")
+
+
+def _wanted_mounts(policy: abi.Policy) -> tuple[Mapping[str, bool | None], set[str]]:
+    """Each place with whether it is writable, if that matters; those that may be without noexec."""
     wanted = {"/": False, "/dev": False, "/proc": None} | {m.path: m.writable for m in policy.mounts}
     wanted |= {f"{m.path}/{covered}": False for m in policy.mounts for covered in m.covered}
     executable = {m.path for m in policy.mounts if m.executable}
     if policy.profile in frames.PROFILES:
         wanted[SCRATCH] = True
         executable |= {SCRATCH} if policy.exec_writable else set()
-    _require(set(seen) == set(wanted), f"has the mounts {sorted(set(seen) ^ set(wanted))[:4]} against its policy")
-    _require(len(lines) == len(wanted), f"has {len(lines)} mounts on {len(wanted)} places")
-    for path, writable in wanted.items():
-        options = seen[path]
-        _require("nosuid" in options, f"{path} is mounted without nosuid")
-        _require(path in executable or "noexec" in options, f"{path} is mounted without noexec")
-        _require(writable is None or ("rw" in options) == writable, f"{path} is mounted {sorted(options)}")
-        _require(path == "/dev" or "nodev" in options, f"{path} is mounted without nodev")
-    for mount in policy.mounts:
-        _require(("idmapped" in seen[mount.path]) == mount.idmapped, f"{mount.path} shows the wrong owners")
+    return wanted, executable
 
 
-def _mount_point(line: str) -> str:
-    return line.split()[4].encode().decode("unicode_escape").encode("latin-1").decode("utf-8", "surrogateescape")
+def _unescaped(path: str) -> str:
+    """A path as mountinfo shows it: blanks and backslashes in octal. Source: proc_pid_mountinfo(5)."""
+    if "\\" not in path:
+        return path
+    return path.encode().decode("unicode_escape").encode("latin-1").decode("utf-8", "surrogateescape")
+
+
+@lru_cache(maxsize=64)
+def _options(text: str) -> frozenset[str]:
+    return frozenset(text.split(","))
 
 
 def _check_fds(proc: str) -> None:
-    fds = {int(name): os.readlink(f"{proc}/fd/{name}") for name in os.listdir(f"{proc}/fd")}
-    _require(set(fds) == {0, 1, 2, 3}, f"has the open fds {sorted(fds)}")
-    _require({fds[0], fds[1], fds[2]} == {"/dev/null"} and fds[3].startswith("socket:"), f"has the open files {fds}")
+    count = os.stat(f"{proc}/fd").st_size  # how many are open. Source: proc_pid_fd(5), Linux 6.2
+    with suppress(FileNotFoundError):
+        files = [os.readlink(f"{proc}/fd/{fd}") for fd in range(_FDS)]
+        if files[:3] != ["/dev/null"] * 3 or not files[3].startswith("socket:"):
+            raise _breach(f"has the open files {files}")
+        if count == _FDS:
+            return
+    raise _breach(f"has the open fds {sorted(map(int, os.listdir(f'{proc}/fd')))}")
 
 
-def _check_process(pid: int, status: Mapping[str, str], expected: Expected) -> dict[str, str]:
-    policy, proc, seen = expected.policy, f"/proc/{pid}", {}
-    held = {name: status[name] for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb") if int(status[name], 16)}
-    _require(not held, f"holds capabilities {held}")
-    seen[str(Layer.CAPABILITIES)] = CONFIRMED
-    _require(status["NoNewPrivs"] == "1", "no_new_privs is not set")
-    seen[str(Layer.NO_NEW_PRIVS)] = CONFIRMED
-    _require(status["Threads"] == "1", f"has {status['Threads']} threads")
-    if Layer.SECCOMP in policy.layers:
-        seen[str(Layer.SECCOMP)] = _check_filters(pid, status, expected)
-    if Layer.RLIMITS in policy.layers:
-        _check_limits(proc, policy)
-        seen[str(Layer.RLIMITS)] = CONFIRMED
-    if Layer.CGROUP in policy.layers:
-        _check_cgroup(proc, expected.leaf)
-    seen |= {str(layer): INSIDE_ONLY for layer in (Layer.LANDLOCK, Layer.MDWE) if layer in policy.layers}
-    return seen
+def _seen(policy: abi.Policy, filters: str) -> Mapping[str, str]:
+    """Each layer that there is a check for with what these checks, which all passed, confirm of it."""
+    said = _SAID | {Layer.SECCOMP: filters}
+    return {layer: said[Layer(layer)] for layer in policy.layers if layer in said}
 
 
-def _check_filters(pid: int, status: Mapping[str, str], expected: Expected) -> str:
+def _check_filters(pid: int, status: Mapping[str, str], expected: Expected, unseen: str) -> str:
+    if Layer.SECCOMP not in expected.policy.layers:
+        return unseen
     _require(status["Seccomp"] == "2", f"seccomp mode is {status['Seccomp']}")
     count, wanted = int(status["Seccomp_filters"]), len(expected.filters)
     own = _OWN_FILTERS
     _require(count == own + wanted, f"has {count} seccomp filters, not the {own} of agentd and {wanted} more")
-    try:
-        loaded = syscalls.dump_filters(pid)
-    except OSError as error:
-        if error.errno not in _NO_DUMP:
-            raise
-        return f"filtered, {wanted} beside agentd's {own}; the kernel does not show them ({error.strerror})"
-    _require(loaded == expected.filters, "its seccomp filters are not those that were given")
-    return CONFIRMED
+    if not unseen:
+        try:
+            loaded = syscalls.dump_filters(pid)
+        except OSError as error:
+            if error.errno not in _NO_DUMP:
+                raise
+            unseen = os.strerror(error.errno)
+        else:
+            _require(loaded == expected.filters, "its seccomp filters are not those that were given")
+            return CONFIRMED
+    return f"filtered, {wanted} beside agentd's {own}; the kernel does not show them ({unseen})"
 
 
-def _check_limits(proc: str, policy: abi.Policy) -> None:
+@lru_cache(maxsize=16)
+def _check_limits(limits: str, wanted: tuple[tuple[str, int], ...]) -> None:
+    """Remembered by the whole text: that of all workers is the same."""
+    rows = {line[:26].strip(): line[26:].split()[:2] for line in limits.splitlines()[1:]}
+    for name, value in wanted:
+        soft, hard = rows[name]
+        _require(soft == hard == str(value), f"{name} is {soft}/{hard}")
+
+
+def _limits(policy: abi.Policy) -> tuple[tuple[str, int], ...]:
     wanted = {
         "Max open files": policy.nofile,
         "Max processes": policy.pids,
@@ -184,11 +298,7 @@ def _check_limits(proc: str, policy: abi.Policy) -> None:
         "Max core file size": 0,
         "Max locked memory": 0,
     }
-    for line in _read(proc, "limits").splitlines()[1:]:
-        name = line[:26].strip()
-        if name in wanted:
-            soft, hard = line[26:].split()[:2]
-            _require(soft == hard == str(wanted[name]), f"{name} is {soft}/{hard}")
+    return tuple(wanted.items())
 
 
 def _memory_limits(policy: abi.Policy) -> Mapping[str, int]:
@@ -220,4 +330,8 @@ def _read(proc: str, name: str) -> str:
 
 def _require(holds: bool, otherwise: str) -> None:
     if not holds:
-        raise ConfinementError(f"the worker {otherwise}", _REMEDY)
+        raise _breach(otherwise)
+
+
+def _breach(otherwise: str) -> ConfinementError:
+    return ConfinementError(f"the worker {otherwise}", _REMEDY)

@@ -165,7 +165,7 @@ class Cells:
             kept += door
             program_filter = filters.cell_filter(policy.profile)
             expected = Expected(policy, (filters.zygote_filter(), program_filter), _leaf_path(parked))
-            agree("the cell", parked.pid, ready, expected)
+            await agree("the cell", parked.pid, ready, expected)
             filter_digest = hashlib.sha256(program_filter).hexdigest()
             cell = _Confirmed(parked, policy, digest, filter_digest, kept[0], door[0] if door else -1)
             self._record_start(cell, request, (time.monotonic_ns() - begun) / 1e6)

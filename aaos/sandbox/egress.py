@@ -16,10 +16,10 @@ from pathlib import Path
 
 import aaos.egress
 from aaos.core.config import MIB, Settings
-from aaos.core.errors import ConfinementError, WorkerLostError
+from aaos.core.errors import WorkerLostError
 from aaos.core.layers import ALL_LAYERS, Layer
 from aaos.sandbox import filters
-from aaos.sandbox.attest import Expected, attest_outside
+from aaos.sandbox.attest import Expected, agree
 from aaos.sandbox.ids import egress_ids
 from aaos.sandbox.launch import ready_frame
 from aaos.sandbox.policy import INSIDE_ID, policy_digest
@@ -65,7 +65,8 @@ async def launch_egress(settings: Settings, directory: Path, files: Path, *, boo
             sock, forked = await _fork(parent, replace(policy, agent="", entry="", mounts=()))
             try:
                 _assign(sock, policy, files)
-                outside = _agree(policy, forked.pid, await ready_frame(sock))
+                ready, expected = await ready_frame(sock), Expected(policy, (filters.egress_filter(),))
+                outside = await agree("egress", forked.pid, ready, expected)
             except BaseException:
                 sock.close()
                 await reap(forked.pidfd)
@@ -126,14 +127,3 @@ def _assign(sock: socket.socket, policy: abi.Policy, files: Path) -> None:
             transport.send(sock, abi.Assign(policy.entry, abi.mounts_to_json(policy.mounts), program=False), [tree])
     finally:
         os.close(tree)
-
-
-def _agree(policy: abi.Policy, pid: int, ready: abi.Ready) -> Mapping[str, str]:
-    """Both halves of attestation, layer by layer. Raises ConfinementError when they do not agree."""
-    undenied = sorted(layer for layer in policy.layers if ready.canaries.get(layer) != "denied")
-    if undenied or set(ready.layers) != set(policy.layers):
-        raise ConfinementError(f"egress: not confirmed from inside: {', '.join(undenied)}", "run agentd doctor")
-    outside = attest_outside(pid, Expected(policy, (filters.egress_filter(),)), is_new=True)
-    if unseen := sorted(set(policy.layers) - set(outside)):
-        raise ConfinementError(f"egress: not confirmed from outside: {', '.join(unseen)}", "run agentd doctor")
-    return outside

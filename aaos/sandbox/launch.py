@@ -21,7 +21,7 @@ from aaos.core.ids import AgentId, Uid
 from aaos.core.layers import ALL_LAYERS, Layer
 from aaos.core.ports import Attestation, AuditSink, Held, LaunchRequest
 from aaos.sandbox import filters
-from aaos.sandbox.attest import Expected, attest_outside
+from aaos.sandbox.attest import Expected, agree, attest_outside
 from aaos.sandbox.cells import Cells
 from aaos.sandbox.cgroup import CgroupTree, disks
 from aaos.sandbox.control import control_paths
@@ -133,29 +133,26 @@ class ZygoteLauncher:
             _assign(parked, policy, request)
             digest = policy_digest(policy)  # now: the worker is at work meanwhile
             ready = await ready_frame(parked.sock)
-            attestation = self._agree(parked.pid, ready, expected=expected, digest=digest, begun=begun)
+            attestation = await self._agree(parked, ready, expected=expected, digest=digest, begun=begun)
             self._record(request, attestation)
         except BaseException:
             await self._yard.end(parked)
             raise
         return WorkerSession(self._confined(request, parked, attestation, expected))
 
-    def _agree(self, pid: int, ready: abi.Ready, *, expected: Expected, digest: str, begun: int) -> Attestation:
+    async def _agree(
+        self, parked: Parked, ready: abi.Ready, *, expected: Expected, digest: str, begun: int
+    ) -> Attestation:
         """Both halves, layer by layer. Raises ConfinementError when they do not agree."""
         policy = expected.policy
         if ready.v != abi.VERSION:
             raise ConfinementError(f"the worker speaks ABI {ready.v}, agentd {abi.VERSION}", "restart agentd")
-        undenied = sorted(layer for layer in policy.layers if ready.canaries.get(layer) != "denied")
-        if undenied or set(ready.layers) != set(policy.layers):
-            raise ConfinementError(f"not confirmed from inside: {', '.join(undenied)}", "run agentd doctor")
         before = time.monotonic_ns()
-        outside = attest_outside(pid, expected, is_new=True)
+        outside = await agree("the worker", parked.pid, ready, expected, is_settled=parked.is_settled)
         now = time.monotonic_ns()
-        if unseen := sorted(set(policy.layers) - set(outside)):
-            raise ConfinementError(f"not confirmed from outside: {', '.join(unseen)}", "run agentd doctor")
         return Attestation(
             agent=AgentId(policy.agent),
-            pid=pid,
+            pid=parked.pid,
             host_uid=Uid(policy.host_uid),
             layers=tuple(Layer(layer) for layer in policy.layers),
             missing=self._missing,
@@ -189,7 +186,7 @@ class ZygoteLauncher:
         def attest() -> Attestation:
             if leaf and leaf.path.exists():  # what is over has no leaf any more, and has not drifted
                 leaf.check(limits)
-            return replace(attestation, outside=attest_outside(parked.pid, expected, is_new=False))
+            return replace(attestation, outside=attest_outside(parked.pid, expected))
 
         async def release() -> None:
             await self._yard.release(parked)

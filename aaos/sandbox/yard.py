@@ -17,6 +17,7 @@ from aaos.core.config import Settings
 from aaos.core.errors import AaosError, BusyError
 from aaos.core.layers import Layer
 from aaos.sandbox import filters
+from aaos.sandbox.attest import attest_parked
 from aaos.sandbox.cgroup import CgroupTree, Leaf
 from aaos.sandbox.ids import IdRange
 from aaos.sandbox.policy import INSIDE_ID, parked_policy
@@ -26,21 +27,24 @@ from worker import abi, transport
 
 DEMAND_S = 60.0  # launches of so long ago are still a reason to keep a worker ready
 LEAF_REMOVE_TRIES = 50
+SETTLE_TRIES, SETTLE_S = 10, 0.005
 
 WORKER = "worker"
 Owner = tuple[int, int]  # the uid and gid that a worker sees as its own
 Kind = tuple[str, Owner]  # a worker, or a cell with or without network; and whose
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Parked:
-    """A worker without an agent: behind all of the wall that needs none, waiting on its socket."""
+    """A worker without an agent: behind all of the wall that needs none, waiting on its socket. One that `is_settled`
+    was seen to be."""
 
     policy: abi.Policy
     sock: socket.socket
     leaf: Leaf | None
     pid: int
     pidfd: int
+    is_settled: bool = False
 
     @property
     def owner(self) -> Owner:
@@ -133,6 +137,7 @@ class Yard:
             self._wanted.clear()
             with suppress(AaosError):  # the next launch meets the same, and says so
                 await self._fill()
+            await self._settle()
 
     async def clear(self) -> None:
         """End all that are parked, and those that ended while they were."""
@@ -165,6 +170,19 @@ class Yard:
         while missing := self._demand() - self._count():
             await self._quiet.wait()
             self._park(await self._make(next(iter(missing))))
+
+    async def _settle(self) -> None:
+        """Look at what lasts of those that wait, once they have arrived. Of one that is taken before, or that is not
+        as it should be, all is looked at when it is launched."""
+        for _ in range(SETTLE_TRIES):
+            if not (coming := [p for p in self._parked if not p.is_settled and p.policy.profile == WORKER]):
+                return
+            await asyncio.sleep(SETTLE_S)
+            for parked in coming:
+                await self._quiet.wait()
+                with suppress(AaosError):
+                    attest_parked(parked.pid, parked.policy)
+                    parked.is_settled = True
 
     def _count(self) -> Counter[Kind]:
         return Counter(parked.kind for parked in self._parked)

@@ -25,10 +25,9 @@ from aaos.sandbox.session import reap
 from aaos.sandbox.trees import detach_tree
 from aaos.sandbox.zygote import Zygote
 from aaos.tools.catalog import CATALOG
-from tests.kernel.harness import HERE, REDUCED, start_frame
+from tests.kernel.harness import HERE, REDUCED, loaded_filters, start_frame
 from worker import abi, transport
 from worker.abi import Json
-from worker.wall import syscalls
 
 DEADLINE_S = 20.0
 HOST_ID = 1_900_000_000
@@ -174,7 +173,7 @@ def _play_program(sock: socket.socket, pid: int, directory: Path) -> str:
     """Interrupts the program's two waits: by looking at it as attestation does, and by a signal."""
     transport.send(sock, start_frame(str(directory)))
     _hear_waiting(sock, pid)
-    looked = len(syscalls.dump_filters(pid))
+    looked = len(loaded_filters(pid))
     transport.send(sock, abi.Stop("wake up"))
     _hear_waiting(sock, pid)
     os.kill(pid, signal.SIGINT)

@@ -8,6 +8,7 @@ import asyncio
 import os
 import stat
 import tempfile
+import time
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from aaos.core.ports import Held, LaunchRequest, Root
 from aaos.sandbox.launch import ZygoteLauncher
 from aaos.sandbox.session import WorkerSession
 from worker import abi
+from worker.wall import syscalls
 
 HERE = Path(__file__).parent
 TREE = HERE.parent.parent
@@ -64,6 +66,19 @@ class Ended:
     def was_killed_by(self) -> int:
         """The signal that ended it; 0 when it exited."""
         return 0 if self.code == EXITED else self.status
+
+
+def loaded_filters(pid: int) -> tuple[bytes, ...]:
+    """The seccomp filters of a process, which is stopped for a moment."""
+    syscalls.seize(pid)
+    deadline_s = time.monotonic() + DEADLINE_S
+    while not syscalls.has_stopped(pid):
+        assert time.monotonic() < deadline_s, "it did not stop"
+        time.sleep(0.001)
+    try:
+        return syscalls.dump_filters(pid)
+    finally:
+        syscalls.let_go(pid)
 
 
 def settings(**worker: int) -> Settings:

@@ -22,7 +22,18 @@ from aaos.core.ports import Root
 from aaos.sandbox import attest, launch
 from aaos.sandbox.filters import worker_filter, zygote_filter
 from aaos.sandbox.session import WorkerSession
-from tests.kernel.harness import OWNER, REDUCED, TREE, Stand, granted, inside, request, serve, until_said
+from tests.kernel.harness import (
+    OWNER,
+    REDUCED,
+    TREE,
+    Stand,
+    granted,
+    inside,
+    loaded_filters,
+    request,
+    serve,
+    until_said,
+)
 from worker.wall import syscalls
 
 NAMESPACES = ("user", "mnt", "pid", "net", "ipc", "uts")
@@ -157,7 +168,7 @@ def test_the_mounts_are_those_of_the_policy(stand: Stand, tmp_path: Path) -> Non
 
 def test_the_filters_are_those_that_were_compiled(worker: WorkerSession) -> None:
     """ISO-9: dumped from the live process."""
-    assert syscalls.dump_filters(worker.attestation.pid) == (zygote_filter(), worker_filter())
+    assert loaded_filters(worker.attestation.pid) == (zygote_filter(), worker_filter())
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EINVAL, errno.EPERM])
@@ -179,8 +190,8 @@ def test_a_filter_too_few_is_noticed_also_where_filters_are_not_shown(
 ) -> None:
     """ISO-9: a worker is to have one more filter than it has."""
 
-    def look(pid: int, expected: attest.Expected, *, is_new: bool) -> Mapping[str, str]:
-        return attest.attest_outside(pid, replace(expected, filters=(*expected.filters, b"")), is_new=is_new)
+    def look(pid: int, expected: attest.Expected) -> Mapping[str, str]:
+        return attest.attest_outside(pid, replace(expected, filters=(*expected.filters, b"")))
 
     monkeypatch.setattr(launch, "attest_outside", look)
     with pytest.raises(ConfinementError, match="has 2 seccomp filters, not the 0 of agentd and 3 more"):
@@ -238,12 +249,14 @@ def test_no_code_of_the_agent_runs_before_both_halves_agreed(
     os.chown(file, OWNER, OWNER)
     seen: list[str] = []
 
-    def slow(pid: int, expected: attest.Expected, *, is_new: bool) -> object:
-        time.sleep(0.2)
-        seen.append(file.read_text())
-        return attest.attest_outside(pid, expected, is_new=is_new)
+    look = attest.attest_new
 
-    monkeypatch.setattr(launch, "attest_outside", slow)
+    async def slow(pid: int, expected: attest.Expected, *, is_settled: bool) -> Mapping[str, str]:
+        time.sleep(0.2)  # noqa: ASYNC251  # nobody else is to have a turn
+        seen.append(file.read_text())
+        return await look(pid, expected, is_settled=is_settled)
+
+    monkeypatch.setattr(attest, "attest_new", slow)
     program = f"import os\nos.write(os.open({str(file)!r}, os.O_WRONLY), b'by agent!')"
     with granted(tmp_path, writable=True) as root:
         session = stand.run(stand.launcher.launch(request(program, (root,))))

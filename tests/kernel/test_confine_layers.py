@@ -205,7 +205,7 @@ UNSEEN_INSIDE = {
     "capabilities": ("syscalls.drop_capability_sets = lambda: None", "holds capabilities {'CapPrm'"),
     "another id": (
         "real = zygote._write\nzygote._write = lambda path, text: real(path, text.replace(' 19000', ' 19001'))",
-        "runs as uid 1900100000",
+        "uid_map is 1000 1900100000 1",
     ),
     "more than one id": (
         "real = zygote._write\n"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kernel.harness import DEADLINE_S, OWNER, STRANGER, TREE
+from tests.kernel.harness import DEADLINE_S, OWNER, STRANGER, TREE, loaded_filters
 from worker.wall import syscalls
 
 BENEATH = syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_SYMLINKS | syscalls.RESOLVE_NO_MAGICLINKS
@@ -129,7 +129,7 @@ def test_a_process_without_filters_is_an_error_and_runs_on() -> None:
     process = subprocess.Popen(["sleep", "600"])
     try:
         with pytest.raises(OSError, match="Invalid argument"):
-            syscalls.dump_filters(process.pid)
+            loaded_filters(process.pid)
         status = Path(f"/proc/{process.pid}/status").read_text()
         assert "TracerPid:\t0" in status
         assert "State:\tT" not in status
@@ -143,7 +143,7 @@ def test_the_filters_of_nobody_are_an_error() -> None:
     process = subprocess.Popen(["true"])
     process.wait()
     with pytest.raises(ProcessLookupError):
-        syscalls.dump_filters(process.pid)
+        loaded_filters(process.pid)
 
 
 @pytest.mark.parametrize(("call", "number"), [

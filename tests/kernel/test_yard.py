@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from aaos.core.errors import AaosError, BusyError
+from aaos.core.errors import AaosError, BusyError, ConfinementError
 from aaos.core.layers import ALL_LAYERS
 from aaos.sandbox.session import WorkerSession
-from aaos.sandbox.yard import Parked
+from aaos.sandbox.yard import SETTLE_S, SETTLE_TRIES, Parked
 from tests.kernel.harness import OWNER, REDUCED, Stand, boot_script, children, granted, inside, request, serve
 
 BOUND = 4
@@ -55,6 +55,20 @@ def test_a_parked_worker_is_the_one_that_is_launched(yard: Stand) -> None:
     assert set(attestation.layers) == set(attestation.inside) == set(attestation.outside) == ALL_LAYERS - REDUCED
     assert set(attestation.inside.values()) == {"denied"}
     assert yard.run(serve(session)).said == ["ran"]
+
+
+def test_what_lasts_is_seen_while_they_wait_and_not_of_those_that_lack_it(yard: Stand, tmp_path: Path) -> None:
+    """ISO-9: namespaces, id maps and limits; a worker without its limits is refused when it is launched."""
+    yard.run(_asked_for(yard, 3))
+    yard.run(_until(lambda: all(parked.is_settled for parked in waiting(yard))))
+    lies = "confine._rlimits = lambda policy: {}\nconfine._outcome = lambda act, expected: 'denied'"
+    boot = boot_script(tmp_path, lies)
+    with closing(Stand(parked=1, boot=boot)) as stand:
+        stand.run(_until(lambda: stand.launcher.parked == 1))
+        stand.run(asyncio.sleep(2 * SETTLE_TRIES * SETTLE_S))
+        assert not waiting(stand)[0].is_settled
+        with pytest.raises(ConfinementError, match="Max "):
+            stand.run(stand.launcher.launch(request()))
 
 
 def test_what_was_granted_is_there_and_written_as_its_owner(yard: Stand, tmp_path: Path) -> None:

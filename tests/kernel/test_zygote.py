@@ -14,8 +14,7 @@ from aaos.core.errors import AaosError, ConfinementError, WorkerLostError
 from aaos.core.events import EventKind
 from aaos.sandbox import zygote
 from aaos.sandbox.filters import zygote_filter
-from tests.kernel.harness import TREE, Stand, children, inside, request, run_on, serve
-from worker.wall import syscalls
+from tests.kernel.harness import TREE, Stand, children, inside, loaded_filters, request, run_on, serve
 from worker.wall.zygote import KEPT_CAPABILITIES
 
 CAP_SYS_PTRACE = 1 << 19  # linux/capability.h
@@ -131,7 +130,7 @@ def test_the_zygote_can_do_what_it_must_and_sees_no_files(stand: Stand) -> None:
     assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == KEPT_CAPABILITIES
     assert not KEPT_CAPABILITIES & CAP_SYS_PTRACE
     assert (status["Threads"], status["Groups"].strip(), status["Seccomp"]) == ("1", "", "2")
-    assert syscalls.dump_filters(pid) == (zygote_filter(),)
+    assert loaded_filters(pid) == (zygote_filter(),)
     assert (proc / "environ").read_bytes() == b""
     mounts = {line.split()[4]: line.split()[5] for line in (proc / "mountinfo").read_text().splitlines()}
     assert set(mounts) == {"/", "/proc"}

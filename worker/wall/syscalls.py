@@ -8,8 +8,7 @@ import ctypes
 import os
 import platform
 import struct
-import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from ctypes import byref, c_char_p, c_int, c_long, c_size_t, c_uint, c_uint16, c_uint32, c_uint64, c_ulong, c_void_p
 
@@ -85,11 +84,9 @@ WAIT_ALL_CHILDREN = 0x40000000  # __WALL, linux/wait.h
 
 SECCOMP_SET_MODE_FILTER = 1
 LINUX_CAPABILITY_VERSION_3 = 0x20080522
-STOP_TRIES = 5_000
-STOP_SPINS = 500
-STOP_WAIT_S = 0.0001
 NO_ID = 0xFFFFFFFF
-BPF_INSTRUCTION_BYTES = 8
+BPF_INSTRUCTION_BYTES, BPF_MOST_INSTRUCTIONS = 8, 4096  # linux/bpf_common.h
+MOST_FILTERS = 8
 IMMORTAL_COUNT = 0xFFFFFFFF  # _Py_IMMORTAL_REFCNT
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -118,6 +115,7 @@ _after_fork_child = ctypes.pythonapi.PyOS_AfterFork_Child
 
 _CapHeader = c_uint32 * 2  # kept, since ctypes forgets a type that nobody holds, and making one is slow
 _CapData = c_uint32 * 6
+_Filter = ctypes.c_char * (BPF_MOST_INSTRUCTIONS * BPF_INSTRUCTION_BYTES)
 
 
 class _OpenHow(ctypes.Structure):
@@ -336,47 +334,41 @@ def load_filter(program: bytes) -> None:
     _check(_syscall(SYS_SECCOMP, c_uint(SECCOMP_SET_MODE_FILTER), c_uint(0), byref(fprog)), "seccomp")
 
 
+def seize(pid: int) -> None:
+    """Tell a process to stop, to be looked at; `let_go` ends it, as does the caller's end. Source: ptrace(2)."""
+    _ptrace(PTRACE_SEIZE, pid, 0, None)
+    _ptrace(PTRACE_INTERRUPT, pid, 0, None)
+
+
+def has_stopped(pid: int) -> bool:
+    """Whether what was seized stands still since the last time. Raises ProcessLookupError when it ended instead."""
+    stopped, status = os.waitpid(pid, WAIT_ALL_CHILDREN | os.WNOHANG)
+    if stopped and not os.WIFSTOPPED(status):
+        raise ProcessLookupError(3, f"process {pid} ended")
+    return bool(stopped)
+
+
+def let_go(pid: int) -> None:
+    """Let a process that stands still go on. Source: ptrace(2)."""
+    _ptrace(PTRACE_DETACH, pid, 0, None)
+
+
 def dump_filters(pid: int) -> tuple[bytes, ...]:
-    """The seccomp filters of a live process as BPF, oldest first, read by stopping it for a moment.
+    """The seccomp filters of a process that stands still as BPF, oldest first.
 
     Needs CAP_SYS_ADMIN and CONFIG_CHECKPOINT_RESTORE. Source: ptrace(2), PTRACE_SECCOMP_GET_FILTER.
     """
-    _ptrace(PTRACE_SEIZE, pid, 0, None)
-    try:
-        _ptrace(PTRACE_INTERRUPT, pid, 0, None)
-        _await_stop(pid)
-        return tuple(_filters(pid))
-    finally:
-        _ptrace(PTRACE_DETACH, pid, 0, None)
-
-
-def _await_stop(pid: int) -> None:
-    """Raises TimeoutError when the process does not stop, ProcessLookupError when it ended instead."""
-    for attempt in range(STOP_TRIES):
-        stopped, status = os.waitpid(pid, WAIT_ALL_CHILDREN | os.WNOHANG)
-        if stopped:
-            if not os.WIFSTOPPED(status):
-                raise ProcessLookupError(3, f"process {pid} ended")
-            return
-        if attempt < STOP_SPINS:
-            os.sched_yield()  # it stops within some 20 µs
-        else:
-            time.sleep(STOP_WAIT_S)
-    raise TimeoutError(f"process {pid} did not stop")
-
-
-def _filters(pid: int) -> Iterator[bytes]:
-    for index in range(8):
+    buffer, loaded = _Filter(), list[bytes]()
+    for index in range(MOST_FILTERS):
         try:
-            count = _ptrace(PTRACE_SECCOMP_GET_FILTER, pid, index, None)
-        except FileNotFoundError:
-            return
-        buffer = ctypes.create_string_buffer(count * BPF_INSTRUCTION_BYTES)
-        _ptrace(PTRACE_SECCOMP_GET_FILTER, pid, index, ctypes.cast(buffer, c_void_p))
-        yield buffer.raw
+            count = _ptrace(PTRACE_SECCOMP_GET_FILTER, pid, index, ctypes.addressof(buffer))
+        except FileNotFoundError:  # it has no more
+            break
+        loaded.append(ctypes.string_at(buffer, count * BPF_INSTRUCTION_BYTES))
+    return tuple(loaded)
 
 
-def _ptrace(request: int, pid: int, address: int, data: c_void_p | None) -> int:
+def _ptrace(request: int, pid: int, address: int, data: int | None) -> int:
     return _check(_ptrace_call(request, pid, c_void_p(address), data), "ptrace", str(pid))
 
 
