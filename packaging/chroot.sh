@@ -59,12 +59,11 @@ make_chroot() {
     exec 8>&-
 }
 
-# What Debian does not package, at the versions of requirements.txt: bundle PYTHON DIRECTORY.
+# What Debian does not package: bundle PYTHON DIRECTORY.
 bundle() {
-    pins=$(grep -E '^(landlock|pyseccomp)==' requirements.txt)
     rm -rf "$2"
-    # shellcheck disable=SC2086  # one word per pin
-    quietly "$1" -I -m pip --disable-pip-version-check install --quiet --no-deps --no-compile --target "$2" $pins
+    quietly "$1" -I -m pip --disable-pip-version-check install --quiet --no-deps --no-compile --target "$2" \
+        --require-hashes --only-binary :all: -r packaging/bundled.txt
     rm -rf "${2:?}/bin" "$2"/*.dist-info
 }
 

@@ -69,11 +69,30 @@ def test_the_chroot_has_what_the_package_depends_on() -> None:
     assert set(product[1].split(",")) == needed
 
 
+BUNDLED = re.findall(r"^(\w+)==(\S+)(.*)$", (ROOT / "packaging/bundled.txt").read_text("utf-8"), re.MULTILINE)
+
+
 def test_what_is_bundled_has_its_licence() -> None:
     """DEB-1"""
     copyright_text = (DEBIAN / "copyright").read_text(encoding="utf-8")
-    chroot = (ROOT / "packaging/chroot.sh").read_text(encoding="utf-8")
-    bundled = re.search(r"grep -E '\^\(([\w|]+)\)=='", chroot)
-    assert bundled
-    for name in bundled[1].split("|"):
+    assert len(BUNDLED) == 2
+    for name, _, _ in BUNDLED:
         assert f"Files: bundled/{name}" in copyright_text
+
+
+def test_what_is_bundled_is_known_by_its_digest() -> None:
+    """H-PKG-04: what goes into the package is the file that was looked at, at the version that the tests run with."""
+    pins = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    for name, version, digest in BUNDLED:
+        assert re.fullmatch(r" --hash=sha256:[0-9a-f]{64}", digest)
+        assert f"{name}=={version}" in pins
+    assert "--require-hashes" in (ROOT / "packaging/chroot.sh").read_text(encoding="utf-8")
+
+
+def test_every_dependency_has_one_version() -> None:
+    """H-PKG-04"""
+    files = sorted(ROOT.glob("requirements*.txt"))
+    lines = [line for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+    free = [line for line in lines if line and line[0] != "#" and not re.match(r"[\w.\[\]-]+==[\w.+!]+( |;|$)", line)]
+    assert len(files) >= 4
+    assert free == []

@@ -4,7 +4,10 @@ Invariant: after a failure the file is as it was; a layout newer than this progr
 """
 
 import os
+import re
+import shlex
 import sqlite3
+import time
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -12,9 +15,12 @@ from pathlib import Path
 from aaos.core.errors import StorageError
 from aaos.store.faults import damaged, storage_error
 from aaos.store.schema import APPLICATION_ID
-from aaos.store.statedir import StateDir
+from aaos.store.statedir import DATABASE, MARKER, StateDir
+
+NEWER = "install the newer agentd: apt install ./aaos_*.deb"
 
 Steps = Sequence[Sequence[str]]
+_COPY = re.compile(rf"{re.escape(DATABASE)}\.v([0-9]{{1,9}})\.backup")
 
 
 def migrate(connection: sqlite3.Connection, state: StateDir, steps: Steps) -> Path | None:
@@ -22,13 +28,31 @@ def migrate(connection: sqlite3.Connection, state: StateDir, steps: Steps) -> Pa
     version = _version(connection)
     if version > len(steps):
         message = f"{state.database}: has layout {version}, this agentd knows up to {len(steps)}"
-        raise StorageError(message, f"install the newer agentd, or restore the backup made before: ls {state.path}")
+        raise StorageError(message, _remedy(state, len(steps)))
     _check_ours(connection, state, version)
     if version == len(steps):
         return None
     backup = _back_up(connection, state, version) if version else None
     _apply(connection, steps, version)
     return backup
+
+
+def _remedy(state: StateDir, known: int) -> str:
+    """The newer program; or the newest copy that this one can read, as commands that lose no file."""
+    copies = [(int(found[1]), path) for path in state.path.iterdir() if (found := _COPY.fullmatch(path.name))]
+    usable = [copy for copy in copies if copy[0] <= known]
+    if not usable:
+        return NEWER
+    copy = max(usable)[1]
+    made = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(copy.stat().st_mtime))
+    place, files = shlex.quote(str(state.path)), f"{shlex.quote(str(state.database))}*"
+    files += f" {place}/{MARKER}" if (state.path / MARKER).exists() else ""
+    commands = (
+        f"aside=$(mktemp -d {place}/newer-XXXX)",
+        f'mv {files} "$aside"',
+        f'cp -p "$aside"/{copy.name} {shlex.quote(str(state.database))}',
+    )
+    return f"{NEWER}; or go back to {made}, with all that came after put aside: {' && '.join(commands)}"
 
 
 def _version(connection: sqlite3.Connection) -> int:

@@ -75,6 +75,7 @@ def _payload(place: Path, package: Path) -> Path:
     shutil.copy(package, files)
     shutil.copytree(REPOSITORY / "qa/pages", files / "pages")
     shutil.copytree(REPOSITORY / "qa/hostile", files / "hostile")
+    shutil.copytree(REPOSITORY / "packaging/debian/tests", files / "tests")
     (files / "script.yaml").write_text('models: [scripted]\nsteps:\n  - text: "yes"\n')
     (files / "waits.py").write_text(WAITING_PROGRAM)
     (files / "ticks.py").write_text(TICKS)

@@ -1,4 +1,4 @@
-"""What the package adds around the daemon, which only a kernel with AppArmor under systemd shows."""
+"""What the package adds around the daemon, which only a kernel with AppArmor under systemd shows; and its own tests."""
 
 from qa.vm.asking import ok
 from qa.vm.guest import Guest
@@ -15,3 +15,13 @@ def is_held_by_its_profile(guest: Guest) -> str:
     denied = guest.run("journalctl -b -k --no-pager -g 'apparmor=.DENIED.*aaos-agentd'").output
     assert "aaos-agentd" not in denied, denied
     return f"{len(pids)} processes under {PROFILE}, nothing was denied"
+
+
+def passes_its_own_tests(guest: Guest) -> str:
+    """DEB-3: what autopkgtest would run on a machine of its own, with the layers and the service that are there."""
+    tests = ok(guest.run("ls /payload/tests")).split()
+    tests.remove("control")
+    for test in tests:
+        ok(guest.run(f"cp /payload/tests/{test} /tmp/{test} && chmod +x /tmp/{test} && /tmp/{test}", timeout_s=600))
+    assert tests == ["goal", "service"], tests
+    return f"{', '.join(tests)}"

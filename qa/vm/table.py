@@ -30,6 +30,7 @@ _ORDER: tuple[Check, ...] = (
     checks_journal.is_in_the_journal,
     checks.wakes_by_its_socket,
     checks_journal.is_quiet,
+    checks_package.passes_its_own_tests,
     checks.takes_a_model,
     checks_limits.stands_still_while_it_is_paused,
     checks_limits.ends_what_is_out_of_memory,
@@ -51,6 +52,7 @@ _SLOW = frozenset(
         checks_limits.stands_still_while_it_is_paused,
         checks.keeps_edited_settings,
         checks.says_what_is_wrong,
+        checks_package.passes_its_own_tests,
     }
 )
 

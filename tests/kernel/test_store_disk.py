@@ -15,6 +15,7 @@ from aaos.store.audit import Audit
 from aaos.store.copies import Copies
 from aaos.store.database import Database
 from aaos.store.jsonl import JsonlCopy
+from aaos.store.schema import MIGRATIONS
 
 ROOT = Path(__file__).parent.parent.parent
 DEADLINE_S = 60
@@ -174,3 +175,27 @@ def test_a_second_daemon_is_refused_while_the_first_is_stopped(tmp_path: Path) -
         assert f"another agentd (pid {writer.pid}) uses it" in result.stderr
         writer.kill()
     Database.open(state_dir).close()
+
+
+def test_the_way_back_to_an_older_program_is_what_it_says(tmp_path: Path) -> None:
+    """DEB-3, H-DUR-13: from a newer layout by the commands of the remedy, more than once, and nothing is lost."""
+    place = tmp_path / "it's here"
+    newer = (*MIGRATIONS, ("ALTER TABLE runs ADD COLUMN later TEXT NOT NULL DEFAULT ''",))
+    opened = Database.open(place)
+    before = opened.epoch
+    opened.close()
+    for turn in (1, 2):
+        Database.open(place, steps=newer).close()
+        files = {path: path.read_bytes() for path in place.glob("*.db")}
+        with pytest.raises(StorageError, match=f"knows up to {len(MIGRATIONS)}") as refused:
+            Database.open(place)
+        assert {path: path.read_bytes() for path in place.glob("*.db")} == files
+        commands = refused.value.remedy.partition("put aside: ")[2]
+        subprocess.run(["sh", "-euc", commands], check=True, timeout=60)
+        opened = Database.open(place)
+        assert opened.epoch == before + turn
+        opened.close()
+        assert (place / "aaos.db").stat().st_mode & 0o777 == 0o600
+        aside = sorted(place.glob("newer-*"))
+        assert [path.stat().st_mode & 0o777 for path in aside] == [0o700] * turn
+    assert files[place / "aaos.db"] in [(one / "aaos.db").read_bytes() for one in aside]

@@ -1,3 +1,4 @@
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -71,8 +72,25 @@ def test_a_newer_layout_is_refused_untouched(state: StateDir, connection: sqlite
     before = _layout(connection)
     with pytest.raises(StorageError, match=f"has layout {NOW + 1}, this agentd knows up to {NOW}") as caught:
         migrate(connection, state, MIGRATIONS)
-    assert "install the newer agentd" in caught.value.remedy
+    assert caught.value.remedy == "install the newer agentd: apt install ./aaos_*.deb"
     assert _layout(connection) == before
+
+
+def test_the_newest_copy_that_can_be_read_is_the_way_back(state: StateDir, connection: sqlite3.Connection) -> None:
+    """DEB-3, H-DUR-13"""
+    migrate(connection, state, MIGRATIONS[:-2])
+    migrate(connection, state, MIGRATIONS)
+    migrate(connection, state, NEWER)
+    for name in (f"aaos.db.v{NOW + 1}.backup", "aaos.db.v1.backup", f"aaos.db.v{NOW}.backup.new", "aaos.db.vx.backup"):
+        (state.path / name).touch()
+    os.utime(state.path / f"aaos.db.v{NOW}.backup", (0, 86_400))
+    with pytest.raises(StorageError) as caught:
+        migrate(connection, state, MIGRATIONS)
+    assert "; or go back to 1970-01-02 00:00:00 UTC, with all that came after put aside: " in caught.value.remedy
+    assert caught.value.remedy.endswith(f'cp -p "$aside"/aaos.db.v{NOW}.backup {state.database}')
+    with pytest.raises(StorageError) as caught:
+        migrate(connection, state, MIGRATIONS[:-1])
+    assert f"aaos.db.v{NOW - 2}.backup" in caught.value.remedy
 
 
 def test_a_foreign_database_is_refused(state: StateDir, connection: sqlite3.Connection) -> None:

@@ -260,7 +260,7 @@ def test_a_migration_is_told_with_its_backup(state_dir: Path) -> None:
     database = Database.open(state_dir, steps=newer)
     assert str(state_dir / f"aaos.db.v{len(MIGRATIONS)}.backup") in database.findings[0]
     database.close()
-    assert "install the newer agentd" in _refusal(state_dir).remedy
+    assert f"aaos.db.v{len(MIGRATIONS)}.backup" in _refusal(state_dir).remedy
 
 
 def test_the_marker_says_that_the_daemon_lives(state_dir: Path) -> None:
