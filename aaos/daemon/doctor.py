@@ -20,6 +20,7 @@ from aaos.daemon.selftest import last
 from aaos.llm.keys import KeyPlaces
 from aaos.llm.providers import chosen
 from aaos.llm.table import ModelEntry
+from aaos.sandbox.ids import egress_ids
 from aaos.sandbox.probe import Finding as ProbeFinding
 from aaos.sandbox.trusted import require_trusted
 from aaos.tools.offered import offer
@@ -73,6 +74,7 @@ class Doctor:
             self_test(self._state_dir, time.time()),
             disk(self._state_dir, shutil.disk_usage(self._state_dir).free),
             self._group(),
+            egress_user(self._settings),
             *self._role_findings(),
             *wrapper_findings(self._wrappers, most_wall_s=self._settings.limits.program_wall_s),
             *tier_findings(self._settings.models, self._places),
@@ -94,6 +96,15 @@ class Doctor:
             )
         known = Finding("roles", True, f"{len(self._roles.roles)} roles: {', '.join(self._roles.roles)}")
         return (known, *(Finding("roles", False, error.message, error.remedy) for error in self._roles.refused))
+
+
+def egress_user(settings: Settings) -> Finding:
+    """As whom the process works that reads pages; without that user none is fetched, and all else is done."""
+    try:
+        uid, _ = egress_ids(settings)
+    except AaosError as error:
+        return Finding("egress", False, error.message, error.remedy)
+    return Finding("egress", True, f"pages are fetched as {settings.egress.user or 'nobody else'} (uid {uid})")
 
 
 def wrapper_findings(wrappers: WrapperSet, *, most_wall_s: int) -> tuple[Finding, ...]:

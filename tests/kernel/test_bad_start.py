@@ -2,9 +2,11 @@
 
 import os
 import socket
+import sqlite3
 import subprocess
+import sys
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -164,6 +166,34 @@ def test_a_missing_group_is_told(place: Path) -> None:
     assert [one["detail"] for one in findings if one["name"] == "group"]
     assert len([line for line in errors.splitlines() if "there is no group no-such-group" in line]) == 1
     assert "groupadd --system no-such-group" in errors
+
+
+def test_a_missing_user_of_the_egress_is_told_and_the_rest_serves(place: Path) -> None:
+    """OPS-4, OPS-5: once on record, by both doctors, and to whose goal needs a page; each time with the command."""
+    remedy = "adduser --system --group --no-create-home no-such-user"
+    _append(place, '[egress]\nuser = "no-such-user"\n')
+    with daemon(place) as process:
+        with Client(place) as client:
+            findings = client.ask("doctor")["findings"]
+            run = client.ask("submit", goal="summarise http://127.0.0.1:9/ and write it to p.md", cwd=str(place))["run"]
+            ended = client.ask("watch", run=run)
+            run = client.ask("submit", goal="count the lines in agentd.toml", cwd=str(place))["run"]
+            assert client.ask("watch", run=run)["state"] == "completed"
+        stop(process)
+    assert isinstance(findings, list)
+    assert [(one["ok"], one["remedy"]) for one in findings if one["name"] == "egress"] == [(False, remedy)]
+    assert ended["state"] == "failed"
+    assert isinstance(ended["error"], dict)
+    assert "there is no user no-such-user" in ended["error"]["message"]
+    assert ended["error"]["remedy"] == remedy
+    with closing(sqlite3.connect(place / "state" / "aaos.db")) as kept:
+        (told,) = kept.execute("SELECT fields FROM events WHERE kind = 'egress.refused'").fetchall()
+    assert remedy in told[0]
+    look = [sys.executable, "-m", "aaos.daemon", "doctor", "--config", str(place / "agentd.toml")]
+    done = subprocess.run(look, cwd=TREE, capture_output=True, text=True, timeout=60, check=False)
+    lines = done.stdout.splitlines()
+    assert done.returncode == ExitCode.UNCONFINED
+    assert lines[lines.index("BAD  egress: egress.user: there is no user no-such-user") + 1].strip() == remedy
 
 
 def test_a_stale_socket_is_in_nobodys_way(place: Path) -> None:
