@@ -81,6 +81,7 @@ class ThreadSession:
             duration_ms=0.0,
         )
         self.closed: list[str] = []
+        self.halts = 0
         self._handle: Callable[[abi.FromWorker], None] | None = None
         self._sock, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._sock.setblocking(False)
@@ -114,6 +115,12 @@ class ThreadSession:
         """As ports.Session."""
         if self._handle is not None and not self.closed:
             asyncio.get_running_loop().add_reader(self._sock, self._read, self._handle)
+
+    @asynccontextmanager
+    async def halted(self) -> AsyncIterator[None]:
+        """As ports.Session; a thread goes on, and what it was told so is counted."""
+        self.halts += 1
+        yield
 
     def fail(self, error: AaosError) -> None:
         """As ports.Session."""

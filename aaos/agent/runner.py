@@ -60,6 +60,7 @@ from aaos.tools.gate import Gate
 from aaos.tools.held import with_held_writes
 from aaos.tools.recall import charge_again, repeats
 from aaos.tools.spec import Tool
+from aaos.tools.writers import Worker
 from worker import abi
 
 _CLEAN_UP_S = 8.0
@@ -201,6 +202,7 @@ class AgentRunner:
             raise
         try:
             entry.confined(session)
+            await self._parts.gate.writers.join(asks.agent, Worker.of(roots, entry.pause.held, session.halted))
             await self._serve(work, session)
         finally:
             entry.state = AgentState.STOPPING
@@ -315,6 +317,7 @@ class AgentRunner:
             for ended in done:
                 ended.result()
         finally:
+            self._parts.gate.writers.leave(work.asks.agent)
             self._parts.gate.abandon(work.caller)
 
     async def _tell_changes(self, work: "_Work", roots: tuple[Root, ...], since_ns: int) -> None:

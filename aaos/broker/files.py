@@ -10,10 +10,11 @@ import json
 import os
 import stat
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from aaos.broker import opening, publishing, roots
+from aaos.broker.binding import BindLimits, Bound, bind
 from aaos.broker.faults import MissingError, fault
 from aaos.broker.opening import Acting, acting
 from aaos.broker.publishing import Observed, PendingWrite, PreImage
@@ -121,6 +122,11 @@ class FileBroker:
         except OSError as error:
             raise fault(error, walk.path) from error
         return Listing(tuple(sorted(walk.entries, key=lambda entry: entry.path.split("/"))), walk.is_whole)
+
+    def bind(self, trees: Sequence[Root], limits: BindLimits, *, may_go_on: Callable[[], bool]) -> Bound:
+        """See `binding.bind`, of what was opened for a cell; with the rights of the submitter. Raises AaosError."""
+        with acting(self._act, self._submitter):
+            return bind(trees, limits, may_go_on=may_go_on)
 
     def begin_write(self, root: Root, relative: str, *, for_edit: bool = False) -> PendingWrite:
         """A buffer for the new content and the pre-image of what it will replace; nothing changes on disk.

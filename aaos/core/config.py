@@ -97,6 +97,8 @@ class LimitSettings(_Section):
     run_calls: Annotated[int, Field(ge=1, le=2**31 - 1)] = 4096  # tool calls of all agents of a run
     run_wall_s: Seconds = 3600
     approval_s: Seconds = 3600  # how long a call waits for an approval
+    bound_entries: Annotated[int, Field(ge=1, le=2**24)] = 20_000  # of directories, of one approved call of a program
+    bound_bytes: Bytes = 256 * MIB
     subtask_wall_s: Seconds = 600
     max_parallel: Annotated[int, Field(ge=1, le=1024)] = 16
     max_turns: Small = 64

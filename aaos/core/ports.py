@@ -4,7 +4,7 @@ Invariant: no implementation here, and no import above `core` except the wire fo
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -305,6 +305,9 @@ class Session(Protocol):
 
     def go_on(self) -> None:
         """End the pause; nothing when there is none."""
+
+    def halted(self) -> AbstractAsyncContextManager[None]:
+        """The worker's process stands still meanwhile. Raises BusyError when it does not in time."""
 
     def fail(self, error: AaosError) -> None:
         """End it for what was seen of the worker from outside: `serve` raises `error`."""

@@ -16,6 +16,7 @@ from typing import Protocol
 from aaos.agent.registry import Registry
 from aaos.agent.replay import Past, read_past
 from aaos.agent.runner import AgentRunner, Parts
+from aaos.broker.binding import BindLimits
 from aaos.broker.egress import Egress
 from aaos.broker.files import FileBroker
 from aaos.broker.nameservice import NameService
@@ -221,8 +222,9 @@ async def assembled(options: Options) -> AsyncIterator[Daemon]:
 def _approval_desk(
     rows: Approvals, settings: Settings, audit: Audit, database: Database, closing: asyncio.Event
 ) -> ApprovalDesk:
-    step, durable, wait_s = database.transaction, database.durable, settings.limits.approval_s
-    return ApprovalDesk(rows, audit, step, durable, wait_s, is_suspended=closing.is_set)
+    limits, step, durable = settings.limits, database.transaction, database.durable
+    bound = BindLimits(limits.bound_entries, limits.bound_bytes)
+    return ApprovalDesk(rows, audit, step, durable, limits.approval_s, is_suspended=closing.is_set, bind_limits=bound)
 
 
 def _recovered(rows: Rows, audit: Audit, judge: Judge, desk: ApprovalDesk) -> Recovered:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from aaos.core.cell import CellEnd, CellNetwork, CellRequest, CellResult, Output
@@ -21,6 +22,7 @@ from aaos.core.events import Event, EventKind, Scalar
 from aaos.core.ids import AgentId
 from aaos.core.layers import Layer
 from aaos.core.ports import AuditSink
+from aaos.core.threads import in_thread
 from aaos.sandbox import filters
 from aaos.sandbox.attest import Expected, agree
 from aaos.sandbox.cellplan import INIT, CellPlan, opened, plan_cell
@@ -226,12 +228,7 @@ async def _planned(request: CellRequest) -> CellPlan:
     """In a thread when there are trees to search for control files; it ends before its caller, whose fds it uses."""
     if request.control_writable or not any(root.writable for root in request.roots):
         return plan_cell(request)
-    planning = asyncio.get_running_loop().run_in_executor(None, plan_cell, request)
-    try:
-        return await asyncio.shield(planning)
-    except asyncio.CancelledError:
-        await asyncio.wait({planning})
-        raise
+    return await in_thread(partial(plan_cell, request))
 
 
 def _furnish(parked: Parked, plan: CellPlan, policy: abi.Policy) -> int:

@@ -9,8 +9,8 @@ import os
 import signal
 import socket
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import NoReturn, Protocol
 
@@ -28,6 +28,7 @@ WAKE_S = 0.005
 LARGE = Pace(per_s=4 * 2**20, burst=8 * 2**20)  # bytes of large frames: 4 MiB can take a quarter of a second to decode
 REAP_TIMEOUT_S = 5.0
 FREEZE_LOOKS, FREEZE_LOOK_S = 400, 0.005
+_RESTLESS = "the worker does not stand still: it waits for a disk"
 _CGROUP = "start agentd by its unit, with all layers: see agentd doctor"
 
 FrameHandler = Callable[[abi.FromWorker], None]
@@ -72,6 +73,7 @@ class WorkerSession:
         self._resting: asyncio.TimerHandle | None = None
         self._handle: FrameHandler | None = None
         self._is_paused = False
+        self._halts = 0
 
     @property
     def agent(self) -> AgentId:
@@ -149,6 +151,22 @@ class WorkerSession:
             self._is_paused = False
             self._listen()
 
+    @asynccontextmanager
+    async def halted(self) -> AsyncIterator[None]:
+        """Not an instruction of the worker is carried out meanwhile, whatever it is paused for beside.
+
+        Raises BusyError when it does not stand still in time. Source: pid_namespaces(7): SIGSTOP reaches its PID 1.
+        """
+        self._halts += 1
+        try:
+            self._signal(signal.SIGSTOP)
+            await self._stopped()
+            yield
+        finally:
+            self._halts -= 1
+            if not self._halts:
+                self._signal(signal.SIGCONT)
+
     def fail(self, error: AaosError) -> None:
         """End it for what was seen of it from outside: `serve` raises `error`."""
         self._fail(error)
@@ -170,6 +188,20 @@ class WorkerSession:
             self._look()
         finally:
             await self._confined.release()
+
+    def _signal(self, number: signal.Signals) -> None:
+        """Never after `close`, which closes the pidfd."""
+        if not self._closed:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._confined.pidfd, number)
+
+    async def _stopped(self) -> None:
+        """Until it stands still, or has ended."""
+        for _ in range(FREEZE_LOOKS):
+            if self._closed or not _is_running(self._confined.pidfd):
+                return
+            await asyncio.sleep(FREEZE_LOOK_S)
+        raise BusyError(_RESTLESS, "try again, or stop its run")
 
     def _look(self) -> AaosError | None:
         return self._confined.overrun.look() if self._confined.overrun else None
@@ -253,7 +285,16 @@ async def frozen(leaf: Leaf) -> None:
         if leaf.is_frozen or not leaf.path.exists():
             return
         await asyncio.sleep(FREEZE_LOOK_S)
-    raise BusyError("the worker does not stand still: it waits for a disk", "try again, or stop its run")
+    raise BusyError(_RESTLESS, "try again, or stop its run")
+
+
+def _is_running(pidfd: int) -> bool:
+    """Whether a child has neither stopped nor ended; it stays to be looked at. Source: waitid(2), WNOWAIT."""
+    look = os.WSTOPPED | os.WEXITED | os.WNOHANG | os.WNOWAIT
+    try:
+        return os.waitid(os.P_PIDFD, pidfd, look) is None
+    except ChildProcessError:  # collected already
+        return False
 
 
 async def reap(pidfd: int, leaf: Leaf | None = None, *, within_s: float = REAP_TIMEOUT_S) -> None:

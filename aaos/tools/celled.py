@@ -24,6 +24,7 @@ from aaos.tools.records import Records
 from aaos.tools.rendering import Rendered, render
 from aaos.tools.spec import CellTool
 from aaos.tools.wrapper import Limits, ParameterKind, Wrapper
+from aaos.tools.writers import Turn
 
 ENV: Mapping[str, str] = {"PATH": "/usr/bin:/bin", "HOME": "/tmp", "TMPDIR": "/tmp", "LANG": "C.UTF-8"}  # noqa: S108  # the cell's own
 DOOR = "http://127.0.0.1:3128"  # of a cell that may connect, on its own loopback
@@ -48,6 +49,7 @@ class CellCall:
     opened: OpenCall
     cells: Cells
     records: Records
+    turn: Turn
 
     def prepare(self) -> CellRequest:
         """What the cell is asked to be; nothing is started. Raises InputError, ToolError."""
@@ -57,8 +59,11 @@ class CellCall:
     async def run(self) -> BrokerResult:
         """Raises AaosError; nothing of the cell is left then."""
         request = self.prepare()
-        trees = request.roots
-        writable = [tree for tree in trees if tree.writable]
+        writable = [tree for tree in request.roots if tree.writable]
+        async with self.turn([tree.path for tree in writable]):
+            return await self._run(request, writable)
+
+    async def _run(self, request: CellRequest, writable: list[Root]) -> BrokerResult:
         before = await asyncio.to_thread(snapshot, writable) if writable else None
         from_ns = now_ns()
         live = _Live(self.opened, self.cells.note)

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Collection
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 
+from aaos.broker.binding import DEFAULTS, BindLimits
 from aaos.core.approval import Approval, ApprovalState, ApprovalStore, Asked, Settling
 from aaos.core.errors import AaosError, BusyError, ConflictError, DeniedError, LimitError
 from aaos.core.events import Event, EventKind, Scalar
@@ -32,7 +33,7 @@ _REFUSED = (ApprovalState.DENIED, ApprovalState.EXPIRED)
 @dataclass(slots=True)
 class ApprovalDesk:
     """One for the daemon. `step` makes rows one transaction, `durable` waits until they survive a power cut. While
-    `is_suspended`, nothing is withdrawn: the next daemon goes on waiting."""
+    `is_suspended`, nothing is withdrawn: the next daemon goes on waiting. `bind_limits` bound what one is bound to."""
 
     rows: ApprovalStore
     audit: AuditSink
@@ -41,6 +42,7 @@ class ApprovalDesk:
     wait_s: float
     is_suspended: Callable[[], bool] = lambda: False
     now_s: Callable[[], float] = time.time
+    bind_limits: BindLimits = DEFAULTS
     _bells: dict[ApprovalId, asyncio.Event] = field(default_factory=dict)
 
     def ask(self, asked: Asked) -> Approval:

@@ -7,6 +7,7 @@ revocation. `request` and `done` never wait: what must wait comes back as work, 
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import assert_never
@@ -14,7 +15,7 @@ from typing import assert_never
 from aaos.broker.fetch import OVERHEAD_BYTES
 from aaos.broker.files import FileBroker
 from aaos.broker.publishing import Observed
-from aaos.core.approval import is_approved_first, policy_digest
+from aaos.core.approval import is_approved_first
 from aaos.core.capability import Kind
 from aaos.core.envelope import Submitter
 from aaos.core.errors import (
@@ -45,12 +46,13 @@ from aaos.tools.caller import Caller, CallRequest, draft_of
 from aaos.tools.celled import CellCall, Cells
 from aaos.tools.desk import ApprovalDesk
 from aaos.tools.handout import Handout, hand_out
-from aaos.tools.held import HeldCall, asked_of, fill, pre_text, require_holdable
+from aaos.tools.held import Asking, HeldCall, fill, known, pre_text, require_holdable, require_same
 from aaos.tools.opencall import OpenCall
 from aaos.tools.publish import Publish
 from aaos.tools.records import Draft, Records, published_text
 from aaos.tools.repeat import END_AT, HINT_AT, RepeatGuard, hint, too_often
 from aaos.tools.spec import BrokerTool, CellTool, Tool, WorkerTool
+from aaos.tools.writers import Turn, Writers
 from worker import abi
 from worker.abi import Json
 
@@ -105,6 +107,7 @@ class Gate:
         self._files = files
         self._cells = cells
         self._desk = desk
+        self.writers = Writers()
         self._may_act = may_act
         self._clock = clock
         self._agents: dict[AgentId, _Agent] = {}
@@ -139,7 +142,7 @@ class Gate:
                     self._records.permitted(draft, pre_hash=None)
                     return self._broker_work(caller, tool, opened)
                 case CellTool():
-                    return self._cell_work(tool, opened)
+                    return self._cell_work(caller, tool, opened)
                 case _:
                     assert_never(tool)
         except AaosError as error:
@@ -215,48 +218,53 @@ class Gate:
         if self._desk is None:
             raise DeniedError(f"{opened.tool.name}: nobody approves calls here", "see `agentd doctor`")
         require_holdable(opened.tool)
-        policy = policy_digest(self._tokens.capabilities(caller.agent), of=_definition(opened.tool))
-        asked = asked_of(caller, opened, policy, self._files(caller.submitter))
-        opened.handout.discard()
-        opened.handout = Handout()
-        with self._records.ledger.step():
-            approval = self._desk.ask(asked)
-            self._records.held(opened.draft, pre_hash=asked.pre_hash)
-        route = "broker" if isinstance(opened.tool, WorkerTool) else opened.draft.route
-        opened.draft = replace(opened.draft, route=route, was_held=True)
-        carry = partial(self._carry, caller, opened, asked.pre_hash)
-        is_usable = partial(self._is_live, opened, is_late=False)
-        return HeldCall(caller, opened, approval, self._desk, is_usable, carry, self._failed)
+        asking = Asking(self._desk, self._records, self._tokens, self._files(caller.submitter), caller, opened)
+        return HeldCall(
+            asking,
+            is_usable=partial(self._is_live, opened, is_late=False),
+            carry=partial(self._carry, self._desk, caller, opened),
+            failed=self._failed,
+            approval=None if isinstance(opened.tool, CellTool) else asking.ask(),
+        )
 
-    async def _carry(self, caller: Caller, opened: OpenCall, pre_hash: str | None) -> ToolResult:
+    async def _carry(self, desk: ApprovalDesk, caller: Caller, opened: OpenCall) -> ToolResult:
         """What was approved, by agentd or in a cell. Raises AaosError; its outcome is on record in any case."""
-        desk, files = self._desk, self._files(caller.submitter)
+        async with AsyncExitStack() as still:
+            work = await self._approved(desk, caller, opened, still)
+            return await (work.finish() if isinstance(work, Publish) else work.run())
+
+    async def _approved(
+        self, desk: ApprovalDesk, caller: Caller, opened: OpenCall, still: AsyncExitStack
+    ) -> BrokerWork | Publish:
+        """When it is all as it was. `still` is what keeps it so while a program runs."""
+        files = self._files(caller.submitter)
         try:
+            if opened.bound is not None:
+                await still.enter_async_context(self.writers.alone(opened.bound.paths, hold=caller.hold))
             opened.handout = hand_out(opened.uses, caller.roots, files) if opened.uses else Handout()
             match opened.tool:
                 case WorkerTool():
-                    await asyncio.to_thread(fill, opened, pre_hash)
-                    self._records.permitted(opened.draft, pre_hash=pre_hash)
+                    await asyncio.to_thread(fill, opened, opened.pre_hash)
+                    self._records.permitted(opened.draft, pre_hash=opened.pre_hash)
                     self._agent(caller.agent).unpublished[opened.draft.record.call] = opened
                     work: BrokerWork | Publish = self._publishing(caller, opened)
                 case BrokerTool():
                     self._records.permitted(opened.draft, pre_hash=None)
                     work = self._broker_work(caller, opened.tool, opened)
                 case CellTool():
-                    work = self._cell_work(opened.tool, opened)
+                    await require_same(opened, files, desk.bind_limits)
+                    work = self._cell_work(caller, opened.tool, opened)
                 case _:
                     assert_never(opened.tool)
-            if desk is not None:
-                await desk.durable()
+            await desk.durable()
             if not self._is_live(opened, is_late=False):
                 raise _revoked(opened)
         except BaseException as error:
-            known = error if isinstance(error, AaosError) else CancelledError("the call was stopped", "call it again")
             self._agent(caller.agent).unpublished.pop(opened.draft.record.call, None)
             opened.handout.discard()
-            self._failed(opened, known)
+            self._failed(opened, known(error))
             raise
-        return await (work.finish() if isinstance(work, Publish) else work.run())
+        return work
 
     def _broker_work(self, caller: Caller, tool: BrokerTool, opened: OpenCall) -> BrokerWork:
         charger = admit.Charger(
@@ -265,10 +273,10 @@ class Gate:
         call = call_of(opened, charger, uid=caller.submitter.uid, records=self._records)
         return BrokerWork(opened, partial(tool.run, opened.args, call), done=self._carried_out, failed=self._failed)
 
-    def _cell_work(self, tool: CellTool, opened: OpenCall) -> BrokerWork:
+    def _cell_work(self, caller: Caller, tool: CellTool, opened: OpenCall) -> BrokerWork:
         if self._cells is None:
             raise ToolError(f"{tool.name}: this agentd runs no programs", "see `agentd doctor`")
-        call = CellCall(tool, opened, self._cells, self._records)
+        call = CellCall(tool, opened, self._cells, self._records, turn=self._turn(caller, opened))
         call.prepare()
         self._records.permitted(opened.draft, pre_hash=None)
         return BrokerWork(opened, call.run, done=self._carried_out, failed=self._failed)
@@ -337,7 +345,14 @@ class Gate:
             may_commit=lambda: self._may_act() and self._is_live(opened),
             published=self._published,
             failed=self._failed,
+            turn=self._turn(caller, opened),
         )
+
+    def _turn(self, caller: Caller, opened: OpenCall) -> Turn:
+        """Its turn among those that change files; one that is alone has had it."""
+        if opened.bound is not None:
+            return lambda _: nullcontext()
+        return partial(self.writers.writing, hold=caller.hold)
 
     def _begin_publishing(self, opened: OpenCall) -> None:
         """From here on the publisher settles the call. Raises CancelledError when `abandon` has done so already."""
@@ -371,11 +386,6 @@ class Gate:
         if known is None:
             known = self._agents[agent] = _Agent(admit.budgeted_kinds(self._tokens, agent))
         return known
-
-
-def _definition(tool: Tool) -> str:
-    """What a call of this tool would run, when that is read from a file: another file means another approval."""
-    return repr(tool.wrapper) if isinstance(tool, CellTool) else ""
 
 
 def _revoked(opened: OpenCall) -> DeniedError:

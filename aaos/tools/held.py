@@ -7,25 +7,34 @@ changed meanwhile is a conflict, and nothing is done.
 
 import asyncio
 import os
+import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
+from aaos.broker.binding import BindLimits, Bound
+from aaos.broker.changes import changed_files, now_ns
 from aaos.broker.files import FileBroker
 from aaos.broker.opening import relative_to
 from aaos.broker.publishing import PendingWrite, write_all
-from aaos.core.approval import Approval, ApprovalState, Asked, is_approved_first
+from aaos.core.approval import Approval, ApprovalState, Asked, is_approved_first, policy_digest
 from aaos.core.capability import Capability, Kind
 from aaos.core.errors import AaosError, CancelledError, ConflictError, DeniedError, StorageError, ToolError
 from aaos.core.text import quoted
+from aaos.core.threads import in_thread
+from aaos.core.token import TokenBox
 from aaos.tools import preview
 from aaos.tools.brokered import Failed, ToolResult
 from aaos.tools.caller import Caller
 from aaos.tools.desk import ApprovalDesk, refusal
-from aaos.tools.handout import find_root
+from aaos.tools.handout import Handout, find_root
 from aaos.tools.opencall import OpenCall
+from aaos.tools.records import Records
 from aaos.tools.settle import ABSENT
-from aaos.tools.spec import Tool, WorkerTool
+from aaos.tools.spec import CellTool, Tool, WorkerTool
+
+SHOWN_CHANGES = 3
 
 
 def may_be_held(tool: Tool) -> bool:
@@ -58,40 +67,86 @@ def require_holdable(tool: Tool) -> None:
         raise DeniedError(message, f"grant tool: {tool.name} without approval_required, or not at all")
 
 
+def known(error: BaseException) -> AaosError:
+    """What is written down of whatever ended a call."""
+    return error if isinstance(error, AaosError) else CancelledError("the call was stopped", "call it again")
+
+
 def pre_text(pending: PendingWrite | None) -> str | None:
     """The name of the pre-image in records, None for a call that writes no file."""
     return None if pending is None else pending.pre.text if pending.pre else ABSENT
 
 
-def asked_of(caller: Caller, opened: OpenCall, policy: str, files: FileBroker) -> Asked:
-    """What the approval is bound to. Raises AaosError."""
-    row = opened.draft.record
-    return Asked(
-        call=row.call,
-        run=row.run,
-        subtask=row.subtask,
-        agent=row.agent,
-        uid=caller.submitter.uid,
-        tool=row.tool,
-        resource=opened.draft.path or row.tool,
-        arguments=row.arguments,
-        pre_hash=pre_text(opened.handout.pending),
-        preview=_preview(opened, files),
-        policy=policy,
-    )
+async def require_same(opened: OpenCall, files: FileBroker, limits: BindLimits) -> None:
+    """Raises ConflictError when the program would see other files than those that it was approved for."""
+    try:
+        found = await _look_at(opened, files, limits)
+    except ToolError as error:  # it grew past a bound
+        raise ConflictError(f"{error.message}, which it could be before", "look at it, then ask again") from error
+    if found == opened.bound:
+        return
+    trees = tuple(opened.handout.trees)
+    look = partial(changed_files, trees, since_ns=opened.bound_ns, known=frozenset())
+    names = [quoted(path) for path in (await in_thread(look)).paths[:SHOWN_CHANGES]]
+    tool, which = opened.draft.record.tool, f" ({', '.join(names)})" if names else ""
+    message = f"{tool}: what it would see was changed while the call waited for its approval{which}: it was not run"
+    raise ConflictError(message, "look at what changed, then ask again")
 
 
 @dataclass(frozen=True, slots=True)
-class HeldCall:
-    """A call that waits. `carry` carries it out, `is_usable` says whether its grants are in force."""
+class Asking:
+    """How one call comes to its approval: written down with what it is bound to, before anybody is asked."""
 
+    desk: ApprovalDesk
+    records: Records
+    tokens: TokenBox
+    files: FileBroker
     caller: Caller
     opened: OpenCall
-    approval: Approval
-    desk: ApprovalDesk
+
+    def ask(self) -> Approval:
+        """Lets go of what was opened for the call. Raises AaosError."""
+        opened = self.opened
+        policy = policy_digest(self.tokens.capabilities(self.caller.agent), of=_definition(opened.tool))
+        asked = _asked(self.caller, opened, policy, self.files)
+        opened.handout.discard()
+        opened.handout, opened.pre_hash = Handout(), asked.pre_hash
+        with self.records.ledger.step():
+            approval = self.desk.ask(asked)
+            self.records.held(opened.draft, pre_hash=asked.pre_hash)
+        route = "broker" if isinstance(opened.tool, WorkerTool) else opened.draft.route
+        opened.draft = replace(opened.draft, route=route, was_held=True)
+        return approval
+
+    async def look_and_ask(self) -> Approval:
+        """As `ask`, after a look at all that the program is to see; a refusal is on record."""
+        opened = self.opened
+        try:
+            opened.bound_ns = now_ns()
+            opened.bound = await _look_at(opened, self.files, self.desk.bind_limits)
+            return self.ask()
+        except BaseException as error:
+            self.records.unheld(opened.draft, known(error))
+            raise
+        finally:
+            opened.handout.discard()
+
+
+@dataclass(slots=True)
+class HeldCall:
+    """A call that waits. `carry` carries it out, `is_usable` says whether its grants are in force. What a program is
+    to see takes a while to look at, so that the approval of its call is asked for by `run`."""
+
+    asking: Asking
     is_usable: Callable[[], bool]
     carry: Callable[[], Awaitable[ToolResult]]
     failed: Failed
+    approval: Approval | None = None
+
+    @property
+    def opened(self) -> OpenCall:
+        """The call."""
+        return self.asking.opened
 
     @property
     def is_effect(self) -> bool:
@@ -100,15 +155,21 @@ class HeldCall:
 
     def release(self) -> None:
         """It holds nothing open while it waits; what nobody waits for any more is withdrawn. Idempotent."""
+        if self.approval is None:
+            self.opened.handout.discard()
         with suppress(AaosError):  # on a full disk it stays, until its time is over
-            self.desk.withdraw(self.approval.id)
+            if self.approval is not None:
+                self.asking.desk.withdraw(self.approval.id)
 
     async def run(self) -> ToolResult:
         """Raises AaosError; the outcome is on record in any case."""
+        caller = self.asking.caller
+        if self.approval is None:
+            self.approval = await self.asking.look_and_ask()
         try:
-            with self.caller.hold():  # the deadlines of the agent stand meanwhile
-                end = await self.desk.settled(self.approval.id)
-            await self.caller.going()
+            with caller.hold():  # the deadlines of the agent stand meanwhile
+                end = await self.asking.desk.settled(self.approval.id)
+            await caller.going()
             if end.state is not ApprovalState.APPROVED:
                 raise refusal(end)
             if not self.is_usable():
@@ -159,7 +220,7 @@ def _edited(before: bytes, old: bytes, new: bytes) -> bytes:
 def _preview(opened: OpenCall, files: FileBroker) -> str:
     pending = opened.handout.pending
     if pending is None:
-        return preview.of_arguments(opened.args)
+        return preview.of_arguments(opened.args) + (preview.of_bound(opened.bound) if opened.bound else "")
     after = _content(opened, pending)
     if pending.pre is not None and pending.pre.size > preview.DIFF_BYTES:
         return preview.of_size(pending.pre.size, after)
@@ -170,3 +231,36 @@ def _preview(opened: OpenCall, files: FileBroker) -> str:
             f"{quoted(pending.path)} is being changed by somebody else", "read it again, then ask again"
         )
     return preview.of_change(before, after)
+
+
+def _definition(tool: Tool) -> str:
+    """What a call of this tool would run, when that is read from a file: another file means another approval."""
+    return tool.wrapper.sha256 if isinstance(tool, CellTool) else ""
+
+
+async def _look_at(opened: OpenCall, files: FileBroker, limits: BindLimits) -> Bound | None:
+    """What the program of a call is to see now; None for a call that shows nothing to a program. Raises ToolError."""
+    trees = tuple(opened.handout.trees)
+    if not trees:
+        return None
+    stop = threading.Event()
+    look = partial(files.bind, trees, limits, may_go_on=lambda: not stop.is_set())
+    return await in_thread(look, stop=stop.set)
+
+
+def _asked(caller: Caller, opened: OpenCall, policy: str, files: FileBroker) -> Asked:
+    """What the approval is bound to. Raises AaosError."""
+    row, bound = opened.draft.record, opened.bound
+    return Asked(
+        call=row.call,
+        run=row.run,
+        subtask=row.subtask,
+        agent=row.agent,
+        uid=caller.submitter.uid,
+        tool=row.tool,
+        resource=opened.draft.path or row.tool,
+        arguments=row.arguments,
+        pre_hash=bound.text if bound else pre_text(opened.handout.pending),
+        preview=_preview(opened, files),
+        policy=policy,
+    )

@@ -6,6 +6,7 @@ Invariant: whoever ends it closes its handout; the buffer of a write lives exact
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from aaos.broker.binding import Bound
 from aaos.broker.changes import Window
 from aaos.core.token import Charge
 from aaos.tools.handout import Handout, Use
@@ -27,6 +28,9 @@ class OpenCall:
     uses: tuple[Use, ...] = ()  # what is opened for it
     handout: Handout = field(default_factory=Handout)
     windows: tuple[Window, ...] = ()  # of what a cell changed
+    bound: Bound | None = None  # what a held call of a program was approved to see
+    pre_hash: str | None = None  # of what it is to change, as it was approved
+    bound_ns: int = 0  # when that was looked at, by the clock of inode times
 
     @property
     def check(self) -> ContentCheck | None:

@@ -9,6 +9,7 @@ import difflib
 import json
 from collections.abc import Mapping
 
+from aaos.broker.binding import Bound
 from aaos.core.errors import InputError
 from worker.abi import Json
 
@@ -32,6 +33,14 @@ def of_change(before: bytes | None, after: bytes) -> str:
 def of_size(size: int, after: bytes) -> str:
     """As `of_change`, for a file that is too long to be looked at."""
     return middle_cut([f"{size} bytes before, {len(after)} bytes after, too much to compare", *_lines(after)])
+
+
+def of_bound(bound: Bound) -> str:
+    """What the program is to see, added to its arguments: another content of these directories is a conflict."""
+    size = f"{bound.files} files, {bound.size_bytes} bytes"
+    return "\n".join(
+        ("", "bound to what is now in:", *(f"  {path}" for path in bound.paths), f"  {size}, sha256 {bound.sha256}")
+    )
 
 
 def of_arguments(args: Mapping[str, Json]) -> str:

@@ -18,6 +18,7 @@ from aaos.core.text import quoted
 from aaos.tools.brokered import Failed, ToolResult
 from aaos.tools.opencall import OpenCall
 from aaos.tools.settle import temporary_name
+from aaos.tools.writers import Turn
 
 
 class PublishFile(Protocol):
@@ -44,13 +45,18 @@ class Publish:
     may_commit: Callable[[], bool]
     published: Callable[[OpenCall, Observed], ToolResult]
     failed: Failed
+    turn: Turn
 
     async def finish(self) -> ToolResult:
-        """Publish in a thread. A cancelled one is not started, or is recorded when its thread ends.
+        """Publish in a thread, in its turn. A cancelled one is not started, or is recorded when its thread ends.
 
         Raises:
             AaosError: nothing was changed, unless the record says `outcome_unknown`.
         """
+        async with self.turn((self.opened.draft.path or "/",)):
+            return await self._finish()
+
+    async def _finish(self) -> ToolResult:
         self.begin()
         stop = threading.Event()
         future = asyncio.get_running_loop().run_in_executor(None, self._work(stop))

@@ -58,6 +58,11 @@ class Records:
         """Before anybody is asked to approve it."""
         self.ledger.open_call(replace(draft.record, pre_hash=pre_hash, state=CallState.HELD))
 
+    def unheld(self, draft: Draft, error: AaosError) -> None:
+        """As `refused`, before anybody was asked; a call that a suspended daemon cuts short is made again."""
+        if not self.is_suspended():
+            self.refused(draft, error)
+
     def refused(self, draft: Draft, error: AaosError) -> None:
         """The call got no permit, or could not be opened."""
         is_denied = isinstance(error, DeniedError | LimitError)

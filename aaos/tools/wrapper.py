@@ -119,6 +119,7 @@ class Wrapper:
     success: tuple[int, ...] = (0,)
     output: Parser = Parser.TEXT
     limits: Limits = Limits()
+    sha256: str = ""  # of the file that it was read from
 
     @property
     def connects(self) -> bool:

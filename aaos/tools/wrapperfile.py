@@ -4,9 +4,10 @@ Invariant: a bad file never stops the others, and never lets an earlier wrapper 
 never takes the name of another tool. An error names line and column.
 """
 
+import hashlib
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated
@@ -139,7 +140,7 @@ def read_wrapper(data: bytes, source: str, *, taken: Collection[str]) -> Wrapper
             raise _wrong("name", f"{quoted(model.name)} is not the file's name", f"write name: {name}, of a-z, 0-9, _")
         if name in taken:
             raise _wrong("name", f"{name} is the name of a tool of aaOS", "name the file and the wrapper otherwise")
-        return _checked(model)
+        return replace(_checked(model), sha256=hashlib.sha256(data).hexdigest())
     except InputError as error:
         field, _, message = error.message.partition(": ")
         raise SettingsError(f"{places.named(source, field.split('.'))}: {field}: {message}", error.remedy) from error

@@ -316,3 +316,48 @@ def test_who_sends_large_frames_waits_and_loses_none(stand: Stand, monkeypatch: 
     ended = stand.run(serve(session))
     assert [text[0] for text in ended.said] == list("01234567")
     assert time.monotonic() - began_s >= (7 * 100_000 - 200_000) / 500_000
+
+
+def _state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
+
+
+def test_a_worker_that_is_halted_does_nothing_until_the_last_of_them_ends(stand: Stand) -> None:
+    """BRK-6: it is the kernel's stop, seen before anything relies on it, whatever the worker is at."""
+    session = _launched(stand, RAW + "while True:\n    pass\n")
+    pid = session.attestation.pid
+
+    async def halted() -> None:
+        session.send(start_frame())
+        for _ in range(20):
+            async with session.halted():
+                assert _state(pid) == "T"
+                async with session.halted():
+                    assert _state(pid) == "T"
+                await asyncio.sleep(0.001)
+                assert _state(pid) == "T"
+            assert _state(pid) != "T"
+
+    stand.run(halted())
+    stand.run(session.close("done"))
+    assert children() == [stand.zygote()]
+
+
+@pytest.mark.parametrize("ends_how", ["killed", "closed"])
+def test_a_worker_that_ends_while_it_is_halted_is_collected(stand: Stand, ends_how: str) -> None:
+    """A stop keeps nobody from being killed, and no signal goes to whoever gets the number next."""
+    session = _launched(stand, RAW + "while True:\n    pass\n")
+
+    async def halted() -> None:
+        session.send(start_frame())
+        async with session.halted():
+            if ends_how == "killed":
+                os.kill(session.attestation.pid, signal.SIGKILL)
+                async with session.halted():  # one that is gone writes nothing
+                    pass
+            else:
+                await session.close("stopped")
+
+    stand.run(halted())
+    stand.run(session.close("done"))
+    assert children() == [stand.zygote()]

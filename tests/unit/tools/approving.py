@@ -1,20 +1,24 @@
 """A scene whose calls wait for approvals, and rows of approvals in memory."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
+from aaos.broker.binding import DEFAULTS, BindLimits
 from aaos.core.approval import Approval, ApprovalState, Settling
 from aaos.core.capability import Capability, Kind
+from aaos.core.cell import CellRunner
 from aaos.core.constraint import Constraints
 from aaos.core.errors import ConflictError, NotFoundError
 from aaos.core.ids import ApprovalId, CallId, RunId
 from aaos.core.ports import Held
 from aaos.tools.brokered import ToolResult
+from aaos.tools.catalog import CATALOG
 from aaos.tools.desk import ApprovalDesk
 from aaos.tools.held import HeldCall
+from aaos.tools.spec import Tool
 from tests.fakes import MemoryAudit, at_once
 from tests.unit.tools.scene import AGENT, Scene
 from worker.abi import Json
@@ -65,7 +69,15 @@ class HeldScene(Scene):
     """One agent whose grants of `tools`, or of `files` for writing, wait for an approval."""
 
     def __init__(
-        self, path: Path, *, tools: tuple[str, ...] = (), files: Constraints = FIRST, wait_s: float = 60.0
+        self,
+        path: Path,
+        *,
+        tools: tuple[str, ...] = (),
+        files: Constraints = FIRST,
+        wait_s: float = 60.0,
+        catalog: Mapping[str, Tool] = CATALOG,
+        cells: CellRunner | None = None,
+        bind_limits: BindLimits = DEFAULTS,
     ) -> None:
         self.approvals, self.is_closing, self.approvals_audit = MemoryApprovals(), False, MemoryAudit()
         self.desk = ApprovalDesk(
@@ -75,11 +87,18 @@ class HeldScene(Scene):
             durable=at_once,
             wait_s=wait_s,
             is_suspended=lambda: self.is_closing,
+            bind_limits=bind_limits,
         )
         writes = Capability(Kind.FILE_WRITE, f"{path}/**", files)
         reads = Capability(Kind.FILE_READ, f"{path}/**")
         super().__init__(
-            path, held=Held.GATE, grants=[reads, writes], desk=self.desk, is_suspended=lambda: self.is_closing
+            path,
+            held=Held.GATE if cells is None else Held.KERNEL,
+            grants=[reads, writes],
+            desk=self.desk,
+            is_suspended=lambda: self.is_closing,
+            catalog=catalog,
+            cells=cells,
         )
         if tools:
             self.tokens.revoke(AGENT)
@@ -103,6 +122,12 @@ class HeldScene(Scene):
         async def main() -> ToolResult:
             async with asyncio.timeout(10):
                 running = asyncio.ensure_future(call.run())
+                for _ in range(2_000):  # a program's call is asked about when its files were looked at
+                    if call.approval is not None or running.done():
+                        break
+                    await asyncio.sleep(0.001)
+                if running.done():
+                    return await running
                 for _ in range(5):
                     await asyncio.sleep(0)
                 try:

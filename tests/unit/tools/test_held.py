@@ -151,6 +151,8 @@ def test_a_call_that_was_held_before_a_restart_keeps_its_approval(tmp_path: Path
     scene.ledger.epoch += 1  # a new daemon on the same rows
     asyncio.run(scene.approve())
     again = scene.held("file_write", **args)
+    assert again.approval is not None
+    assert first.approval is not None
     assert again.approval.id == first.approval.id
     assert scene.outcome(again, nothing).ok
     assert scene.approvals_audit.kinds() == [EventKind.APPROVAL_ASKED, EventKind.APPROVAL_GIVEN]

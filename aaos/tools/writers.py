@@ -1,0 +1,116 @@
+"""Who writes to which directories, so that an approved program sees what it was approved for (BRK-6).
+
+Invariant: while a call is `alone` with some paths, no other call of any agent changes anything there, and every worker
+that could write there without a call stands still. It knows what aaOS started, and nothing else of the machine.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    nullcontext,
+)
+from dataclasses import dataclass
+
+from aaos.core.ids import AgentId
+from aaos.core.ports import Held, Root
+
+Paths = Sequence[str]
+Hold = Callable[[], AbstractContextManager[None]]
+Turn = Callable[[Paths], AbstractAsyncContextManager[None]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Worker:
+    """One that has the paths mounted for writing. Within `hold()` its deadlines stand, within `halted()` itself."""
+
+    paths: Paths
+    hold: Hold
+    halted: Callable[[], AbstractAsyncContextManager[None]]
+
+    @classmethod
+    def of(cls, roots: Iterable[Root], hold: Hold, halted: Callable[[], AbstractAsyncContextManager[None]]) -> "Worker":
+        """The worker of an agent with these roots, and what it could change without a call."""
+        return cls([root.path for root in roots if root.writable and root.held is Held.KERNEL], hold, halted)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Claim:
+    paths: Paths
+
+
+class Writers:
+    """One for the daemon. Not thread-safe: it is used on the event loop."""
+
+    def __init__(self) -> None:
+        self._workers: dict[AgentId, Worker] = {}
+        self._writing: set[_Claim] = set()
+        self._alone: list[_Claim] = []  # in the order in which they came
+        self._bell = asyncio.Event()
+
+    async def join(self, agent: AgentId, worker: Worker) -> None:
+        """Before any code of an agent runs in it: it waits while a call is alone there."""
+        await self._until(lambda: not _meet(worker.paths, self._alone))
+        self._workers[agent] = worker
+
+    def leave(self, agent: AgentId) -> None:
+        """Its worker has ended. Idempotent."""
+        self._workers.pop(agent, None)
+
+    @asynccontextmanager
+    async def writing(self, paths: Paths, *, hold: Hold = nullcontext) -> AsyncIterator[None]:
+        """For what changes something at or below the paths; it waits, within `hold()`, while a call is alone there."""
+        if _meet(paths, self._alone):
+            with hold():
+                await self._until(lambda: not _meet(paths, self._alone))
+        turn = _Claim(paths)
+        self._writing.add(turn)
+        try:
+            yield
+        finally:
+            self._writing.discard(turn)
+            self._ring()
+
+    @asynccontextmanager
+    async def alone(self, paths: Paths, *, hold: Hold = nullcontext) -> AsyncIterator[None]:
+        """Nobody else that aaOS started changes anything at, above or below the paths. Raises BusyError when a worker
+        does not stand still in time."""
+        turn = _Claim(paths)
+        earlier = tuple(self._alone)
+        self._alone.append(turn)
+        try:
+            async with AsyncExitStack() as still:
+                with hold():
+                    await self._until(lambda: not self._is_taken(turn, earlier))
+                for worker in [one for one in self._workers.values() if _meet(paths, [one])]:
+                    still.enter_context(worker.hold())
+                    await still.enter_async_context(worker.halted())
+                yield
+        finally:
+            self._alone.remove(turn)
+            self._ring()
+
+    def _is_taken(self, turn: _Claim, earlier: Iterable[_Claim]) -> bool:
+        before = [one for one in earlier if one in self._alone]
+        return _meet(turn.paths, (*before, *self._writing))
+
+    async def _until(self, is_so: Callable[[], bool]) -> None:
+        while not is_so():
+            await self._bell.wait()
+
+    def _ring(self) -> None:
+        self._bell.set()
+        self._bell = asyncio.Event()
+
+
+def _meet(paths: Paths, others: Iterable[Worker | _Claim]) -> bool:
+    """Whether one of the paths is one of theirs, or holds it, or lies in it."""
+    theirs = [path for other in others for path in other.paths]
+    return any(_holds(a, b) or _holds(b, a) for a in paths for b in theirs)
+
+
+def _holds(outer: str, inner: str) -> bool:
+    return inner == outer or inner.startswith(f"{outer.rstrip('/')}/")

@@ -1,0 +1,151 @@
+"""Turns at the same files: a call that was approved for what is there is alone with it (BRK-6)."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import TypeVar
+
+import pytest
+
+from aaos.core.errors import BusyError
+from aaos.core.ids import AgentId, Gid, Uid
+from aaos.core.ports import Held, Root
+from aaos.tools.writers import Worker, Writers
+
+T = TypeVar("T")
+
+
+class Stub:
+    """A worker that writes down what is done to it."""
+
+    def __init__(self, *paths: str, restless: bool = False) -> None:
+        self.said: list[str] = []
+        self.restless = restless
+        self.worker = Worker(paths, self.hold, self.halted)
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        self.said.append("held")
+        try:
+            yield
+        finally:
+            self.said.append("not held")
+
+    @asynccontextmanager
+    async def halted(self) -> AsyncIterator[None]:
+        if self.restless:
+            raise BusyError("it does not stand still", "")
+        self.said.append("halted")
+        try:
+            yield
+        finally:
+            self.said.append("goes on")
+
+
+def run(work: Awaitable[T]) -> T:
+    async def main() -> T:
+        async with asyncio.timeout(10):
+            return await work
+
+    return asyncio.run(main())
+
+
+async def moments() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+def test_workers_that_could_write_there_stand_still_and_no_others() -> None:
+    async def main() -> None:
+        writers = Writers()
+        same, above, below, beside = Stub("/a/b"), Stub("/a"), Stub("/a/b/c"), Stub("/a/bc", "/x")
+        for number, stub in enumerate((same, above, below, beside)):
+            await writers.join(AgentId(f"a-{number}"), stub.worker)
+        async with writers.alone(["/a/b"]):
+            for stub in (same, above, below):
+                assert stub.said == ["held", "halted"]
+            assert beside.said == []
+        assert same.said == ["held", "halted", "goes on", "not held"]
+        writers.leave(AgentId("a-0"))
+        async with writers.alone(["/a/b"]):
+            assert len(same.said) == 4
+
+    run(main())
+
+
+def test_a_worker_that_comes_meanwhile_begins_afterwards() -> None:
+    async def main() -> None:
+        writers = Writers()
+        async with writers.alone(["/a"]):
+            joining = asyncio.ensure_future(writers.join(AgentId("a"), Stub("/a/b").worker))
+            await writers.join(AgentId("b"), Stub("/c").worker)
+            await writers.join(AgentId("c"), Stub().worker)
+            await moments()
+            assert not joining.done()
+        await joining
+
+    run(main())
+
+
+def test_calls_that_write_there_wait_and_those_that_began_are_waited_for() -> None:
+    async def main() -> None:
+        writers, order, held = Writers(), [], Stub()
+
+        async def write(name: str, *, hold: bool = False) -> None:
+            async with writers.writing(["/a/f"], hold=held.hold):
+                order.append(f"{name} begins")
+                await moments()
+                order.append(f"{name} ends")
+
+        async def alone() -> None:
+            async with writers.alone(["/a"]):
+                order.append("alone")
+                await moments()
+                order.append("not alone")
+
+        tasks = [asyncio.ensure_future(one) for one in (write("one"), write("two"), alone(), write("three"), alone())]
+        await asyncio.gather(*tasks)
+        assert order[:2] == ["one begins", "two begins"], "those that write wait not for each other"
+        first, last = order.index("alone"), order.index("three begins")
+        assert max(order.index("one ends"), order.index("two ends")) < first < last
+        assert held.said == ["held", "not held"], "the deadlines of who waits stand"
+        between = "".join("a" if one == "alone" else "n" for one in order if "alone" in one)
+        assert between == "anan", "never two of them at once"
+
+    run(main())
+
+
+def test_a_call_that_is_given_up_leaves_nothing_behind() -> None:
+    async def main() -> None:
+        writers = Writers()
+        async with writers.writing(["/a"]):
+            waiting = asyncio.ensure_future(writers.alone(["/a"]).__aenter__())
+            await moments()
+            waiting.cancel()
+            await asyncio.wait({waiting})
+            async with asyncio.timeout(5), writers.writing(["/a"]):
+                pass
+        stub, restless = Stub("/a"), Stub("/a", restless=True)
+        await writers.join(AgentId("a"), stub.worker)
+        await writers.join(AgentId("b"), restless.worker)
+        with pytest.raises(BusyError):
+            async with writers.alone(["/a"]):
+                raise AssertionError("a worker did not stand still")
+        assert stub.said == ["held", "halted", "goes on", "not held"]
+        async with asyncio.timeout(5), writers.writing(["/a"]):
+            pass
+
+    run(main())
+
+
+def test_only_what_is_mounted_for_writing_counts() -> None:
+    def root(path: str, held: Held, *, writable: bool) -> Root:
+        return Root(path, -1, True, writable, False, Uid(1), Gid(1), held)
+
+    roots = [
+        root("/a", Held.KERNEL, writable=True),
+        root("/b", Held.KERNEL, writable=False),
+        root("/c", Held.GATE, writable=True),
+    ]
+    stub = Stub()
+    assert list(Worker.of(roots, stub.hold, stub.halted).paths) == ["/a"]
