@@ -14,6 +14,7 @@ from dataclasses import dataclass
 MAX_POSITIONS = 500
 MAX_VISITS = 20_000
 MAX_DEPTH = 40
+MAX_REPEATS = 3
 MAX_COUNT = 1_000
 MAX_MOVES = 20_000
 
@@ -258,7 +259,11 @@ class _Parser:
         return _class_test(char) or _unescaped(char)
 
     def _repeated(self, node: _Node) -> _Node:
+        repeats = 0
         while (counts := self._counts()) is not None:
+            repeats += 1
+            if repeats > MAX_REPEATS:
+                raise PatternError(f"more than {MAX_REPEATS} repeats of one thing: one says the same")
             node = _Repeat(node, *counts)
             self._take("?")  # lazy: the same lines match
         return node

@@ -15,7 +15,6 @@ import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import lru_cache
 from typing import assert_never
 from urllib.parse import quote as percent_encode
 from urllib.parse import unquote_to_bytes
@@ -24,6 +23,7 @@ from aaos.core import pattern
 from aaos.core.constraint import KEYS, NONE, Constraints, Rate, parse_constraints
 from aaos.core.errors import DeniedError, InputError
 from aaos.core.ids import check_name
+from aaos.core.memo import memo
 from aaos.core.pattern import Matcher, matches
 from aaos.core.text import quoted, suggestion
 
@@ -306,7 +306,7 @@ def _canonical(kind: Kind, resource: object) -> str:
     return f"{host.lower()}/{path if slash else '**'}"
 
 
-@lru_cache(maxsize=4096)
+@memo(4096)
 def resource_matcher(kind: Kind, resource: str) -> Matcher:
     """The test whether the resource covers another. Raises InputError when it is not a resource of its kind."""
     match kind:

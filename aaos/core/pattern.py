@@ -11,11 +11,11 @@ say no to a pattern that is within another, never yes to one that is not.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import pairwise
 from typing import TypeVar
 
 from aaos.core.errors import InputError
+from aaos.core.memo import memo
 from aaos.core.paths import MAX_PATH_BYTES, is_normal
 from aaos.core.text import quoted
 
@@ -67,7 +67,7 @@ def matches(pattern: str, path: str) -> bool:
     return matcher(pattern)(path)
 
 
-@lru_cache(maxsize=4096)
+@memo(4096)
 def matcher(pattern: str) -> Matcher:
     """The test that `matches` does, prepared once. Raises InputError for a bad pattern."""
     parsed = parse_pattern(pattern)
@@ -81,7 +81,7 @@ def matcher(pattern: str) -> Matcher:
     return lambda path: is_normal(path) and _run_matches(names, _split(path), _name_matches)
 
 
-@lru_cache(maxsize=4096)
+@memo(4096)
 def parse_pattern(pattern: str) -> Pattern:
     """The pattern as names. Raises InputError: it names the pattern and the wrong piece."""
     if not is_normal(pattern):

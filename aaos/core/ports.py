@@ -267,7 +267,10 @@ class LaunchRequest:
 
 @dataclass(frozen=True, slots=True)
 class Attestation:
-    """What was confirmed of one worker: `inside` by its canaries, `outside` by agentd; both agree, layer by layer."""
+    """What was confirmed of one worker: `inside` by its canaries, `outside` by agentd; both agree, layer by layer.
+
+    With a `call`, of the cell in which the program of that call runs.
+    """
 
     agent: AgentId
     pid: int
@@ -280,6 +283,7 @@ class Attestation:
     filter_digest: str
     duration_ms: float
     steps_us: Mapping[str, int] = field(default_factory=dict)
+    call: str = ""
 
 
 class Session(Protocol):
@@ -299,6 +303,9 @@ class Session(Protocol):
 
     def attest_again(self) -> Attestation:
         """The outside half repeated on the live worker. Raises ConfinementError on drift."""
+
+    def attest_cells(self) -> tuple[Attestation, ...]:
+        """The same of each program that runs for it in a cell. Raises ConfinementError on drift."""
 
     async def pause(self) -> None:
         """Freeze the whole process tree. Raises ConflictError without the cgroup layer, BusyError, ConfinementError."""

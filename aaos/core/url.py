@@ -106,13 +106,15 @@ def parse_url(text: str) -> Url:
     before_query, mark, query = rest.partition("?")
     authority, slash, path = before_query.partition("/")
     host, port = _split_authority(authority, whole=text)
-    return Url(
+    url = Url(
         scheme,
         _parse_host(host, whole=text),
         PORTS[scheme] if port is None else port,
         _parse_path(slash + path, whole=text),
         _encoded(query, safe=_QUERY_SAFE, whole=text) if mark else None,
     )
+    _refuse_long(url.text)  # escaped, it can be nine times what was written
+    return url
 
 
 def resolve(base: Url, reference: str) -> Url:
@@ -127,13 +129,17 @@ def resolve(base: Url, reference: str) -> Url:
 
 
 def _refuse_odd_text(text: str) -> None:
-    if len(text) > MAX_URL_CHARS:
-        raise InputError(f"an address of {len(text)} characters is too long", f"at most {MAX_URL_CHARS} are possible")
+    _refuse_long(text)
     for char in text:
         if char == "\\":
             raise InputError(f"{quoted(text)} has a backslash", "write / for a slash, or %5C for a backslash")
         if char <= " " or char == "\x7f" or (char > "\x7f" and unicodedata.category(char)[0] in "CZ"):
             raise InputError(f"{quoted(text)} has white space or a control character", "write %20 for a space")
+
+
+def _refuse_long(text: str) -> None:
+    if len(text) > MAX_URL_CHARS:
+        raise InputError(f"an address of {len(text)} characters is too long", f"at most {MAX_URL_CHARS} are possible")
 
 
 # --- where --------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from aaos.core.capability import Capability, Kind, covers
 from aaos.core.errors import InputError
-from aaos.core.url import Url, parse_url, resolve
+from aaos.core.url import MAX_URL_CHARS, Url, parse_url, resolve
 
 
 @pytest.mark.parametrize(
@@ -171,3 +171,11 @@ def test_no_other_reader_sees_another_host(rest: str) -> None:
 
 def test_an_address_is_a_value() -> None:
     assert parse_url("http://a.b/") == Url("http", "a.b", 80)
+
+
+@pytest.mark.parametrize("text", ["http://a/" + "é" * 1_400, "http://a/?" + "é" * 1_400, "http://a/" + "x" * 8_190])
+def test_an_address_is_as_short_in_its_normal_form(text: str) -> None:
+    """H-NET-07: what is taken can be read again, escapes and all."""
+    assert len(parse_url(text[:1_300]).text) <= MAX_URL_CHARS
+    with pytest.raises(InputError, match="too long"):
+        parse_url(text)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.pattern import MAX_MOVES, Pattern, PatternError
+from worker.pattern import MAX_DEPTH, MAX_MOVES, MAX_REPEATS, Pattern, PatternError
 
 ATOMS = ("a", "b", "B", "ä", ".", "[ab]", "[^a]", "[a-c]", r"\d", r"\w", r"\W", r"\s", "^", "$", r"\.", "[]x]", "[a-]")
 REPEATS = ("*", "+", "?", "{2}", "{1,3}", "{0,2}", "{2,}", "*?", "{0}")
@@ -84,11 +84,21 @@ def test_the_moves_that_are_kept_are_bounded() -> None:
         ("(((){1000}){1000}){1000}", "more than 500 positions"),
         ("(" * 41 + ")" * 41, "nested deeper"),
         ("(" * 1_000, "nested deeper"),
+        ("a" + "*" * 4, "more than 3 repeats"),
+        ("(?:x+)" + "+" * 1_000, "more than 3 repeats"),
+        ("[a-z]" + "{1,2}" * 4, "more than 3 repeats"),
     ],
 )
 def test_what_it_does_not_know_is_said(text: str, said: str) -> None:
     with pytest.raises(PatternError, match=said):
         Pattern(text)
+
+
+def test_the_deepest_pattern_there_can_be_is_searched() -> None:
+    """R9: nested as deep as may be, each group repeated as often as may be."""
+    most = "{0,1}" * MAX_REPEATS
+    deepest = "(" * (MAX_DEPTH - 1) + f"a{most}" + f"){most}" * (MAX_DEPTH - 1)
+    assert Pattern(f"{deepest}b").search("xxb")
 
 
 @pytest.mark.parametrize(("text", "line"), [("a{", "a{"), ("a{,3}", "a{,3}"), ("{x}", "{x}"), ("a{b}", "a{b}")])
