@@ -107,6 +107,10 @@ class ThreadSession:
         """As ports.Session."""
         return self.attestation
 
+    def attest_cells(self) -> tuple[Attestation, ...]:
+        """As ports.Session; there are none."""
+        return ()
+
     async def pause(self) -> None:
         """As ports.Session; a thread goes on, but nobody hears it."""
         asyncio.get_running_loop().remove_reader(self._sock)

@@ -74,13 +74,15 @@ def tool_lines(tools: Iterable[Document]) -> list[str]:
 
 
 def attestation_lines(attestation: Document) -> list[str]:
-    """One worker, layer by layer: what it saw from inside at its start and what agentd sees from outside."""
+    """One worker or cell, layer by layer: what it saw from inside at its start and what agentd sees from outside."""
+    call = text(attestation, "call")
     missing = texts(attestation, "missing")
     inside, outside = inner(attestation, "inside"), inner(attestation, "outside")
     layers = list(dict.fromkeys((*texts(attestation, "layers"), *outside, *inside)))
     cells = [(layer, text(inside, layer) or "-", text(outside, layer) or "-") for layer in layers]
     took = duration(number(attestation, "duration_ms"))
     return [
+        *([f"cell of  {call}"] if call else []),
         f"agent    {text(attestation, 'agent')}  pid {text(attestation, 'pid')}  uid {text(attestation, 'host_uid')}",
         f"policy   sha256 {text(attestation, 'policy_digest')}",
         f"filter   sha256 {text(attestation, 'filter_digest')}",

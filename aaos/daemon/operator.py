@@ -272,19 +272,19 @@ class Operator:
         return {"tools": [views.tool_view(tool) for tool in self._rooms.catalog.values()]}
 
     async def _attest(self, peer: Peer, params: AgentOrRunParams, send: Send) -> rpc.Json:  # noqa: ARG002  # a row's shape
-        return {"attestations": [self._attest_one(agent) for agent in self._agents(peer, params)]}
+        return {"attestations": [seen for agent in self._agents(peer, params) for seen in self._attest_one(agent)]}
 
-    def _attest_one(self, agent: LiveAgent) -> rpc.Json:
+    def _attest_one(self, agent: LiveAgent) -> list[rpc.Json]:
         if agent.session is None:
             raise NotFoundError(f"agent {agent.agent} has no worker yet", f"try again: agentd attest {agent.agent}")
         try:
-            attestation = agent.session.attest_again()
+            found = (agent.session.attest_again(), *agent.session.attest_cells())
         except ConfinementError as error:
             self._note(EventKind.AGENT_DRIFTED, agent, error.message)
             agent.session.fail(error)
             raise
         self._note(EventKind.ATTESTED, agent, "")
-        return views.attestation_view(attestation)
+        return [views.attestation_view(attestation) for attestation in found]
 
     def _note(self, kind: EventKind, agent: LiveAgent, message: str) -> None:
         fields = {"message": message} if message else {}

@@ -131,9 +131,10 @@ def tool_view(tool: Tool) -> View:
 
 
 def attestation_view(attestation: Attestation) -> View:
-    """What was confirmed of a worker."""
+    """What was confirmed of a worker, or of the cell of a call."""
     return {
         "agent": attestation.agent,
+        "call": attestation.call,
         "pid": attestation.pid,
         "host_uid": attestation.host_uid,
         "layers": [layer.value for layer in attestation.layers],

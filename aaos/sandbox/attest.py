@@ -114,6 +114,24 @@ def attest_parked(pid: int, policy: abi.Policy) -> None:
         _check_lasting(f"/proc/{pid}", policy)
 
 
+def attest_started(pid: int, init: int, expected: Expected) -> None:
+    """A process that the program of a confirmed cell started: it has what PID 1 has, and can lose none of it.
+
+    Raises ConfinementError; what has ended meanwhile is passed over.
+    """
+    proc, of_init = f"/proc/{pid}", f"/proc/{init}"
+    with suppress(WorkerLostError), _inspected(pid):
+        status = _status(proc)
+        if status["State"][0] in "ZX":
+            return
+        if other := [name for name in _OWN if os.readlink(f"{proc}/ns/{name}") != os.readlink(f"{of_init}/ns/{name}")]:
+            raise _breach(f"started a process in other namespaces: {', '.join(other)}")
+        _check_owner(status, expected.policy)
+        _check_privileges(status)
+        if Layer.SECCOMP in expected.policy.layers:
+            _check_count(status, len(expected.filters))
+
+
 @contextmanager
 def _inspected(pid: int) -> Iterator[None]:
     try:
@@ -185,21 +203,29 @@ def _check_status(proc: str, expected: Expected) -> Mapping[str, str]:
     policy, status = expected.policy, _status(proc)
     _check_ids(status, policy)
     _check_mounts(_read(proc, "mountinfo"), policy)
-    held = {name: status[name] for name in _CAPABILITIES if int(status[name], 16)}
-    _require(not held, f"holds capabilities {held}")
-    _require(status["NoNewPrivs"] == "1", "no_new_privs is not set")
+    _check_privileges(status)
     _require(status["Threads"] == "1", f"has {status['Threads']} threads")
     if Layer.CGROUP in policy.layers:
         _check_cgroup(proc, expected.leaf)
     return status
 
 
+def _check_privileges(status: Mapping[str, str]) -> None:
+    held = {name: status[name] for name in _CAPABILITIES if int(status[name], 16)}
+    _require(not held, f"holds capabilities {held}")
+    _require(status["NoNewPrivs"] == "1", "no_new_privs is not set")
+
+
 def _check_ids(status: Mapping[str, str], policy: abi.Policy) -> None:
+    _check_owner(status, policy)
+    _require(status["NSpid"].split()[-1] == "1", f"is not PID 1 of its namespace: {status['NSpid']}")
+
+
+def _check_owner(status: Mapping[str, str], policy: abi.Policy) -> None:
     uid, gid = str(policy.host_uid), str(policy.host_gid)
     _require(status["Uid"].split() == [uid] * 4, f"runs as uid {status['Uid']}, not {uid}")
     _require(status["Gid"].split() == [gid] * 4, f"runs as gid {status['Gid']}, not {gid}")
     _require(status["Groups"].split() == [], f"has the groups {status['Groups']}")
-    _require(status["NSpid"].split()[-1] == "1", f"is not PID 1 of its namespace: {status['NSpid']}")
 
 
 def _check_mounts(mountinfo: str, policy: abi.Policy) -> None:
@@ -263,10 +289,8 @@ def _seen(policy: abi.Policy, filters: str) -> Mapping[str, str]:
 def _check_filters(pid: int, status: Mapping[str, str], expected: Expected, unseen: str) -> str:
     if Layer.SECCOMP not in expected.policy.layers:
         return unseen
-    _require(status["Seccomp"] == "2", f"seccomp mode is {status['Seccomp']}")
-    count, wanted = int(status["Seccomp_filters"]), len(expected.filters)
-    own = _OWN_FILTERS
-    _require(count == own + wanted, f"has {count} seccomp filters, not the {own} of agentd and {wanted} more")
+    wanted = len(expected.filters)
+    _check_count(status, wanted)
     if not unseen:
         try:
             loaded = syscalls.dump_filters(pid)
@@ -277,7 +301,13 @@ def _check_filters(pid: int, status: Mapping[str, str], expected: Expected, unse
         else:
             _require(loaded == expected.filters, "its seccomp filters are not those that were given")
             return CONFIRMED
-    return f"filtered, {wanted} beside agentd's {own}; the kernel does not show them ({unseen})"
+    return f"filtered, {wanted} beside agentd's {_OWN_FILTERS}; the kernel does not show them ({unseen})"
+
+
+def _check_count(status: Mapping[str, str], wanted: int) -> None:
+    count, own = int(status["Seccomp_filters"]), _OWN_FILTERS
+    _require(status["Seccomp"] == "2", f"seccomp mode is {status['Seccomp']}")
+    _require(count == own + wanted, f"has {count} seccomp filters, not the {own} of agentd and {wanted} more")
 
 
 @lru_cache(maxsize=16)

@@ -11,7 +11,7 @@ import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -19,18 +19,19 @@ from aaos.core.cell import CellEnd, CellNetwork, CellRequest, CellResult, Output
 from aaos.core.config import Settings
 from aaos.core.errors import ConfinementError, WorkerLostError
 from aaos.core.events import Event, EventKind, Scalar
-from aaos.core.ids import AgentId
+from aaos.core.ids import AgentId, Uid
 from aaos.core.layers import Layer
-from aaos.core.ports import AuditSink
+from aaos.core.ports import Attestation, AuditSink
 from aaos.core.threads import in_thread
 from aaos.sandbox import filters
-from aaos.sandbox.attest import Expected, agree
+from aaos.sandbox.attest import Expected, agree, attest_outside, attest_started
 from aaos.sandbox.cellplan import INIT, CellPlan, opened, plan_cell
 from aaos.sandbox.cellwatch import Facts, Watch
 from aaos.sandbox.cgroup import disks
 from aaos.sandbox.overrun import Overrun
 from aaos.sandbox.policy import policy_digest
 from aaos.sandbox.session import reap, settle
+from aaos.sandbox.usage import family
 from aaos.sandbox.yard import Parked, Yard
 from worker import abi, transport
 from worker.cell import frames
@@ -43,11 +44,15 @@ class _Confirmed:
     """A cell that has not been told its program. `program` and `door` are fds of its owner; no door is -1."""
 
     parked: Parked
-    policy: abi.Policy
-    policy_digest: str
-    filter_digest: str
+    expected: Expected
+    attestation: Attestation
     program: int
     door: int
+
+    @property
+    def policy(self) -> abi.Policy:
+        """What it was given."""
+        return self.expected.policy
 
 
 class Cells:
@@ -58,7 +63,7 @@ class Cells:
         self._audit = audit
         self._yard = yard
         self._missing = missing
-        self._live: dict[AgentId, set[Watch]] = {}
+        self._live: dict[AgentId, dict[Watch, _Confirmed]] = {}
         self._paused: set[AgentId] = set()
         self.network: CellNetwork | None = None  # who opens doors; without it a request for one is refused
 
@@ -94,25 +99,32 @@ class Cells:
         for watch in tuple(self._live.get(agent, ())):
             watch.go_on()
 
+    def attest(self, agent: AgentId) -> tuple[Attestation, ...]:
+        """The outside half repeated on the agent's live cells and all that runs in them, one attestation for each.
+
+        Raises ConfinementError on drift.
+        """
+        return tuple(seen for watch, cell in tuple(self._live.get(agent, {}).items()) for seen in _again(cell, watch))
+
     def forget(self, agent: AgentId) -> None:
         """It has ended, and so do its cells."""
         self._paused.discard(agent)
 
     @contextmanager
-    def _known(self, watch: Watch) -> Iterator[None]:
+    def _known(self, watch: Watch, cell: _Confirmed) -> Iterator[None]:
         agent = watch.request.agent
-        live = self._live.setdefault(agent, set())
-        live.add(watch)
+        live = self._live.setdefault(agent, {})
+        live[watch] = cell
         try:
             yield
         finally:
-            live.discard(watch)
+            del live[watch]
             if not live:
                 self._live.pop(agent, None)
 
     async def _run(self, cell: _Confirmed, watch: Watch, starting: ExitStack) -> None:
         try:
-            with self._known(watch):
+            with self._known(watch, cell):
                 if watch.request.agent in self._paused:
                     watch.hold()
                 watch.start(cell.program, on_settled=starting.close)
@@ -167,10 +179,22 @@ class Cells:
             kept += door
             program_filter = filters.cell_filter(policy.profile)
             expected = Expected(policy, (filters.zygote_filter(), program_filter), _leaf_path(parked))
-            await agree("the cell", parked.pid, ready, expected)
-            filter_digest = hashlib.sha256(program_filter).hexdigest()
-            cell = _Confirmed(parked, policy, digest, filter_digest, kept[0], door[0] if door else -1)
-            self._record_start(cell, request, (time.monotonic_ns() - begun) / 1e6)
+            outside = await agree("the cell", parked.pid, ready, expected)
+            attestation = Attestation(
+                agent=request.agent,
+                pid=parked.pid,
+                host_uid=Uid(policy.host_uid),
+                layers=tuple(Layer(layer) for layer in policy.layers),
+                missing=self._missing,
+                inside=dict(ready.canaries),
+                outside=outside,
+                policy_digest=digest,
+                filter_digest=hashlib.sha256(program_filter).hexdigest(),
+                duration_ms=(time.monotonic_ns() - begun) / 1e6,
+                call=request.call,
+            )
+            cell = _Confirmed(parked, expected, attestation, kept[0], door[0] if door else -1)
+            self._record_start(cell, request)
         except BaseException:
             transport.close_all(kept)
             await self._yard.end(parked)
@@ -184,7 +208,7 @@ class Cells:
             devices = (os.fstat(root.fd).st_dev for root in request.roots)
             parked.leaf.limit_io(disks(devices), self._settings.worker.io_bytes_per_s)
 
-    def _record_start(self, cell: _Confirmed, request: CellRequest, duration_ms: float) -> None:
+    def _record_start(self, cell: _Confirmed, request: CellRequest) -> None:
         fields: dict[str, Scalar] = {
             "call": request.call,
             "program": cell.policy.entry,
@@ -192,9 +216,9 @@ class Cells:
             "host_uid": cell.policy.host_uid,
             "layers": " ".join(cell.policy.layers),
             "missing": " ".join(self._missing),
-            "policy_digest": cell.policy_digest,
-            "filter_digest": cell.filter_digest,
-            "duration_ms": round(duration_ms, 3),
+            "policy_digest": cell.attestation.policy_digest,
+            "filter_digest": cell.attestation.filter_digest,
+            "duration_ms": round(cell.attestation.duration_ms, 3),
         }
         self._audit.record(Event(EventKind.CELL_CONFINED, request.run, request.subtask, request.agent, fields))
 
@@ -222,6 +246,20 @@ class Cells:
             "is_cut": stdout[1] or stderr[1],
         }
         self._audit.record(Event(EventKind.CELL_ENDED, request.run, request.subtask, request.agent, fields))
+
+
+def _again(cell: _Confirmed, watch: Watch) -> Iterator[Attestation]:
+    """Its attestation now; none when it has ended meanwhile. Raises ConfinementError."""
+    parked, limits = cell.parked, watch.request.limits
+    try:
+        if parked.leaf and parked.leaf.path.exists():  # what is over has no leaf any more, and has not drifted
+            parked.leaf.check_bounds(memory_bytes=limits.memory_bytes, pids=limits.pids + INIT)
+        outside = attest_outside(parked.pid, cell.expected)
+        for pid in family(parked.pid, limits.pids + INIT):
+            attest_started(pid, parked.pid, cell.expected)
+    except WorkerLostError:
+        return
+    yield replace(cell.attestation, outside=outside)
 
 
 async def _planned(request: CellRequest) -> CellPlan:
@@ -315,6 +353,6 @@ def _result(cell: _Confirmed, watch: Watch) -> CellResult:
         duration_ms=facts.duration_ms,
         cpu_ms=facts.cpu_ms,
         peak_bytes=facts.peak_bytes,
-        policy_digest=cell.policy_digest,
-        filter_digest=cell.filter_digest,
+        policy_digest=cell.attestation.policy_digest,
+        filter_digest=cell.attestation.filter_digest,
     )

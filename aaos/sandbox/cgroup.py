@@ -55,10 +55,16 @@ class Leaf:
             if (found := _text(self.path / name)) != value:
                 raise ConfinementError(f"{name} of {self.path.name} is {found}, not {value}", "agentd doctor")
 
+    def check_bounds(self, *, memory_bytes: int, pids: int) -> None:
+        """Raises ConfinementError that names a limit of `bound` which is not in force any more."""
+        for name, value in _bounds(memory_bytes, pids).items():
+            if (found := _text(self.path / name)) != value:
+                raise ConfinementError(f"{name} of {self.path.name} is {found}, not {value}", "agentd doctor")
+
     def bound(self, *, memory_bytes: int, pids: int) -> None:
         """Other limits than those that it was made with. Raises ConfinementError."""
-        _write(self.path / "memory.max", str(memory_bytes // _PAGE_BYTES * _PAGE_BYTES))
-        _write(self.path / "pids.max", str(pids))
+        for name, value in _bounds(memory_bytes, pids).items():
+            _write(self.path / name, value)
 
     def used(self) -> tuple[int, int]:
         """Microseconds of processor time, and the most bytes of memory, of everything that was ever in it."""
@@ -151,6 +157,10 @@ def disks(devices: Iterable[int], sys: Path = Path("/sys/dev/block")) -> tuple[s
         if (whole / "dev").exists():
             found[_text(whole / "dev")] = None
     return tuple(found)
+
+
+def _bounds(memory_bytes: int, pids: int) -> Mapping[str, str]:
+    return {"memory.max": str(memory_bytes // _PAGE_BYTES * _PAGE_BYTES), "pids.max": str(pids)}
 
 
 def _limits(limits: WorkerSettings) -> Mapping[str, str]:

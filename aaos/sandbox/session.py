@@ -39,6 +39,7 @@ class CellsOfAgents(Protocol):
 
     async def pause(self, agent: AgentId) -> None: ...
     def go_on(self, agent: AgentId) -> None: ...
+    def attest(self, agent: AgentId) -> tuple[Attestation, ...]: ...
     def forget(self, agent: AgentId) -> None: ...
 
 
@@ -120,6 +121,10 @@ class WorkerSession:
     def attest_again(self) -> Attestation:
         """The outside half repeated now. Raises ConfinementError on drift."""
         return self._confined.attest()
+
+    def attest_cells(self) -> tuple[Attestation, ...]:
+        """The same of its live cells. Raises ConfinementError on drift."""
+        return self._confined.cells.attest(self.agent) if self._confined.cells else ()
 
     async def pause(self) -> None:
         """Freeze all of the worker and its cells, and read nothing of it from now on.

@@ -18,10 +18,10 @@ def cpu_us(init: int, leaf: Leaf | None, *, max_processes: int, proc: Path = Pat
     """Microseconds of everything in the cell whose PID 1 is `init`."""
     if leaf is not None:
         return leaf.used()[0]
-    return sum(_ticks(proc / str(pid)) for pid in _family(init, max_processes, proc)) * _TICK_US
+    return sum(_ticks(proc / str(pid)) for pid in family(init, max_processes, proc)) * _TICK_US
 
 
-def _family(init: int, limit: int, proc: Path) -> Iterator[int]:
+def family(init: int, limit: int, proc: Path = Path("/proc")) -> Iterator[int]:
     """A process and all below it: orphans are PID 1's children, so nobody is left out."""
     queue, seen = [init], 0
     while queue and seen < limit:

@@ -249,6 +249,49 @@ def test_a_worker_that_has_drifted_is_ended_by_who_sees_it(place: Path) -> None:
         stop(process)
 
 
+SLEEPS = """
+import socket
+from worker.user.client import Abi
+session = Abi(socket.socket(fileno=3))
+session.start()
+session.call("python_run", {"workspace": PLACE, "code": "import time; time.sleep(600)"})
+session.finish("done")
+"""
+
+
+def test_a_cell_that_has_drifted_ends_its_agent(place: Path) -> None:
+    """ISO-9: one limit of a live cell is changed from outside; worker and cell are gone, and why is on record."""
+    workspace = place / "workspace"
+    workspace.mkdir()
+    os.chown(workspace, OPERATOR, OPERATOR)
+    wrappers = f'[wrappers]\ndirs = ["{TREE}/etc/aaos/wrappers"]\n'
+    (place / "agentd.toml").write_text((place / "agentd.toml").read_text() + wrappers)
+    options = {"cwd": "/", "read": [str(workspace)], "write": [str(workspace)], "tool": ["python_run"]}
+    with daemon(place) as process, Client(place) as client:
+        program = SLEEPS.replace("PLACE", repr(str(workspace)))
+        run = client.ask("submit", goal="wait", program=program, **options)["run"]
+        wait_for("an agent", lambda: attested(client, run))
+        wait_for("a cell", lambda: len(attestations_of(client, run)) == 2)
+        worker, cell = attestations_of(client, run)
+        assert (worker["call"], bool(cell["call"])) == ("", True)
+        resource.prlimit(int(str(cell["pid"])), resource.RLIMIT_NOFILE, (10, 10))
+        with pytest.raises(AssertionError, match="Max open files is 10/10"):
+            client.ask("attest", run=run)
+        ended = client.ask("watch", run=run)
+        assert ended["state"] == "failed"
+        assert isinstance(ended["error"], dict)
+        assert ended["error"]["code"] == "unconfined"
+        assert (client.kinds.count("agent.drifted"), client.kinds.count("cell.ended")) == (1, 1)
+        assert [pid for pid in (worker["pid"], cell["pid"]) if Path(f"/proc/{pid}").exists()] == []
+        stop(process)
+
+
+def attestations_of(client: Client, run: object) -> list[dict[str, object]]:
+    found = client.ask("attest", run=run)["attestations"]
+    assert isinstance(found, list)
+    return found
+
+
 @pytest.mark.parametrize(
     ("text", "options", "status", "said"),
     [
