@@ -3,6 +3,8 @@
 import asyncio
 import os
 import signal
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +50,34 @@ for line in open("/proc/self/status"):
     result = run(stand, shell("yes | head -n 1; echo end", "/usr/bin/yes", "/usr/bin/head"))
     assert (result.stdout, result.stderr) == (b"y\nend\n", b"")
     assert len(said(stand, python(program))) == 4
+
+
+DEAF = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGUSR1)
+
+
+@pytest.fixture
+def deaf() -> Iterator[Stand]:
+    """Started with signals ignored and blocked, as nohup and the background of a shell start agentd."""
+    before = [(number, signal.signal(number, signal.SIG_IGN)) for number in DEAF]
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2, signal.SIGTERM})
+    try:
+        made = Stand()
+        yield made
+        made.close()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number, handler in before:
+            signal.signal(number, handler)
+
+
+def test_what_is_ignored_where_agentd_was_started_is_not_inherited(deaf: Stand) -> None:
+    """ISO-12"""
+    lines = said(deaf, cell("/usr/bin/grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status"))
+    blocked, ignored = (int(line.split()[1], 16) for line in lines)
+    assert (blocked, ignored & ~0x180000000) == (0, 0)
+    status = Path(f"/proc/{deaf.zygote()}/status").read_text()
+    (caught,) = (int(line.split()[1], 16) for line in status.splitlines() if line.startswith("SigCgt"))
+    assert caught & 1 << (signal.SIGINT - 1), "Python's own handler, which workers have too"
 
 
 SIGNALS = [number for number in signal.Signals if number not in (signal.SIGKILL, signal.SIGSTOP)]

@@ -17,7 +17,7 @@ from worker.cell.frames import TO_CONFIRMED, Ended, Exec, NotStarted, Report
 
 _KIB = 1024
 _WAKE_BYTES = 4096
-_IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
+_ORDINARY = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}  # who started agentd may ignore any of them
 
 
 def run(sock: socket.socket) -> None:
@@ -54,7 +54,8 @@ def _start(order: Exec, program: int, stdout: int, stderr: int, stdin: int = 0) 
         order.env,
         file_actions=[(os.POSIX_SPAWN_DUP2, fd, target) for target, fd in enumerate((stdin, stdout, stderr))],
         setsid=True,
-        setsigdef=_IGNORED_BY_PYTHON,
+        setsigmask=(),
+        setsigdef=_ORDINARY,
     )
 
 

@@ -70,6 +70,7 @@ def main(control_fd: int, filter_fd: int, template_dir: str, *, run: Run = entry
     `run` is what each child becomes once it is confined: a worker, or the program of another boot.
     """
     prctl.set_pdeathsig(signal.SIGKILL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are started without it
     zygote_filter = _read_once(filter_fd) if filter_fd >= 0 else b""
     control = _reserve_session_fd(control_fd)
     syscalls.require_supported_machine()
