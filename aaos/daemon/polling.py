@@ -9,7 +9,9 @@ import selectors
 import time
 from collections.abc import Callable
 
-from worker.linger import WINDOW_S, Linger
+from worker.linger import Linger
+
+WINDOW_S = 0.000_2  # a worker reads a file and tells it in half of it
 
 _Ready = list[tuple[selectors.SelectorKey, int]]
 
@@ -20,7 +22,7 @@ class LingeringSelector(selectors.EpollSelector):
     def __init__(self, *, now_s: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._now_s = now_s
-        self._linger = Linger()
+        self._linger = Linger(WINDOW_S)
         self.looks = 0
 
     def select(self, timeout: float | None = None) -> _Ready:

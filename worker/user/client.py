@@ -14,8 +14,10 @@ from dataclasses import dataclass, field
 
 from worker import abi, transport
 from worker.abi import Json
-from worker.linger import WINDOW_S, Linger
+from worker.linger import Linger
 from worker.user import toolbox
+
+LOOK_S = 0.000_5  # agentd takes half of it for a permit: a row that is committed, a file that is opened
 
 
 class StoppedError(Exception):
@@ -64,7 +66,7 @@ class Abi:
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
-        self._linger = Linger()
+        self._linger = Linger(LOOK_S)
         self._quiet: deque[int] = deque(maxlen=abi.MAX_OUTSTANDING)
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
@@ -175,7 +177,7 @@ class Abi:
             self._poll.poll()
             self._linger.slept(time.monotonic() - begun_s)
             return
-        while time.monotonic() - begun_s < WINDOW_S:
+        while time.monotonic() - begun_s < LOOK_S:
             if self._poll.poll(0):
                 self._linger.found()
                 return

@@ -7,8 +7,7 @@ from itertools import count
 
 import pytest
 
-from aaos.daemon.polling import LingeringSelector
-from worker.linger import WINDOW_S
+from aaos.daemon.polling import WINDOW_S, LingeringSelector
 
 
 @pytest.fixture
