@@ -70,16 +70,30 @@ def command(name: str) -> Command:
                 "version": machine.version,
             }
             return done_by[name]
-        case "approvals":
-            from aaos.cli.approvals import approvals
-
-            return approvals
+        case "approvals" | "diff" | "workspace":
+            return _of_traces(name)
         case "dev-provider":
             from aaos.cli.devprovider import dev_provider
 
             return dev_provider
         case _:
             raise AssertionError(f"the parser knows a command {name!r} that nothing does")
+
+
+def _of_traces(name: str) -> Command:
+    match name:
+        case "approvals":
+            from aaos.cli.approvals import approvals
+
+            return approvals
+        case "diff":
+            from aaos.cli.diff import diff
+
+            return diff
+        case _:
+            from aaos.cli.workspace import workspace
+
+            return workspace
 
 
 def _failed(output: Output, error: AaosError) -> int:

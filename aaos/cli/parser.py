@@ -25,6 +25,8 @@ COMMANDS = {
     "resume": "go on with a paused run or agent",
     "stop": "stop a run",
     "logs": "show what happened in a run",
+    "diff": "show what a run changed, as agentd saw it",
+    "workspace": "list, show, export or remove the workspaces of runs",
     "approvals": "see what waits for an approval, and approve or deny it",
     "roles": "show the roles that agents can have",
     "tools": "show the tools that agents can be granted",
@@ -36,6 +38,7 @@ COMMANDS = {
 }
 MAX_TOKENS = 2**31 - 1
 MAX_USD = 1_000_000
+_UNITS = {"M": 2**20, "G": 2**30}
 EPILOG = "Ids may be shortened as long as they are unique. Exit codes: see agentd(1)."
 
 
@@ -89,13 +92,14 @@ def command_parser() -> _Parser:
     _secrets(made["secrets"])
     _submit(made["submit"])
     made["list"].add_argument("-n", "--limit", type=_positive, default=20, metavar="N", help="at most N runs (20)")
-    for name in ("status", "stop"):
+    for name in ("status", "stop", "diff"):
         made[name].add_argument("run", metavar="RUN", help="a run, by an unambiguous beginning of its id")
     made["logs"].add_argument(
         "run", metavar="RUN", nargs="?", help="a run; without it, and with -f, all runs (root, aaos-admin)"
     )
     made["logs"].add_argument("-f", "--follow", action="store_true", help="go on until the run ends")
     made["logs"].add_argument("-a", "--all", action="store_true", help="every event with all its fields")
+    _workspace(made["workspace"])
     _approvals(made["approvals"])
     _tools(made["tools"])
     for name in ("attest", "pause", "resume"):
@@ -153,6 +157,29 @@ def _secrets(parser: argparse.ArgumentParser) -> None:
 
 def _submit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("goal", metavar="GOAL", help="what is to be done, in words; paths and pages in it are granted")
+    _grants(parser)
+    parser.add_argument(
+        "--workspace",
+        type=_size,
+        nargs="?",
+        const=0,
+        metavar="SIZE",
+        help="give the run a file system of its own, such as 512M or 4G; {workspace} in the goal is its path",
+    )
+    parser.add_argument("--program", metavar="FILE", help="run this Python file as the agent, in a worker")
+    parser.add_argument("--role", metavar="NAME", help="give the work to agents of this role, in place of analyzer")
+    parser.add_argument(
+        "--orchestration",
+        choices=("plan", "direct"),
+        help="let a model plan it, or one agent do it; without this, goals of known shapes are planned by code",
+    )
+    parser.add_argument("--wall", type=_positive, metavar="SECONDS", help="stop the run after this time")
+    parser.add_argument("--max-tokens", type=_tokens, metavar="N", help="spend at most N tokens of models (2000000)")
+    parser.add_argument("--max-usd", type=_usd, metavar="X", help="spend at most X US dollars on models (5)")
+    parser.add_argument("--detach", action="store_true", help="print the run's id and return")
+
+
+def _grants(parser: argparse.ArgumentParser) -> None:
     for name, about in (("read", "reading"), ("write", "writing")):
         parser.add_argument(
             f"--{name}",
@@ -186,17 +213,13 @@ def _submit(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="grant sending a secret to the host that it is for",
     )
-    parser.add_argument("--program", metavar="FILE", help="run this Python file as the agent, in a worker")
-    parser.add_argument("--role", metavar="NAME", help="give the work to agents of this role, in place of analyzer")
-    parser.add_argument(
-        "--orchestration",
-        choices=("plan", "direct"),
-        help="let a model plan it, or one agent do it; without this, goals of known shapes are planned by code",
-    )
-    parser.add_argument("--wall", type=_positive, metavar="SECONDS", help="stop the run after this time")
-    parser.add_argument("--max-tokens", type=_tokens, metavar="N", help="spend at most N tokens of models (2000000)")
-    parser.add_argument("--max-usd", type=_usd, metavar="X", help="spend at most X US dollars on models (5)")
-    parser.add_argument("--detach", action="store_true", help="print the run's id and return")
+
+
+def _workspace(parser: argparse.ArgumentParser) -> None:
+    actions = ("list", "show", "export", "rm")
+    parser.add_argument("action", nargs="?", choices=actions, default="list", help="what to do (list)")
+    parser.add_argument("run", nargs="?", metavar="RUN", help="a run, by an unambiguous beginning of its id")
+    parser.add_argument("-o", "--output", metavar="FILE", help="with export: write the tar archive to this new file")
 
 
 def _approvals(parser: argparse.ArgumentParser) -> None:
@@ -228,6 +251,13 @@ def _positive(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 0 < int(text[:12]) <= 30 * 86_400):
         raise argparse.ArgumentTypeError(f"{quoted(text)} is not a whole number from 1 to {30 * 86_400}")
     return int(text)
+
+
+def _size(text: str) -> int:
+    found = re.fullmatch(r"([0-9]{1,6})([MG])", text, re.ASCII)
+    if found is None or not int(found[1]):
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is not a size such as 512M or 4G; a goal stands before it")
+    return int(found[1]) * _UNITS[found[2]]
 
 
 def _tokens(text: str) -> int:

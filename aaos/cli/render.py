@@ -297,6 +297,14 @@ def _count(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
+def _workspace_full(event: Event) -> list[str]:
+    return [f"! the workspace is full, what is written there fails; to look at it: agentd workspace show {event.run}"]
+
+
+def _workspace_made(event: Event) -> list[str]:
+    return [f"  workspace of {size(number(event.fields, 'bytes'))}"]
+
+
 SHOWN: dict[str, Callable[[Event], list[str]]] = {
     "agent.confined": _confined,
     "agent.continued": _continued,
@@ -327,4 +335,6 @@ SHOWN: dict[str, Callable[[Event], list[str]]] = {
     "tool.done": _tool_done,
     "tool.failed": _tool_done,
     "tool.output": _output,
+    "workspace.full": _workspace_full,
+    "workspace.made": _workspace_made,
 }

@@ -82,7 +82,7 @@ def logs(args: Namespace, output: Output) -> ExitCode:
         return follower.follow(args.run)
     with Client(args.socket) as client:
         has_ended = False
-        for event in _events(client, args.run):
+        for event in events(client, args.run):
             follower.show(event)
             has_ended = has_ended or answers.event(event).kind in RUN_ENDED
         if has_ended:
@@ -90,12 +90,12 @@ def logs(args: Namespace, output: Output) -> ExitCode:
     return ExitCode.OK
 
 
-def _events(client: Client, run: str) -> Iterator[answers.Document]:
+def events(client: Client, run: str) -> Iterator[answers.Document]:
     """All that there are now, page by page; how many a page holds is the daemon's business."""
     seq, pages = 0, True
     while pages:
         params: dict[str, rpc.Json] = {"run": run, "after_seq": seq, "limit": PAGE}
-        events = answers.rows(answers.document(client.call("logs", params)), "events")
-        yield from events
-        last = answers.event(events[-1]).seq if events else seq
+        page = answers.rows(answers.document(client.call("logs", params)), "events")
+        yield from page
+        last = answers.event(page[-1]).seq if page else seq
         pages, seq = last > seq, last

@@ -58,6 +58,8 @@ def submission(args: Namespace) -> dict[str, rpc.Json]:
         params["ask"] = list(args.ask)
     if args.secret:
         params["secret"] = list(args.secret)
+    if args.workspace is not None:
+        params["workspace"] = args.workspace
     if args.program is not None:
         params["program"] = read_program(args.program)
     if args.role is not None:
@@ -76,7 +78,7 @@ def submission(args: Namespace) -> dict[str, rpc.Json]:
 def echoed(accepted: answers.Document) -> frozenset[str]:
     """The events whose sense the operator has seen already: the plan as well, unless a model makes it first."""
     is_planned = answers.text(answers.inner(accepted, "plan"), "shape") != BY_MODEL
-    return frozenset({"run.submitted", "run.planned"} if is_planned else {"run.submitted"})
+    return frozenset({"run.submitted", "workspace.made", *(("run.planned",) if is_planned else ())})
 
 
 def echo_lines(accepted: answers.Document) -> list[str]:
@@ -84,6 +86,7 @@ def echo_lines(accepted: answers.Document) -> list[str]:
     plan = answers.inner(accepted, "plan")
     return [
         f"run {answers.text(accepted, 'run')}",
+        *([f"  workspace {workspace}"] if (workspace := answers.text(accepted, "workspace")) else []),
         *(f"  {line}" for line in answers.texts(accepted, "envelope")),
         *(render.plan_lines(plan, answers.rows(plan, "subtasks")) if plan else []),
     ]

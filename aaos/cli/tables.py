@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 
 from aaos.cli.answers import Document, inner, number, rows, text, texts
-from aaos.cli.render import duration, error_lines
+from aaos.cli.render import duration, error_lines, size
 
 GOAL_CHARS = 60
 
@@ -49,6 +49,40 @@ def status_lines(run: Document, *, now_s: float) -> list[str]:
     if error := inner(run, "error"):
         lines += ["", *error_lines(error)]
     return lines
+
+
+def workspaces_lines(found: Iterable[Document], *, now_s: float) -> list[str]:
+    """One line for each workspace."""
+    cells = [
+        (
+            text(one, "run"),
+            text(one, "state"),
+            size(number(one, "disk_bytes")),
+            size(number(one, "bytes")),
+            _kept(one, now_s),
+            _cut(text(one, "goal")),
+        )
+        for one in found
+    ]
+    return _table(("RUN", "STATE", "ON DISK", "OF", "KEPT", "GOAL"), cells) if cells else ["no workspaces are kept"]
+
+
+def workspace_lines(one: Document, *, now_s: float) -> list[str]:
+    """One workspace, where it is from, and what is in it; a name is quoted, so that each has one line."""
+    lines = [
+        f"run      {text(one, 'run')}",
+        f"goal     {text(one, 'goal')}",
+        f"state    {text(one, 'state')}, uid {text(one, 'uid')}",
+        f"path     {text(one, 'path')}",
+        f"size     {size(number(one, 'bytes'))}, {size(number(one, 'disk_bytes'))} on disk",
+        f"made     {_utc(number(one, 'created_s'))}, kept {_kept(one, now_s)}",
+        "",
+    ]
+    listed = one.get("entries")
+    for entry in listed if isinstance(listed, list) else []:
+        path, kind, count = entry if isinstance(entry, list) and len(entry) == 3 else ("", "", 0)
+        lines.append(f"{kind:<5} {size(count) if kind == 'file' else '':>10}  {path}")
+    return lines if one.get("is_whole") else [*lines, "and more: agentd workspace export RUN"]
 
 
 def role_lines(roles: Iterable[Document], refused: Iterable[Document]) -> list[str]:
@@ -164,6 +198,11 @@ def _span(seconds: float) -> str:
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit}"
     return f"{max(seconds, 0):.0f} s"
+
+
+def _kept(one: Document, now_s: float) -> str:
+    until_s = number(one, "kept_until_s")
+    return f"{_span(until_s - now_s)} more" if until_s else "while the run lives"
 
 
 def _utc(time_s: float) -> str:

@@ -109,6 +109,16 @@ class LimitSettings(_Section):
     run_usd: Annotated[float, Field(gt=0, le=1_000_000)] = 100.0  # the most that --max-usd may ask for
 
 
+class WorkspaceSettings(_Section):
+    """`[workspaces]`: file systems of runs of their own. `spare_bytes` of the disk are left free by all of them."""
+
+    default_bytes: Annotated[int, Field(ge=16 * MIB, le=2**44)] = 1024 * MIB
+    max_bytes: Annotated[int, Field(ge=16 * MIB, le=2**44)] = 16 * 1024 * MIB
+    user_bytes: Annotated[int, Field(ge=16 * MIB, le=2**46)] = 32 * 1024 * MIB  # those of one user together
+    spare_bytes: Annotated[int, Field(ge=0, le=2**46)] = 512 * MIB
+    keep_days: Annotated[int, Field(ge=0, le=3650)] = 7  # after the end of the run
+
+
 class EgressSettings(_Section):
     """`[egress]`: the process that speaks with the network. Without `user` it has the last id of the workers' range."""
 
@@ -163,6 +173,7 @@ class Settings(_Section):
     confinement: ConfinementSettings = ConfinementSettings()
     worker: WorkerSettings = WorkerSettings()
     limits: LimitSettings = LimitSettings()
+    workspaces: WorkspaceSettings = WorkspaceSettings()
     egress: EgressSettings = EgressSettings()
     audit: AuditSettings = AuditSettings()
     roles: RolesSettings = RolesSettings()

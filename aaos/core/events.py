@@ -95,6 +95,9 @@ class EventKind(StrEnum):
     NETWORK_REFUSED = "network.refused"
     RUN_TRUST_LOWERED = "run.trust_lowered"
     TOKEN_GRANTED = "token.granted"  # noqa: S105  # the name of an event
+    WORKSPACE_MADE = "workspace.made"
+    WORKSPACE_FULL = "workspace.full"
+    WORKSPACE_REMOVED = "workspace.removed"
     LIMIT_REACHED = "limit.reached"
     ATTESTED = "attested"
     SELFTEST_DONE = "selftest.done"

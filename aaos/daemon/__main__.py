@@ -63,6 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 async def _serve(options: Options) -> ExitCode:
     _warn_reduced(options.without)
     require_machine(options.settings, options.without)
+    process.own_mounts()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -77,7 +78,8 @@ async def _until(stop: asyncio.Event, daemon: Daemon) -> None:
     """Serve until `stop`, then end every run."""
     async with asyncio.TaskGroup() as group:
         daemon.live.open(group)
-        lasting = (_tick(daemon), systemd.watchdog(), daemon.launcher.supervise(), daemon.egress.supervise())
+        supervised = (daemon.launcher.supervise(), daemon.egress.supervise(), daemon.keeping.supervise())
+        lasting = (_tick(daemon), systemd.watchdog(), *supervised)
         ticking = [group.create_task(task) for task in lasting]
         systemd.ready("serving")
         await stop.wait()

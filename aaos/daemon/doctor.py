@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from aaos.broker import images
 from aaos.core.config import ModelSettings, Settings, credentials_dir
 from aaos.core.errors import AaosError
 from aaos.core.role import Tier
@@ -73,6 +74,7 @@ class Doctor:
             *(Finding(one.name, one.ok, one.detail, "" if one.ok else one.remedy) for one in self._probe()),
             self_test(self._state_dir, time.time()),
             disk(self._state_dir, shutil.disk_usage(self._state_dir).free),
+            workspaces(images.missing()),
             self._group(),
             egress_user(self._settings),
             *self._role_findings(),
@@ -165,6 +167,11 @@ def self_test(state_dir: Path, now_s: float) -> Finding:
         detail = f"{kept.failed} of {kept.probes} probes were not stopped, {when}: {'; '.join(kept.named)}"
         return Finding(name, False, detail, "see which: sudo agentd selftest; run nothing on this machine until then")
     return Finding(name, True, f"{kept.probes} probes, all stopped, {when}")
+
+
+def workspaces(missing: str) -> Finding:
+    """Whether runs can have workspaces: nobody has to."""
+    return Finding("workspaces", True, f"not to be had: {missing}" if missing else "ext4 images on loop devices")
 
 
 def disk(path: Path, free_bytes: int) -> Finding:

@@ -44,6 +44,7 @@ from aaos.daemon.peers import Access, AccessRule, Peer, own_uid
 from aaos.daemon.runs import LiveRuns
 from aaos.daemon.selftest import SelfTest
 from aaos.daemon.submission import Submissions
+from aaos.daemon.workspaces import Keeping
 from aaos.store.audit import Audit
 from aaos.store.plans import plan_from_json
 from aaos.store.runs import RunRow, Runs
@@ -81,6 +82,7 @@ class Rooms:
     submissions: Submissions
     pausing: Pausing
     approving: Approving
+    keeping: Keeping
     roles: RoleSet
     catalog: Mapping[str, Tool]
     doctor: Doctor
@@ -110,6 +112,10 @@ class Operator:
             "approval": Method(Access.READ, ApprovalParams, self._approval),
             "approve": Method(Access.ADMIN, SettleParams, self._approve),
             "deny": Method(Access.ADMIN, SettleParams, self._deny),
+            "workspaces": Method(Access.READ, NoParams, self._workspaces),
+            "workspace": Method(Access.READ, RunParams, self._workspace),
+            "workspace_export": Method(Access.READ, RunParams, self._workspace_export, is_stream=True),
+            "workspace_remove": Method(Access.SUBMIT, RunParams, self._workspace_remove),
             "roles": Method(Access.READ, NoParams, self._roles),
             "tools": Method(Access.READ, NoParams, self._tools),
             "attest": Method(Access.READ, AgentOrRunParams, self._attest),
@@ -144,6 +150,7 @@ class Operator:
             "run": submitted.run,
             "envelope": list(submitted.envelope.lines()),
             "plan": views.plan_view(submitted.plan),
+            "workspace": submitted.workspace,
         }
 
     async def _stop(self, peer: Peer, params: RunParams, send: Send) -> rpc.Json:  # noqa: ARG002  # a row's shape
@@ -258,6 +265,20 @@ class Operator:
 
     async def _deny(self, peer: Peer, params: SettleParams, send: Send) -> rpc.Json:  # noqa: ARG002  # a row's shape
         return await self._rooms.approving.settle(peer, self._rule.sight(peer), params, ApprovalState.DENIED)
+
+    # --- workspaces -----------------------------------------------------------------------------------------------
+
+    async def _workspaces(self, peer: Peer, params: NoParams, send: Send) -> rpc.Json:  # noqa: ARG002  # a row's shape
+        return self._rooms.keeping.list(self._rule.sight(peer))
+
+    async def _workspace(self, peer: Peer, params: RunParams, send: Send) -> rpc.Json:  # noqa: ARG002  # a row's shape
+        return await self._rooms.keeping.show(self._find(peer, params.run))
+
+    async def _workspace_export(self, peer: Peer, params: RunParams, send: Send) -> rpc.Json:
+        return await self._rooms.keeping.export(self._find(peer, params.run), send)
+
+    async def _workspace_remove(self, peer: Peer, params: RunParams, send: Send) -> rpc.Json:  # noqa: ARG002  # a row's shape
+        return await self._rooms.keeping.remove(self._find(peer, params.run), peer.uid)
 
     # --- the machine ----------------------------------------------------------------------------------------------
 

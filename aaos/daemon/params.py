@@ -69,6 +69,7 @@ class SubmitParams(Params):
     tool: Annotated[tuple[Text, ...], Field(max_length=64)] = ()
     ask: Annotated[tuple[Text, ...], Field(max_length=64)] = ()
     secret: Annotated[tuple[Text, ...], Field(max_length=16)] = ()
+    workspace: Annotated[int, Field(ge=0, le=2**44)] | None = None  # its size in bytes; 0 is the usual one
     program: Annotated[str, Field(min_length=1), AfterValidator(_plain), _at_most(PROGRAM_BYTES)] | None = None
     role: Text | None = None
     wall_s: Annotated[int, Field(ge=1, le=30 * 86_400)] | None = None

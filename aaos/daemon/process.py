@@ -8,6 +8,11 @@ import resource
 
 import prctl
 
+from aaos.core.errors import ConfinementError
+from worker.wall import syscalls
+
+_MS_SLAVE = 1 << 19  # linux/mount.h
+
 
 def harden() -> None:
     """No core files, not dumpable, umask 077. Source: prctl(2) PR_SET_DUMPABLE, setrlimit(2) RLIMIT_CORE."""
@@ -22,3 +27,14 @@ def raise_open_files(wanted: int = 65_536) -> int:
     soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     return soft
+
+
+def own_mounts() -> None:
+    """A mount namespace of its own: what the machine mounts later is seen, what agentd mounts is seen by nobody else
+    and ends with it. For a process that is still one thread. Raises ConfinementError.
+    """
+    try:
+        syscalls.unshare(syscalls.CLONE_NEWNS)
+        syscalls.mount("none", "/", "none", flags=syscalls.MS_REC | _MS_SLAVE)
+    except OSError as error:
+        raise ConfinementError(f"agentd cannot have mounts of its own: {error.strerror}", "run it as root") from error

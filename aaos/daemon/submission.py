@@ -26,6 +26,7 @@ from aaos.daemon.grants import Paths, asked_first, connect_capability, granted, 
 from aaos.daemon.params import SubmitParams
 from aaos.daemon.peers import Peer
 from aaos.daemon.runs import LiveRuns
+from aaos.daemon.workspaces import PLACEHOLDER, Keeping
 from aaos.llm.budget import Accounts
 from aaos.plan.executor import Executor, RunOrder
 from aaos.plan.growing import PlanningTerms
@@ -50,6 +51,7 @@ class Submitted:
     run: RunId
     envelope: Envelope
     plan: Plan
+    workspace: str | None  # its path
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,7 @@ class Desk:
     planning: PlanningTerms
     catalog: Mapping[str, Tool]
     limits: LimitSettings
+    keeping: Keeping
 
 
 class Submissions:
@@ -96,17 +99,21 @@ class Submissions:
     async def submit(self, peer: Peer, params: SubmitParams) -> Submitted:
         """Raises InputError, DeniedError, BusyError, NotFoundError; the goal is then in the audit as refused."""
         self._check_pace(peer)
+        run = new_run_id()
         try:
             self._desk.live.check_room(peer.uid)
-            understood = await asyncio.to_thread(self._understand, peer, params)
-            run = self._begin(peer, params, understood)
+            params, made = await asyncio.to_thread(self._with_workspace, peer, params, run)
+            understood = await asyncio.to_thread(self._understand, peer, params, made)
+            self._begin(run, peer, params, understood)
         except AaosError as error:
+            await asyncio.to_thread(self._desk.keeping.unmake, run)
             fields: dict[str, Scalar] = {"uid": peer.uid, "goal": _shown(params.goal), "code": error.code}
             fields |= {"message": error.message, "remedy": error.remedy}
             self._desk.audit.record(Event(EventKind.RUN_REFUSED, fields=fields))
             raise
         await self._desk.database.durable()
-        return Submitted(run=run, envelope=understood.envelope, plan=understood.plan)
+        workspace = self._desk.keeping.workspaces.path_of(run) if made else None
+        return Submitted(run=run, envelope=understood.envelope, plan=understood.plan, workspace=workspace)
 
     def _check_pace(self, peer: Peer) -> None:
         """Before anything is recorded, so that a flood of goals is no flood of events. Raises BusyError."""
@@ -115,20 +122,33 @@ class Submissions:
         if not bucket.take(now_s):
             raise BusyError(f"uid {peer.uid} submits too fast", f"at most {PACE.per_s:g} goals a second")
 
-    def _understand(self, peer: Peer, params: SubmitParams) -> _Understood:
-        """Pure but for looking at the named paths as the submitter."""
+    def _with_workspace(
+        self, peer: Peer, params: SubmitParams, run: RunId
+    ) -> tuple[SubmitParams, tuple[Capability, ...]]:
+        """The goal with the path of the workspace that it is given, and the grants of it."""
+        keeping = self._desk.keeping
+        if params.workspace is None:
+            return params, ()
+        made = keeping.make(run, peer.submitter, params.workspace)
+        goal = params.goal.replace(PLACEHOLDER, keeping.workspaces.path_of(run))
+        return params.model_copy(update={"goal": goal}), made
+
+    def _understand(self, peer: Peer, params: SubmitParams, made: tuple[Capability, ...] = ()) -> _Understood:
+        """Pure but for looking at the named paths as the submitter; `made` are the grants of the run's workspace."""
         paths = Paths(peer.submitter, cwd=params.cwd)
         clauses = None if _is_program(params) else shape_of(_asked(params), self._desk.planning)
         envelope = Envelope(
             submitter=peer.submitter,
-            capabilities=self._capabilities(paths, params, clauses),
+            capabilities=self._capabilities(paths, params, clauses, made),
             limits=self._limits(params),
         )
         return _Understood(envelope=envelope, plan=self._plan(paths, params, clauses=clauses, envelope=envelope))
 
-    def _capabilities(self, paths: Paths, params: SubmitParams, clauses: Clauses | None) -> tuple[Capability, ...]:
+    def _capabilities(
+        self, paths: Paths, params: SubmitParams, clauses: Clauses | None, made: tuple[Capability, ...]
+    ) -> tuple[Capability, ...]:
         """The flags; where no flag of a kind is given, the goal's own words: a flag narrows and never adds to them."""
-        found = [paths.capability(Kind.FILE_READ, flag) for flag in params.read]
+        found = [*made, *(paths.capability(Kind.FILE_READ, flag) for flag in params.read)]
         found += [paths.capability(Kind.FILE_WRITE, flag) for flag in params.write]
         found += map(host_capability, params.net)
         found += map(connect_capability, params.connect)
@@ -183,9 +203,9 @@ class Submissions:
             max_cost_usd=params.max_usd or min(default.max_cost_usd, settings.run_usd),
         )
 
-    def _begin(self, peer: Peer, params: SubmitParams, understood: _Understood) -> RunId:
+    def _begin(self, run: RunId, peer: Peer, params: SubmitParams, understood: _Understood) -> None:
         """Commits the run with its envelope and plan, then starts it."""
-        desk, run = self._desk, new_run_id()
+        desk = self._desk
         envelope, plan = understood.envelope, understood.plan
         program = params.program.encode() if params.program is not None else None
         desk.live.check_room(peer.uid)
@@ -207,14 +227,16 @@ class Submissions:
                 desk.runs.keep_program(run, program)
             self._tell(run, EventKind.RUN_SUBMITTED, uid=peer.uid, pid=peer.pid, goal=_shown(params.goal))
             self._tell(run, EventKind.RUN_ENVELOPE, envelope=_shown("\n".join(envelope.lines())))
+            desk.keeping.made(run)
             if not is_planning(plan.subtasks[0]):  # what a planner makes is told when it is made
                 self._tell(run, EventKind.RUN_PLANNED, shape=plan.shape, subtasks=len(plan.subtasks))
         order = RunOrder(run=run, goal=params.goal, plan=plan, envelope=envelope, program=program)
         desk.live.start(run, peer.uid, lambda: self._execute(order))
-        return run
+        desk.keeping.begun(run)
 
     async def _execute(self, order: RunOrder) -> None:
         try:
+            await self._desk.keeping.begin(order.run)
             await self._desk.executor.execute(order)
         finally:
             self._desk.agents.forget(order.run)
@@ -222,6 +244,7 @@ class Submissions:
             self._desk.tokens.drop(run_holder(order.run))
             with suppress(AaosError):  # on a full disk they wait until their time is over
                 self._desk.approvals.withdraw_of(order.run)
+            await self._desk.keeping.end(order.run)
 
     def _tell(self, run: RunId, kind: EventKind, **fields: Scalar) -> None:
         self._desk.audit.record(Event(kind, run, fields=fields))

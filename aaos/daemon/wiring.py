@@ -14,27 +14,27 @@ from pathlib import Path
 from typing import Protocol
 
 from aaos.agent.registry import Registry
-from aaos.agent.replay import Past, read_past
 from aaos.agent.runner import AgentRunner, Parts
 from aaos.broker.binding import BindLimits
 from aaos.broker.egress import Egress
 from aaos.broker.files import FileBroker
 from aaos.broker.nameservice import NameService
 from aaos.broker.secrets import SecretStore
+from aaos.broker.workspaces import Workspaces
 from aaos.core.cell import CellNetwork, CellRunner
 from aaos.core.config import Settings, credentials_dir
-from aaos.core.envelope import Submitter, from_json
-from aaos.core.errors import AaosError
+from aaos.core.envelope import Submitter
 from aaos.core.events import Event, EventKind, Scalar
-from aaos.core.ids import AgentId, Uid
+from aaos.core.ids import Uid
 from aaos.core.layers import Layer
-from aaos.core.ports import AuditSink, CallOutcome, CallRecord, Fetcher, Launcher
+from aaos.core.ports import AuditSink, Fetcher, Launcher
 from aaos.core.rolefile import RoleSet, load_roles
 from aaos.core.token import TokenBox
 from aaos.daemon.approving import Approving
 from aaos.daemon.clock import SystemClock
 from aaos.daemon.connection import Bounds
 from aaos.daemon.doctor import Doctor
+from aaos.daemon.judging import judged, past_of
 from aaos.daemon.listen import adopt, group_id, listen
 from aaos.daemon.operator import Operator, Rooms
 from aaos.daemon.pausing import Pausing
@@ -45,6 +45,7 @@ from aaos.daemon.runs import LiveRuns
 from aaos.daemon.selftest import SelfTest
 from aaos.daemon.server import Server
 from aaos.daemon.submission import Desk, Submissions
+from aaos.daemon.workspaces import Keeping
 from aaos.llm.budget import Accounts
 from aaos.llm.keys import KeyPlaces, load_keys
 from aaos.llm.providers import OnWait, Waiting, chosen, providers_from
@@ -74,7 +75,6 @@ from aaos.tools.celled import Cells
 from aaos.tools.desk import ApprovalDesk
 from aaos.tools.gate import Gate
 from aaos.tools.offered import offer
-from aaos.tools.settle import outcome_after_crash, unknown_outcome
 from aaos.tools.spec import Tool
 from aaos.tools.web import NAME as WEB_FETCH
 from aaos.tools.web import web_fetch
@@ -152,6 +152,7 @@ class Daemon:
     operator: Operator
     launcher: StartedLauncher
     egress: StartedFetcher
+    keeping: Keeping
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,17 +181,16 @@ async def assembled(options: Options) -> AsyncIterator[Daemon]:
         started_seq = _announced(audit, database.epoch, without=options.without)
         roles = _roles(settings, audit)
         runs, files = Runs(database), _files()
-        rows = Rows(runs, Calls(database), Conversations(database))
+        rows, keeping = Rows(runs, Calls(database), Conversations(database)), _keeping(options, runs, audit, stack)
         egress, closing = options.make_egress(settings, audit, options.state_dir), asyncio.Event()
         (catalog, wrappers), held = _tools(settings, audit, egress), Approvals(database)
         desk = _approval_desk(held, settings, audit, database, closing)
-        recovered = _recovered(rows, audit, partial(_judged, runs, files, catalog), desk)
+        recovered = _recovered(rows, audit, partial(judged, runs, files, catalog, keeping.at_hand), desk)
         await database.durable()
-        launcher = _launcher(options, audit, egress)
+        launcher, agents = _launcher(options, audit, egress), Registry(settings.limits.max_agents)
         for process in (launcher, egress):  # before anything that they must not see is loaded
             await process.start()
             stack.push_async_callback(process.stop)
-        agents = Registry(settings.limits.max_agents)
         providers = _providers(entries, settings, audit, agents=agents, stack=stack)
         models, base = Models([Rules(), *providers]), _Base(database, audit, rows, files, closing, desk)
         parts = _parts(base, launcher, catalog, models=models, agents=agents)
@@ -198,7 +198,7 @@ async def assembled(options: Options) -> AsyncIterator[Daemon]:
         executor = Executor(AgentRunner(parts), runs=runs, audit=audit, terms=terms, pauses=agents.pauses)
         live = LiveRuns(runs, audit, max_runs=settings.limits.max_runs, suspend=executor.suspend, closing=closing)
         boxes = (parts.tokens, parts.accounts, desk)
-        used = Desk(database, runs, audit, live, agents, *boxes, executor, terms, catalog, settings.limits)
+        used = Desk(database, runs, audit, live, agents, *boxes, executor, terms, catalog, settings.limits, keeping)
         rooms = Rooms(
             runs=runs,
             spends=Spends(database),
@@ -208,6 +208,7 @@ async def assembled(options: Options) -> AsyncIterator[Daemon]:
             submissions=_resumed(Submissions(used), recovered, rows),
             pausing=Pausing(runs, audit, live, agents, has_leaves=Layer.CGROUP not in options.without),
             approving=Approving(held, desk, runs),
+            keeping=keeping,
             roles=roles,
             catalog=catalog,
             doctor=_doctor(options, roles, wrappers, database),
@@ -216,7 +217,7 @@ async def assembled(options: Options) -> AsyncIterator[Daemon]:
             started_seq=started_seq,
         )
         server, operator = await _listening(options, rooms, stack)
-        yield Daemon(audit=audit, live=live, server=server, operator=operator, launcher=launcher, egress=egress)
+        yield Daemon(audit, live, server, operator, launcher, egress, keeping)
 
 
 def _approval_desk(
@@ -233,6 +234,15 @@ def _recovered(rows: Rows, audit: Audit, judge: Judge, desk: ApprovalDesk) -> Re
     recovered = Recovery(rows, audit=audit, judge=judge, waits=waiting.__contains__).recover()
     desk.withdraw_but({order.run for order in recovered.resumed})
     return recovered
+
+
+def _keeping(options: Options, runs: Runs, audit: Audit, stack: AsyncExitStack) -> Keeping:
+    """Workspaces are mounted beside the socket: who may submit can reach them there."""
+    settings = options.settings.workspaces
+    workspaces = Workspaces(options.state_dir / "workspaces", options.socket.parent / "workspaces", settings)
+    workspaces.open()
+    stack.callback(workspaces.close)
+    return Keeping(workspaces, runs, audit, settings)
 
 
 def _launcher(options: Options, audit: Audit, egress: CellNetwork) -> StartedLauncher:
@@ -305,21 +315,6 @@ def _files() -> Files:
     return lambda submitter: FileBroker(submitter, publishing_lock=lock)
 
 
-def _judged(runs: Runs, files: Files, catalog: Mapping[str, Tool], record: CallRecord) -> CallOutcome | None:
-    """What became of a call of an earlier daemon, found with the rights of its run's submitter."""
-    try:
-        envelope = from_json(runs.get(record.run).envelope)
-    except AaosError:  # a row that cannot be read must not keep the daemon from starting
-        return unknown_outcome(record)
-    tool = catalog.get(record.tool)
-    return outcome_after_crash(record, files(envelope.submitter), is_effect=tool is None or tool.is_effect)
-
-
-def _past(rows: Rows, agent: AgentId) -> Past:
-    """What an agent did under earlier daemons."""
-    return read_past(rows.conversations.rows(agent), rows.calls.of_agent(agent))
-
-
 def _providers(
     entries: tuple[ModelEntry, ...], settings: Settings, audit: Audit, *, agents: Registry, stack: AsyncExitStack
 ) -> Sequence[Provider]:
@@ -376,7 +371,7 @@ def _parts(
         note=base.audit.note,
         registry=agents,
         files=base.files,
-        past=partial(_past, base.rows),
+        past=partial(past_of, base.rows),
         catalog=catalog,
         clock=clock,
     )

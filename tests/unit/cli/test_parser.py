@@ -10,6 +10,7 @@ ARGUMENTS = {
     "submit": ["goal"],
     "status": ["r"],
     "stop": ["r"],
+    "diff": ["r"],
     "pause": ["r"],
     "resume": ["a"],
     "logs": ["r"],
@@ -108,3 +109,16 @@ def test_a_budget_is_taken_as_it_stands() -> None:
     """LLM-4"""
     args = parse(["submit", "goal", "--max-tokens", "5000", "--max-usd", "0.25"])
     assert (args.max_tokens, args.max_usd) == (5_000, 0.25)
+
+
+@pytest.mark.parametrize(("text", "size"), [("16M", 16 * 2**20), ("4G", 4 * 2**30)])
+def test_a_workspace_has_a_size(text: str, size: int) -> None:
+    assert parse(["submit", "goal", "--workspace", text]).workspace == size
+    assert parse(["submit", "goal", "--workspace"]).workspace == 0
+    assert parse(["submit", "goal"]).workspace is None
+
+
+@pytest.mark.parametrize("text", ["", "0M", "16", "16K", "1.5G", "9999999M", "\u0661M", "summarise a file"])
+def test_what_is_no_size_is_named(text: str) -> None:
+    with pytest.raises(InputError, match="is not a size such as 512M"):
+        parse(["submit", "--workspace", text, "goal"])

@@ -1,0 +1,283 @@
+"""The workspaces of runs: one mounted image each, while its run lives; what is in it is kept after that.
+
+Invariant: all mounts are below one directory of agentd's own, in its own mount namespace when it has one, and none is
+left when it has closed; an image is there exactly as long as its run may be asked for it. What one user may keep is
+bounded, and so is what all may take of the disk.
+"""
+
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aaos.broker import images
+from aaos.core.config import WorkspaceSettings
+from aaos.core.envelope import Submitter
+from aaos.core.errors import BusyError, ConfinementError, ConflictError, InputError, NotFoundError, StorageError
+from aaos.core.ids import RunId, Uid, check_name
+from worker.wall import syscalls
+
+FULL_BYTES = 1024 * 1024  # less than this is left: nothing more is built in it
+_SUFFIX, _FRESH = ".ext4", ".new"
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A workspace as it lies in the state directory: its whole size, and what it takes of the disk now."""
+
+    run: RunId
+    uid: Uid
+    path: Path
+    size_bytes: int
+    disk_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What is left in a mounted workspace."""
+
+    free_bytes: int
+    free_inodes: int
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing of note can be written any more."""
+        return self.free_bytes < FULL_BYTES or self.free_inodes == 0
+
+
+@dataclass(slots=True)
+class _Seat:
+    """Who uses one workspace; its lock is held while it is mounted or unmounted."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    users: int = 0
+    is_writable: bool = False
+
+
+class Workspaces:
+    """Images in `directory`, mounted below `place`. Blocking: call it in a thread; any may."""
+
+    def __init__(self, directory: Path, place: Path, settings: WorkspaceSettings) -> None:
+        self._directory = directory
+        self._place = place
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._seats: dict[RunId, _Seat] = {}
+        self._is_placed = False
+
+    def path_of(self, run: RunId) -> str:
+        """Where the workspace of a run is, for its agents and in its grants."""
+        return str(self._place / run)
+
+    def open(self) -> None:
+        """Take away what a killed agentd left: half-made images, and mounts where it had no namespace of its own."""
+        for fresh in self._directory.glob(f"*{_FRESH}"):
+            fresh.unlink(missing_ok=True)
+        for path in sorted(self._place.glob("*")) if self._place.is_dir() else ():
+            images.unmount(path)
+        self._displace()
+
+    def close(self) -> None:
+        """Unmount all."""
+        for run, seat in tuple(self._seats.items()):
+            with seat.lock:
+                if seat.users:
+                    seat.users = 0
+                    self._unmount(run, seat)
+        if self._is_placed:
+            self._displace()
+
+    def make(self, run: RunId, owner: Submitter, size_bytes: int) -> int:
+        """A new workspace of that size, or of the usual one for 0, mounted for its run; its size.
+
+        Raises InputError, BusyError, StorageError, ConfinementError: nothing is left of it then.
+        """
+        size_bytes = self._checked_size(size_bytes)
+        path = self._directory / f"{check_name(run, 'run')}.{owner.uid}{_SUFFIX}"
+        with self._lock:
+            self._directory.mkdir(mode=0o700, exist_ok=True)
+            self._check_room(owner.uid, size_bytes)
+            images.make_image(path, size_bytes, run=run, owner=(owner.uid, owner.gid))
+        try:
+            self.attach(run)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        self._make_private(run)
+        return size_bytes
+
+    def attach(self, run: RunId, *, is_writable: bool = True) -> None:
+        """Mount the workspace of a run, or use it once more; each is to be ended by `detach`.
+
+        Raises NotFoundError, StorageError, ConflictError, ConfinementError.
+        """
+        seat = self._seat(run)
+        with seat.lock:
+            if not seat.users:
+                self._mount(self.find(run), is_writable=is_writable)
+                seat.is_writable = is_writable
+            elif is_writable and not seat.is_writable:
+                raise ConflictError(f"the workspace of {run} is being read", "try again when that has ended")
+            seat.users += 1
+
+    def detach(self, run: RunId) -> None:
+        """The inverse of `attach`; the last one unmounts it and gives back what its files do not use."""
+        seat = self._seat(run)
+        with seat.lock:
+            if not seat.users:
+                return
+            seat.users -= 1
+            if not seat.users:
+                self._unmount(run, seat)
+
+    @contextmanager
+    def attached(self, run: RunId, *, is_writable: bool) -> Iterator[str]:
+        """The workspace's path, where it is mounted until the block ends. Raises as `attach`."""
+        self.attach(run, is_writable=is_writable)
+        try:
+            yield self.path_of(run)
+        finally:
+            self.detach(run)
+
+    def remove(self, run: RunId) -> Image:
+        """Delete a workspace that nobody uses; what it was. Raises NotFoundError, ConflictError, StorageError."""
+        seat = self._seat(run)
+        with seat.lock:
+            image = self.find(run)
+            if seat.users:
+                raise ConflictError(f"the workspace of {run} is in use", "try again when that has ended")
+            try:
+                image.path.unlink()
+            except OSError as error:
+                raise StorageError(
+                    f"{image.path}: {error.strerror}", f"look at it: ls -la {self._directory}"
+                ) from error
+            self._seats.pop(run, None)
+        return image
+
+    def find(self, run: RunId) -> Image:
+        """The workspace of a run. Raises NotFoundError."""
+        found = next((image for image in self.all() if image.run == run), None)
+        if found is None:
+            raise NotFoundError(f"run {run} has no workspace", "see those that are kept: agentd workspace list")
+        return found
+
+    def has(self, run: RunId) -> bool:
+        """Whether there is a workspace of this run."""
+        return any(image.run == run for image in self.all())
+
+    def all(self) -> tuple[Image, ...]:
+        """The workspaces that there are, by the names of their runs."""
+        try:
+            names = sorted(os.listdir(self._directory))
+        except FileNotFoundError:
+            return ()
+        return tuple(image for name in names if (image := self._image(name, _SUFFIX)) is not None)
+
+    def is_mounted(self, run: RunId) -> bool:
+        """Whether somebody uses it now."""
+        seat = self._seats.get(run)
+        return seat is not None and seat.users > 0
+
+    def rooms(self) -> Iterator[tuple[RunId, Room]]:
+        """What is left in each workspace that is mounted for its run."""
+        for run, seat in tuple(self._seats.items()):
+            if seat.users and seat.is_writable:
+                with suppress(OSError):
+                    left = os.statvfs(self._place / run)
+                    yield run, Room(left.f_bavail * left.f_frsize, left.f_favail)
+
+    def _seat(self, run: RunId) -> _Seat:
+        with self._lock:
+            return self._seats.setdefault(run, _Seat())
+
+    def _checked_size(self, size_bytes: int) -> int:
+        wanted, most = size_bytes or self._settings.default_bytes, self._settings.max_bytes
+        if not images.MIN_BYTES <= wanted <= most:
+            message = f"--workspace: {_mib(wanted)}, where {_mib(images.MIN_BYTES)} to {_mib(most)} may be asked for"
+            raise InputError(message, "ask for less, or raise workspaces.max_bytes in agentd.toml")
+        return wanted - wanted % images.BLOCK_BYTES
+
+    def _check_room(self, uid: Uid, size_bytes: int) -> None:
+        own = sum(_charged(image, self.is_mounted(image.run)) for image in self.all() if image.uid == uid)
+        if own + size_bytes > self._settings.user_bytes:
+            message = f"the workspaces of uid {uid} have {_mib(own)}, and {_mib(self._settings.user_bytes)} may be had"
+            raise BusyError(message, "remove one: agentd workspace list, then agentd workspace rm RUN")
+        self._check_disk(size_bytes)
+
+    def _check_disk(self, more_bytes: int) -> None:
+        free_bytes = shutil.disk_usage(self._directory).free
+        if free_bytes - more_bytes < self._settings.spare_bytes:
+            message = f"{_mib(free_bytes)} are free at {self._directory}: too few for {_mib(more_bytes)} more"
+            raise StorageError(message, f"free space, see: df -h {self._directory}; or ask for less: --workspace 64M")
+
+    def _image(self, name: str, suffix: str) -> Image | None:
+        run, _, rest = name.partition(".")
+        uid = rest.removesuffix(suffix)
+        if not (rest.endswith(suffix) and uid.isascii() and uid.isdigit()):
+            return None
+        try:
+            info = (self._directory / name).lstat()
+        except OSError:  # it vanished in between
+            return None
+        return Image(RunId(run), Uid(int(uid)), self._directory / name, info.st_size, info.st_blocks * 512)
+
+    def _mount(self, image: Image, *, is_writable: bool) -> None:
+        target = self._placed() / image.run
+        fd = images.open_image(image.path, image.run)
+        try:
+            if is_writable:
+                self._check_disk(max(0, image.size_bytes - image.disk_bytes))
+                images.reserve(fd, image.path)
+            target.mkdir(mode=0o700, exist_ok=True)
+            images.mount_image(fd, image.path, target, is_writable=is_writable)
+        finally:
+            os.close(fd)
+
+    def _unmount(self, run: RunId, seat: _Seat) -> None:
+        target = self._place / run
+        if seat.is_writable:
+            images.trim(target)
+        images.unmount(target)
+        with suppress(OSError):
+            target.rmdir()
+
+    def _make_private(self, run: RunId) -> None:
+        """For its owner alone; where lost files go belongs to root, and would be in the way."""
+        root = self._place / run
+        with suppress(OSError):
+            (root / "lost+found").rmdir()
+        root.chmod(0o700)
+
+    def _placed(self) -> Path:
+        """A small file system of our own to put mounts in: nothing of them is seen in the directory below it."""
+        with self._lock:
+            if not self._is_placed:
+                try:
+                    self._place.mkdir(mode=0o711, parents=True, exist_ok=True)
+                    flags = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
+                    syscalls.mount("aaos", str(self._place), "tmpfs", flags=flags, options="mode=0711,size=1m")
+                    syscalls.mount("none", str(self._place), "none", flags=syscalls.MS_PRIVATE)
+                except OSError as error:
+                    message = f"{self._place}: workspaces cannot be mounted there: {error.strerror}"
+                    raise ConfinementError(message, "run agentd as root; then: agentd doctor") from error
+                self._is_placed = True
+        return self._place
+
+    def _displace(self) -> None:
+        if self._place.is_dir():
+            images.unmount(self._place)
+            with suppress(OSError):
+                self._place.rmdir()
+        self._is_placed = False
+
+
+def _charged(image: Image, is_mounted: bool) -> int:  # its only caller is above
+    return image.size_bytes if is_mounted else image.disk_bytes
+
+
+def _mib(number: int) -> str:
+    return f"{number / 2**20:g} MiB" if number < 2**30 else f"{number / 2**30:.3g} GiB"
