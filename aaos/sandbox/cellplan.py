@@ -5,6 +5,7 @@ of the machine is in a cell but /usr, three places of /etc, what the request nam
 """
 
 import os
+import re
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,14 +15,30 @@ from aaos.core.cell import CellRequest
 from aaos.core.errors import ConfinementError, NotFoundError
 from aaos.core.paths import is_normal
 from aaos.sandbox.control import control_paths
-from aaos.sandbox.policy import MAX_MOUNTS, Covered, plan_mounts
+from aaos.sandbox.policy import MAX_MOUNTS, OWN_MOUNTS, Covered, plan_mounts
 from aaos.sandbox.trees import detach_tree
 from aaos.sandbox.trusted import require_trusted
 from worker import abi
 from worker.wall import syscalls
 
-SYSTEM = ("/usr", "/etc/ld.so.cache", "/etc/alternatives", "/etc/ssl/certs")
+USR = "/usr"
+PROC = "/proc"  # named by a request, it is the cell's own
+SYSTEM = (USR, "/etc/ld.so.cache", "/etc/alternatives", "/etc/ssl/certs")
 LOADER = "/lib64/ld-linux-x86-64.so.2"
+LIBRARIES = (
+    "/usr/include",
+    "/usr/lib/locale",
+    "/usr/lib/mime",
+    "/usr/lib/os-release",
+    "/usr/lib/ssl",
+    "/usr/lib/terminfo",
+    "/usr/lib/x86_64-linux-gnu",
+    "/usr/local/include",
+    "/usr/local/lib",
+    "/usr/local/share",
+    "/usr/share",
+)  # what every program may read of /usr: no place where Debian puts programs
+_INTERPRETERS = re.compile(r"python3(\.[0-9]+)?|llvm-[0-9.]+")  # below /usr/lib; of llvm the libraries
 INIT = 1  # process of a cell beside those of its program
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
@@ -36,6 +53,7 @@ class CellPlan:
     system: tuple[abi.Mount, ...]
     roots: tuple[abi.Mount, ...]
     execute: tuple[str, ...]
+    readable: tuple[str, ...]
 
     def policy(self, parked: abi.Policy) -> abi.Policy:
         """The whole policy of the cell that is made of this parked one."""
@@ -53,6 +71,7 @@ class CellPlan:
             cpu_s=limits.cpu_s,
             execute=self.execute,
             exec_writable=request.exec_writable,
+            readable=self.readable,
         )
 
 
@@ -75,7 +94,18 @@ def plan_cell(request: CellRequest) -> CellPlan:
     if len(system) + len(roots) > MAX_MOUNTS:
         raise ConfinementError(f"{len(system) + len(roots)} mounts for one cell, {MAX_MOUNTS} fit", "grant fewer roots")
     loader = os.path.realpath(LOADER)
-    return CellPlan(request, program, owner, system, roots, tuple(dict.fromkeys((program, loader, *execute))))
+    programs = tuple(dict.fromkeys((program, loader, *execute)))
+    return CellPlan(request, program, owner, system, roots, programs, _readable(request))
+
+
+def _readable(request: CellRequest) -> tuple[str, ...]:
+    """What may be read of /usr, and whether of the cell's own /proc: the names of disks are in it, and what programs
+    that are built and tested ask of themselves."""
+    below = [f"{USR}/lib/{name}" for name in os.listdir(f"{USR}/lib") if _INTERPRETERS.fullmatch(name)]
+    libraries = [f"{path}/lib" if "/llvm-" in path else path for path in below]
+    named = [path for path in request.readable if f"{path}/".startswith(f"{USR}/") or path == PROC]
+    proc = [PROC] if request.exec_writable else []
+    return tuple(dict.fromkeys(filter(os.path.exists, (*LIBRARIES, *libraries, *named, *proc))))
 
 
 @contextmanager
@@ -129,11 +159,13 @@ def _require_program(path: str, status: os.stat_result) -> None:
 
 def _system_mounts(readable: Sequence[str], execute: Sequence[str], *, taken: set[str]) -> tuple[abi.Mount, ...]:
     """Outer places first; what an outer one shows already is not mounted again, unless it is to be executed there."""
-    wanted = dict.fromkeys((path for path in (*SYSTEM, *readable) if os.path.exists(path)), False)
+    wanted = dict.fromkeys((path for path in (*SYSTEM, *readable) if path != PROC and os.path.exists(path)), False)
     wanted |= dict.fromkeys(execute, True)
-    wanted["/usr"] = True
+    wanted[USR] = True
     found: dict[str, bool] = {}
     for path in sorted(wanted):
+        if any(f"{path}/".startswith(f"{own}/") for own in OWN_MOUNTS):
+            raise ConfinementError(f"{path} of the machine is not shown to programs", f"name {PROC}, or nothing of it")
         if not is_normal(path):
             raise ConfinementError(f"{path!r} is not a plain absolute path", "name it without links and dots")
         is_shown = any(path.startswith(f"{outer}/") and found[outer] >= wanted[path] for outer in found)

@@ -12,6 +12,7 @@ import socket
 import pyseccomp
 import pytest
 
+from aaos.core.errors import ConfinementError
 from tests.kernel.cells import PYTHON, cell, python, run, said
 from tests.kernel.harness import Stand
 
@@ -151,7 +152,12 @@ def test_it_has_no_capability_and_no_way_to_any(stand: Stand) -> None:
     """H-SBX-20, H-SBX-13: in the program and in what it starts."""
     pattern = "^(Cap...|NoNewPrivs|Seccomp|Uid|Groups):"
     grep = f"grep -E '{pattern}' /proc/self/status"
-    lines = said(stand, cell("/bin/sh", "-c", f'{grep}; sh -c "{grep}"', exec_paths=["/usr/bin/grep", "/usr/bin/sh"]))
+    lines = said(
+        stand,
+        cell(
+            "/bin/sh", "-c", f'{grep}; sh -c "{grep}"', exec_paths=["/usr/bin/grep", "/usr/bin/sh"], readable=["/proc"]
+        ),
+    )
     seen = [(name, *values.split()) for name, _, values in (line.partition(":") for line in lines)]
     one = [
         ("Uid", "1000", "1000", "1000", "1000"),
@@ -165,13 +171,15 @@ def test_it_has_no_capability_and_no_way_to_any(stand: Stand) -> None:
 
 def test_it_sees_its_own_processes_only(stand: Stand) -> None:
     """H-PROC-01: not even the one that started it."""
-    lines = said(stand, python("import os\nprint([n for n in os.listdir('/proc') if n.isdigit()], os.getpid())"))
+    source = "import os\nprint([n for n in os.listdir('/proc') if n.isdigit()], os.getpid())"
+    lines = said(stand, cell(PYTHON, "-I", "-c", source, readable=["/proc"]))
     assert lines == ["['2'] 2"]
 
 
 def test_the_mounts_that_it_sees_are_its_own(stand: Stand) -> None:
     """H-PROC-06: read-only but for scratch and devices; nothing of the machine's other places."""
-    lines = said(stand, python("print(open('/proc/self/mountinfo').read().strip())"))
+    source = "print(open('/proc/self/mountinfo').read().strip())"
+    lines = said(stand, cell(PYTHON, "-I", "-c", source, readable=["/proc"]))
     mounts = {fields[4]: set(fields[5].split(",")) for fields in map(str.split, lines)}
     assert {"/", "/dev", "/proc", "/tmp", "/usr"} <= set(mounts)
     assert {path for path in mounts if path.split("/")[1] not in {"", "dev", "proc", "tmp", "usr", "etc"}} == set()
@@ -187,7 +195,7 @@ EXECUTED_OTHERWISE = {
     "standard input": "fd = 0",
     "scratch": "open('/tmp/x', 'wb').write(true); os.chmod('/tmp/x', 0o755); fd = os.open('/tmp/x', os.O_RDONLY)",
     "a link": "os.symlink('/usr/bin/true', '/tmp/l'); fd = os.open('/tmp/l', os.O_RDONLY)",
-    "another program": "fd = os.open('/usr/bin/true', os.O_RDONLY)",
+    "another program": "fd = os.open('/usr/bin/true', os.O_PATH)",
 }
 
 
@@ -198,7 +206,7 @@ def test_nothing_else_is_executed(stand: Stand, way: str) -> None:
         true = file.read()
     program = f"""
 import os
-true = open('/usr/bin/true', 'rb').read()
+true = open(0, 'rb', closefd=False).read()
 try:
     {way}
     os.execve(fd, ['x'], {{}})
@@ -206,6 +214,73 @@ except OSError as error:
     print(error.errno in (1, 13, 38))
 """
     assert said(stand, cell(PYTHON, "-I", "-c", program, stdin=true)) == ["True"]
+
+
+LOADED_OTHERWISE = {
+    "by the loader": "$LD /usr/bin/true",
+    "by the loader, by another name of it": "/usr/lib64/../lib/x86_64-linux-gnu/ld-linux-x86-64.so.2 /bin/true",
+    "a copy": "cat /usr/bin/true > /tmp/t; $LD /tmp/t",
+    "by its fd": "exec 5< /usr/bin/true; $LD /proc/self/fd/5",
+    "a helper of git": "$LD /usr/lib/git-core/git --version",
+    "from standard input": "cat > /tmp/t; $LD /tmp/t",
+}
+
+
+@pytest.mark.parametrize("way", LOADED_OTHERWISE.values(), ids=list(LOADED_OTHERWISE))
+def test_no_other_program_of_usr_is_loaded(stand: Stand, way: str) -> None:
+    """ISO-12, H-SUB-12: the loader can be started, since every program needs it; it gets no other program to read."""
+    with open("/usr/bin/true", "rb") as file:
+        true = file.read()
+    script = f"LD=/lib64/ld-linux-x86-64.so.2\nset -e\n$LD /usr/bin/echo ready\n{way}\n/usr/bin/echo got in\n"
+    asked = cell("/bin/sh", "-c", script, exec_paths=["/usr/bin/cat", "/usr/bin/echo"], stdin=true)
+    result = run(stand, asked)
+    assert result.stdout == b"ready\n"
+    assert result.exit_code != 0
+    assert b"ermission denied" in result.stderr or b"cannot open" in result.stderr or b"failed to map" in result.stderr
+
+
+@pytest.mark.parametrize("way", ["$LD --preload /usr/bin/true", "LD_PRELOAD=/usr/bin/true", "LD_PRELOAD=/tmp/t.so"])
+def test_none_is_loaded_as_a_library(stand: Stand, way: str) -> None:
+    """ISO-12: the program starts without it, as the loader says."""
+    with open("/usr/bin/true", "rb") as file:
+        true = file.read()
+    script = f"LD=/lib64/ld-linux-x86-64.so.2; cat > /tmp/t.so; {way} /usr/bin/echo alone"
+    result = run(stand, cell("/bin/sh", "-c", script, exec_paths=["/usr/bin/cat", "/usr/bin/echo"], stdin=true))
+    assert result.stdout == b"alone\n"
+    assert b"cannot be preloaded" in result.stderr
+
+
+def test_names_of_programs_are_seen_and_nothing_of_their_bytes(stand: Stand) -> None:
+    """ISO-12: not by code of its own either, which could map what it reads."""
+    source = """
+import os
+print("true" in os.listdir("/usr/bin"), os.stat("/usr/bin/true").st_size > 0)
+for path in ("/usr/bin/true", "/usr/sbin/ldconfig", "/usr/lib/git-core/git", "/usr/lib/apt/methods/http"):
+    try:
+        print(path, os.open(path, os.O_RDONLY))
+    except OSError as error:
+        print(error.errno in (2, 13))
+"""
+    assert said(stand, python(source)) == ["True True", *["True"] * 4]
+    opened = "import os\nprint(os.open('/usr/bin/true', os.O_RDONLY) > 0)"
+    assert said(stand, cell(PYTHON, "-I", "-c", opened, readable=["/usr/bin/true"])) == ["True"]
+
+
+def test_its_own_proc_is_shut_unless_it_is_named(stand: Stand) -> None:
+    """H-PROC-06: mountinfo names the disks that its directories lie on; the machine's own is never shown."""
+    source = """
+for name in ("mountinfo", "mounts", "maps", "status", "cgroup"):
+    try:
+        print(name, bool(open(f"/proc/self/{name}").read()))
+    except OSError as error:
+        print(error.errno)
+"""
+    assert said(stand, python(source)) == ["13"] * 5
+    pids = "import os\nprint([name for name in os.listdir('/proc') if name.isdigit()])"
+    assert said(stand, cell(PYTHON, "-I", "-c", pids, readable=["/proc"])) == ["['2']"]
+    for path in ("/proc/1", "/proc/sys", "/dev", "/dev/shm"):
+        with pytest.raises(ConfinementError, match="of the machine is not shown"):
+            run(stand, cell(PYTHON, "-I", "-c", "", readable=[path]))
 
 
 @pytest.mark.parametrize("number", [39, 59, 101, 272])

@@ -55,8 +55,9 @@ for pid in sorted(filter(str.isdigit, os.listdir('/proc'))):
     print(pid, open(f'/proc/{pid}/environ', 'rb').read())
 """
     request = cell(
-        PYTHON, "-I", "-c", program, "-x", "$HOME; `id`", "", env={"A": "ü\n"}, stdin=b"in", cwd="/usr/share"
-    )
+        PYTHON, "-I", "-c", program, "-x", "$HOME; `id`", "",
+        env={"A": "ü\n"}, stdin=b"in", cwd="/usr/share", readable=["/proc"],
+    )  # fmt: skip
     lines = said(stand, request)
     assert lines[0] == "['-x', '$HOME; `id`', ''] /usr/share 'in'"
     assert lines[1:] == ["2 b'A=\\xc3\\xbc\\n\\x00'"]  # PID 1 is not to be seen, and has no variables anyway
@@ -149,7 +150,7 @@ def test_one_file_may_be_granted_for_reading(stand: Stand, tmp_path: Path) -> No
 def test_only_named_programs_are_executed(stand: Stand, tmp_path: Path) -> None:
     """ISO-12, H-SUB-12: by Landlock; what the cell writes itself by noexec, too."""
     script = "ls /usr; cp /usr/bin/true /tmp/true; /tmp/true; echo $?"
-    result = run(stand, shell(script, "/usr/bin/cp"))
+    result = run(stand, cell(SHELL, "-c", script, exec_paths=["/usr/bin/cp"], readable=["/usr/bin/true"]))
     assert result.stdout == b"126\n"
     assert result.stderr.count(b"Permission denied") == 2
 
@@ -159,7 +160,7 @@ def test_what_it_writes_is_executed_where_that_is_its_work(stand: Stand, root: R
     script = "for at in /tmp .; do cp /usr/bin/echo $at/made; chmod +x $at/made; $at/made $at; done"
     request = cell(
         SHELL, "-c", script, roots=[root], cwd=root.path, exec_paths=["/usr/bin/cp", "/usr/bin/chmod"],
-        exec_writable=True,
+        exec_writable=True, readable=["/usr/bin/echo"],
     )  # fmt: skip
     assert said(stand, request) == ["/tmp", "."]
 

@@ -192,7 +192,7 @@ print(sum(is_left(name) for name in os.listdir("/proc") if name.isdigit()) < 16)
 
 def test_orphans_are_collected(stand: Stand) -> None:
     """H-RES-09: two thousand that nobody waits for, with room for sixteen processes at once."""
-    result = run(stand, cell(PYTHON, "-I", "-c", ZOMBIES, "200", pids=16, cpu_s=20))
+    result = run(stand, cell(PYTHON, "-I", "-c", ZOMBIES, "200", readable=["/proc"], pids=16, cpu_s=20))
     assert (result.end, result.stdout) == (CellEnd.EXITED, b"True\n"), result
     assert stand.workers() == []
 

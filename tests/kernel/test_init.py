@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -43,13 +44,14 @@ for line in open("/proc/self/status"):
     if line.startswith(("SigBlk", "SigIgn", "SigCgt", "Threads")):
         print(line.split()[1].strip("0"))
 """
-    assert said(stand, cell("/usr/bin/grep", "-E", "^Sig(Blk|Ign|Cgt)", "/proc/self/status"))[0].endswith("0" * 16)
-    lines = said(stand, cell("/usr/bin/grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status"))
+    grep = partial(cell, "/usr/bin/grep", "-E", readable=["/proc"])
+    assert said(stand, grep("^Sig(Blk|Ign|Cgt)", "/proc/self/status"))[0].endswith("0" * 16)
+    lines = said(stand, grep("^Sig(Blk|Ign)", "/proc/self/status"))
     blocked, ignored = (int(line.split()[1], 16) for line in lines)
     assert (blocked, ignored & ~0x180000000) == (0, 0)  # 32 and 33 are the C library's own, for its threads
     result = run(stand, shell("yes | head -n 1; echo end", "/usr/bin/yes", "/usr/bin/head"))
     assert (result.stdout, result.stderr) == (b"y\nend\n", b"")
-    assert len(said(stand, python(program))) == 4
+    assert len(said(stand, cell(PYTHON, "-I", "-c", program, readable=["/proc"]))) == 4
 
 
 DEAF = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGUSR1)
@@ -72,7 +74,7 @@ def deaf() -> Iterator[Stand]:
 
 def test_what_is_ignored_where_agentd_was_started_is_not_inherited(deaf: Stand) -> None:
     """ISO-12"""
-    lines = said(deaf, cell("/usr/bin/grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status"))
+    lines = said(deaf, cell("/usr/bin/grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status", readable=["/proc"]))
     blocked, ignored = (int(line.split()[1], 16) for line in lines)
     assert (blocked, ignored & ~0x180000000) == (0, 0)
     status = Path(f"/proc/{deaf.zygote()}/status").read_text()

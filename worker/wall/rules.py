@@ -28,6 +28,7 @@ _ALL = int(_A.all())
 _EXECUTE, _REFER = int(_A.EXECUTE), int(_A.REFER)
 _FILE = int(_READ_WRITE & ~_A.READ_DIR)  # what a rule for a file may hold
 _NAMES = int(_A.MAKE_DIR | _A.MAKE_REG | _A.MAKE_SYM | _A.REMOVE_DIR | _A.REMOVE_FILE | _A.REFER)
+_NAMES_SHOWN = int(_A.READ_DIR)
 _SCRATCH = int(_READ_WRITE | _NAMES | _A.MAKE_SOCK | _A.MAKE_FIFO)
 
 
@@ -83,17 +84,24 @@ def restrict_files(ruleset: int, mounts: Sequence[Mount]) -> None:
 
 
 def restrict_cell(ruleset: int, policy: Policy, *, scratch: str) -> None:
-    """As `restrict_files`, for a cell: names below what it may write, its own /proc to read, its programs to execute.
+    """As `restrict_files`, for a cell: names below what it may write, its programs to execute; what is not `readable`
+    of a mount in which something is cannot be opened, so that no loader and no code of its own can load it.
 
     Raises OSError.
     """
     own = _EXECUTE if policy.exec_writable else 0
-    syscalls.landlock_allow_below(ruleset, "/proc", _READ)
     syscalls.landlock_allow_below(ruleset, scratch, _SCRATCH | own)
     for mount in policy.mounts:
-        rights = _READ_WRITE | _NAMES | own if mount.writable else _READ
+        is_in_part = any(path.startswith(f"{mount.path}/") for path in policy.readable)
+        rights = _READ_WRITE | _NAMES | own if mount.writable else _NAMES_SHOWN if is_in_part else _READ
         syscalls.landlock_allow_below(ruleset, mount.path, rights if mount.is_dir else rights & _FILE)
+    for path in policy.readable:
+        _allow(ruleset, path, _READ)
     for path in policy.execute:
-        syscalls.landlock_allow_below(ruleset, path, _EXECUTE)
+        _allow(ruleset, path, _READ | _EXECUTE)
     syscalls.landlock_restrict_self(ruleset)
     os.close(ruleset)
+
+
+def _allow(ruleset: int, path: str, rights: int) -> None:
+    syscalls.landlock_allow_below(ruleset, path, rights if os.path.isdir(path) else rights & ~_NAMES_SHOWN)
