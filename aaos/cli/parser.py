@@ -32,7 +32,7 @@ COMMANDS = {
     "tools": "show the tools that agents can be granted",
     "attest": "show what confines a live agent, verified anew",
     "doctor": "check this machine",
-    "selftest": "try to get out of workers and cells in two hundred ways, and show what stopped each",
+    "selftest": "try to get out of workers and cells in 240 ways, and show what stopped each",
     "dev-provider": "play a script as a language model, for trying roles without one",
     "version": "show the versions of this program and of the daemon",
 }

@@ -1,12 +1,13 @@
 """What the program of a cell may ask of the kernel: ordinary programs of Debian, compilers and interpreters included.
 
 Invariant: nothing here makes or enters a namespace, mounts, traces or reads another process, loads code into the
-kernel, types into a terminal, changes an id, makes a file that runs as somebody else, or speaks to a socket that
-another program holds in a granted tree (Landlock does not see that); a path is looked up by calls whose flags a filter
-can read, which openat2(2) is not. Rows without checks are harmless whatever their arguments are,
-behind the other layers.
+kernel, types into a terminal, changes an id, makes a file that runs as somebody else, speaks to a socket that another
+program holds in a granted tree (Landlock does not see that), or lets others wait for a file (a lease); a path is looked
+up by calls whose flags a filter can read, which openat2(2) is not. Rows without checks are harmless whatever their
+arguments are, behind the other layers.
 """
 
+import fcntl
 import socket
 import stat
 
@@ -26,13 +27,14 @@ NAMESPACES = 0x7E020000  # every CLONE_NEW* that clone(2) takes; linux/sched.h
 SET_IDS = stat.S_ISUID | stat.S_ISGID
 MFD_NOEXEC_SEAL = 8  # linux/memfd.h: such a file is data for ever; Landlock does not see who executes a memfd
 _KIND = 0o170000  # S_IFMT
+MSG_FASTOPEN = 0x20000000  # linux/socket.h: it connects without connect(2), which Landlock would hear of
 KEEP_ID = 0xFFFFFFFF  # -1 as an id: leave it; setresuid(2)
 PER_QUERY = 0xFFFFFFFF  # linux/personality.h
 
 _PLAIN = {
     "read pread64 readv preadv preadv2": "bytes of files and pipes",
     "write pwrite64 writev pwritev pwritev2": "bytes into files and pipes",
-    "close close_range dup dup2 dup3 fcntl": "open files and pipes by their numbers",
+    "close close_range dup dup2 dup3": "open files and pipes by their numbers",
     "lseek fstat stat lstat newfstatat statx statfs fstatfs access faccessat faccessat2": "what a file is",
     "getdents getdents64 readlink readlinkat getcwd chdir fchdir umask": "directories",
     "mkdir mkdirat rmdir unlink unlinkat rename renameat renameat2 link linkat symlink symlinkat": "names of files",
@@ -61,7 +63,26 @@ _PLAIN = {
     "restart_syscall": "a wait that was interrupted goes on",
     "getrandom getcpu uname sysinfo capget": "questions that every program may ask",
     "shutdown getsockname getpeername getsockopt setsockopt": "pairs of sockets",
-    "sendto sendmsg sendmmsg recvfrom recvmsg recvmmsg": "pairs of sockets",
+    "recvfrom recvmsg recvmmsg": "pairs of sockets",
+}
+_FCNTL = {
+    fcntl.F_DUPFD: "another number for an open file",
+    fcntl.F_DUPFD_CLOEXEC: "the same, not for children",
+    1027: "F_DUPFD_QUERY: are two numbers one file",
+    fcntl.F_GETFD: "is it for children",
+    fcntl.F_SETFD: "whether it is for children",
+    fcntl.F_GETFL: "how it was opened",
+    fcntl.F_SETFL: "do not block, append",
+    fcntl.F_GETLK: "who has locked a file",
+    fcntl.F_SETLK: "lock a file, as databases do",
+    fcntl.F_SETLKW: "lock a file, and wait for it",
+    fcntl.F_OFD_GETLK: "the same, of an open file",
+    fcntl.F_OFD_SETLK: "the same, of an open file",
+    fcntl.F_OFD_SETLKW: "the same, of an open file",
+    fcntl.F_GETPIPE_SZ: "how much a pipe holds",
+    fcntl.F_SETPIPE_SZ: "how much a pipe holds, within the kernel's bound",
+    fcntl.F_ADD_SEALS: "memory that nobody changes any more",
+    fcntl.F_GET_SEALS: "who may still change memory",
 }
 _PRCTL = {
     1: "PR_SET_PDEATHSIG",
@@ -96,6 +117,7 @@ _ARCH_PRCTL = {
     0x5005: "ARCH_SHSTK_STATUS: the loader asks",
 }
 
+_NO_FIRST_DATA = {"sendto": 3, "sendmsg": 2, "sendmmsg": 3}  # where their flags are
 _EFFECTIVE = (Check(0, LOW_32_BITS, KEEP_ID), Check(2, LOW_32_BITS, KEEP_ID))
 
 CELL_ROWS: tuple[Row, ...] = (
@@ -127,6 +149,11 @@ CELL_ROWS: tuple[Row, ...] = (
         )
         for kind in (socket.SOCK_STREAM, socket.SOCK_SEQPACKET)
     ),
+    *(
+        Row(call, "pairs of sockets; data cannot go with the opening of a connection", (Check(at, MSG_FASTOPEN, 0),))
+        for call, at in _NO_FIRST_DATA.items()
+    ),
+    *(Row("fcntl", reason, (Check(1, LOW_32_BITS, command),)) for command, reason in _FCNTL.items()),
     *(Row("prctl", reason, (Check(0, LOW_32_BITS, option),)) for option, reason in _PRCTL.items()),
     *(Row("ioctl", reason, (Check(1, LOW_32_BITS, command),)) for command, reason in _IOCTL.items()),
     *(Row("arch_prctl", reason, (Check(0, LOW_32_BITS, code),)) for code, reason in _ARCH_PRCTL.items()),

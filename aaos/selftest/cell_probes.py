@@ -10,6 +10,7 @@ from aaos.selftest.probe import Probe, refusals_in
 
 _GONE = "ENOSYS seccomp"
 _FIRST = "ENOENT pidns"
+_RO = "EROFS mountns"
 MAY = frozenset(
     (
         "ask how busy the machine is", "ask what machine this is", "a pair of sockets", "fork",
@@ -47,6 +48,25 @@ OTHERWISE = {
     "give a file capabilities": _GONE,
     "give a file away": "EINVAL userns",
     "execute a file that was granted": "EACCES mountns",
+    "execute memory of a file": "EPERM mountns",
+    "call by the gate of i386": "killed seccomp",
+    "let anybody trace it": _GONE,
+    "keep its memory from being shuffled": _GONE,
+    "shorten what may be read": _RO,
+    "change who may use what may be read": _RO,
+    "change who may use it by its number": _RO,
+    "give away what may be read": _RO,
+    "change when what may be read was written": _RO,
+    "make a file beside what may be read": _RO,
+    "remove what may be read": _RO,
+    "plant a hook of git": _RO,
+    "rename the directory of git": "EBUSY mountns",
+    "the kernel's stack of a call": "EACCES capabilities",
+    "a pair that sends elsewhere": _GONE,
+    "a longer file where it may write": "EFBIG rlimits",
+    "more processes than it may have": "EAGAIN rlimits",
+    "more scratch than it may have": "ENOSPC mountns",
+    "more names than scratch may have": "ENOSPC mountns",
     "environment of the first process": _FIRST,
     "command line of the first process": _FIRST,
     "memory of the first process": _FIRST,

@@ -6,6 +6,7 @@ _NO = "EPERM seccomp"
 _GONE = "ENOSYS seccomp"
 _HIDDEN = "ENOENT mountns"
 _SHUT = "EACCES landlock"
+_RO = "EROFS mountns"
 _NONE = "nothing zygote"
 _ARGUMENT, _ABSENT = Unshown.ARGUMENT, Unshown.ABSENT
 
@@ -23,9 +24,29 @@ FILES = tuple(
         ("list what is above", 'os.listdir(f"{W}/..")', _SHUT, None),
         ("follow a link out", 'content(f"{W}/link")', _HIDDEN, None),
         ("follow a link to a process", 'content(f"{W}/magic")', "EACCES landlock, ENOENT mountns", None),
-        ("write to what may be read", 'opened(f"{R}/text", os.O_WRONLY)', "EROFS mountns", None),
-        ("empty what may be read", 'opened(f"{R}/text", os.O_WRONLY | os.O_TRUNC)', "EROFS mountns", None),
-        ("write to settings of git", 'opened(f"{W}/.git/config", os.O_WRONLY)', "EROFS mountns", None),
+        ("write to what may be read", 'opened(f"{R}/text", os.O_WRONLY)', _RO, None),
+        ("empty what may be read", 'opened(f"{R}/text", os.O_WRONLY | os.O_TRUNC)', _RO, None),
+        ("shorten what may be read", 'os.truncate(f"{R}/text", 0)', _NO, None),
+        ("open it anew to write", 'opened("/proc/self/fd/%d" % os.open(f"{R}/text", 0), os.O_WRONLY)', _RO, None),
+        ("open its name anew to write", 'opened("/proc/self/fd/%d" % os.open(f"{R}/text", PATH), 1)', _RO, None),
+        ("change who may use what may be read", 'os.chmod(f"{R}/text", 0o777)', _NO, None),
+        ("change who may use it by its number", 'os.fchmod(os.open(f"{R}/text", 0), 0o777)', _NO, None),
+        ("give away what may be read", 'os.chown(f"{R}/text", os.getuid(), os.getgid())', _NO, None),
+        ("change when what may be read was written", 'os.utime(f"{R}/text", (0, 0))', _NO, None),
+        ("make a file beside what may be read", 'opened(f"{R}/new", os.O_WRONLY | os.O_CREAT)', _NO, None),
+        ("remove what may be read", 'os.unlink(f"{R}/gone")', _NO, None),
+        ("let nobody write without asking", 'fcntl.fcntl(os.open(f"{W}/a", 0), 1024, 0)', _GONE, None),
+        ("hear of changes by signals", "fcntl.fcntl(os.open(W, 0), 1026, 2)", _GONE, None),
+        ("send a process signals by a file", "fcntl.fcntl(os.open(W, 0), 8, os.getpid())", _GONE, None),
+        ("execute memory of a file", 'mmap.mmap(os.open(f"{W}/a", 0), 0, flags=2, prot=5)', _NO, None),
+        ("plant a hook of git", 'opened(f"{W}/.git/hooks/post-commit", os.O_WRONLY | os.O_CREAT)', _NO, None),
+        (
+            "settings of git by its directory",
+            'opened("/proc/self/fd/%d/config" % os.open(f"{W}/.git", 0), 1)',
+            _RO,
+            None,
+        ),
+        ("write to settings of git", 'opened(f"{W}/.git/config", os.O_WRONLY)', _RO, None),
         ("make a file", 'opened(f"{W}/new", os.O_WRONLY | os.O_CREAT)', _NO, None),
         ("make a file without a name", "opened(W, os.O_WRONLY | os.O_TMPFILE)", _GONE, None),
         ("make a file that makes root", 'opened(f"{W}/su", os.O_WRONLY | os.O_CREAT, 0o4755)', _NO, None),
@@ -58,6 +79,7 @@ FILES = tuple(
             None,
         ),
         ("execute a file that was granted", 'os.execv(f"{W}/script", ["script"])', _NO, None),
+        ("rename the directory of git", 'os.rename(f"{W}/.git", f"{W}/elsewhere")', _NO, None),
         ("watch a directory", 'os.close(call("inotify_init1", 0))', _GONE, None),
     )
 )
@@ -76,12 +98,19 @@ MACHINE = tuple(
         ("all processes", 'os.listdir("/proc")', _SHUT, None),
         ("mounts with paths of the machine", 'content("/proc/self/mountinfo")', _SHUT, None),
         ("its place among the cgroups", 'content("/proc/self/cgroup")', _SHUT, None),
+        ("map ids of its own", 'opened("/proc/self/uid_map", os.O_WRONLY)', _SHUT, None),
+        ("forget what groups it may not leave", 'opened("/proc/self/setgroups", os.O_WRONLY)', _SHUT, None),
         ("be the last to be killed for memory", 'opened("/proc/self/oom_score_adj", os.O_WRONLY)', _SHUT, None),
         ("memory of the machine", 'content("/proc/iomem")', _HIDDEN, None),
         ("addresses of the kernel", 'content("/proc/kallsyms")', _HIDDEN, None),
         ("settings of the kernel", 'opened("/proc/sys/kernel/core_pattern", os.O_WRONLY)', _HIDDEN, None),
         ("caches of the kernel", 'opened("/proc/sys/vm/drop_caches", os.O_WRONLY)', _HIDDEN, None),
         ("keys of the kernel", 'opened("/proc/keys")', _HIDDEN, _ABSENT),
+        ("the kernel's stack of a call", 'content("/proc/self/stack")', _SHUT, _ABSENT),
+        ("version of the kernel", 'content("/proc/version")', _HIDDEN, None),
+        ("how the kernel was started", 'content("/proc/cmdline")', _HIDDEN, None),
+        ("processors of the machine", 'content("/proc/cpuinfo")', _HIDDEN, None),
+        ("name of the machine", 'content("/etc/hostname")', _HIDDEN, _ABSENT),
         ("interrupts of the machine", 'content("/proc/interrupts")', _HIDDEN, None),
         ("devices of the machine", 'os.listdir("/sys")', _HIDDEN, None),
         ("limits of all cgroups", 'os.listdir("/sys/fs/cgroup")', _HIDDEN, None),
@@ -109,6 +138,8 @@ NETWORK = tuple(
     Probe("network", name, act, worker, unshown)
     for name, act, worker, unshown in (
         ("a socket of this machine", "socket.socket(socket.AF_UNIX).close()", _NO, None),
+        ("messages of this machine", "socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).close()", _NO, None),
+        ("a pair that sends elsewhere", "[e.close() for e in socket.socketpair(type=socket.SOCK_DGRAM)]", _NO, None),
         ("a connection of TCP", "socket.socket(socket.AF_INET).close()", _NO, None),
         ("a connection of TCP, version 6", "socket.socket(socket.AF_INET6).close()", _NO, None),
         ("messages of UDP", "socket.socket(socket.AF_INET, socket.SOCK_DGRAM).close()", _NO, None),
@@ -120,6 +151,11 @@ NETWORK = tuple(
             _ABSENT,
         ),
         ("settings of the network", "socket.socket(socket.AF_NETLINK, socket.SOCK_RAW).close()", _NO, None),
+        ("rules of the packet filter", "socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12).close()", _NO, _ABSENT),
+        ("packets past the kernel", "socket.socket(44, socket.SOCK_RAW).close()", _NO, _ABSENT),
+        ("pings", "socket.socket(socket.AF_INET, socket.SOCK_DGRAM, 1).close()", _NO, _ABSENT),
+        ("streams of SCTP", "socket.socket(socket.AF_INET, socket.SOCK_STREAM, 132).close()", _NO, _ABSENT),
+        ("other machines of a cluster", "socket.socket(30, socket.SOCK_RDM).close()", _NO, _ABSENT),
         ("packets of the wire", "socket.socket(socket.AF_PACKET, socket.SOCK_RAW).close()", _NO, None),
         ("the machine below", "socket.socket(socket.AF_VSOCK).close()", _NO, _ABSENT),
         ("ciphers of the kernel", "socket.socket(socket.AF_ALG, socket.SOCK_SEQPACKET).close()", _NO, _ABSENT),
@@ -135,6 +171,10 @@ LIMITS = tuple(
         ("more memory than it may have", "grown(1 << 40)", "ENOMEM rlimits", None),
         ("more open files than it may have", "many_files(2000)", "EMFILE rlimits", None),
         ("a longer file than it may have", "large_file(1 << 41)", "EFBIG rlimits", None),
+        ("a longer file where it may write", 'os.truncate(f"{W}/b", 1 << 40)', _NO, None),
+        ("more processes than it may have", "many_processes(300)", _NO, None),
+        ("more scratch than it may have", 'filled("/tmp/aaos-probe", 1 << 25)', _NO, None),
+        ("more names than scratch may have", 'many_names("/tmp", 5_000)', _NO, None),
     )
 )
 INHERITED = tuple(

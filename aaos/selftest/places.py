@@ -16,7 +16,7 @@ from aaos.core.ids import Gid, Uid
 from aaos.core.ports import Held, Root
 
 NAME = "selftest"
-FILES = ("rw/text", "rw/a", "rw/b", "rw/gone", "rw/.git/config", "ro/text", "closed/secret")
+FILES = ("rw/text", "rw/a", "rw/b", "rw/gone", "rw/.git/config", "ro/text", "ro/gone", "closed/secret")
 LINKS = {"rw/link": "../closed/secret", "rw/magic": "/proc/self/root/etc/passwd"}
 
 
@@ -67,7 +67,7 @@ def forget(parent: Path) -> None:
 
 
 def _furnish(made: Places) -> None:
-    for name in ("rw", "ro", "closed", "rw/.git", "rw/empty"):
+    for name in ("rw", "ro", "closed", "rw/.git", "rw/.git/hooks", "rw/empty"):
         (made.directory / name).mkdir()
         (made.directory / name).chmod(0o755)
     for name in FILES:

@@ -11,6 +11,7 @@ import fcntl
 import json
 import mmap
 import os
+import signal
 import socket
 import stat
 import struct
@@ -50,6 +51,7 @@ NUMBERS = {
     "prctl": 157,
     "adjtimex": 159,
     "acct": 163,
+    "settimeofday": 164,
     "mount": 165,
     "umount2": 166,
     "swapon": 167,
@@ -60,6 +62,7 @@ NUMBERS = {
     "ioperm": 173,
     "init_module": 175,
     "delete_module": 176,
+    "io_setup": 206,
     "clock_settime": 227,
     "tgkill": 234,
     "set_mempolicy": 238,
@@ -83,8 +86,10 @@ NUMBERS = {
     "process_vm_writev": 311,
     "kcmp": 312,
     "finit_module": 313,
+    "sched_setattr": 314,
     "renameat2": 316,
     "seccomp": 317,
+    "kexec_file_load": 320,
     "bpf": 321,
     "execveat": 322,
     "userfaultfd": 323,
@@ -109,6 +114,7 @@ NEWTIME, NEWNS, NEWCGROUP, NEWUTS = 0x80, 0x20000, 0x2000000, 0x4000000
 NEWIPC, NEWUSER, NEWPID, NEWNET = 0x8000000, 0x10000000, 0x20000000, 0x40000000
 HERE = -100  # AT_FDCWD
 SMALL = 4096
+PATH = os.O_PATH
 TIOCSTI, TIOCLINUX, BIT_32 = 0x5412, 0x541C, 1 << 32
 X32 = 0x40000000
 
@@ -188,6 +194,23 @@ def protected(name: str, protection: int, *more: int) -> None:
     call(name, address, SMALL, protection, *more)
 
 
+def mapped_at_zero() -> None:
+    """Memory where the kernel's own mistakes would read."""
+    libc.mmap.restype = ctypes.c_long
+    address = libc.mmap(None, SMALL, 3, 0x32, -1, ctypes.c_long(0))  # MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS
+    if address == -1:
+        raise OSError(ctypes.get_errno(), "mmap")
+    libc.munmap(None, SMALL)
+
+
+def machine_code(code: bytes) -> int:
+    """Instructions of no program, executed."""
+    page = mmap.mmap(-1, SMALL, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, prot=7)
+    page.write(code)
+    result: int = ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(page)))()
+    return result
+
+
 def grown(size: int) -> None:
     """Address space without memory behind it."""
     mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000).close()  # MAP_NORESERVE
@@ -201,6 +224,43 @@ def many_files(count: int) -> None:
     finally:
         for fd in fds:
             os.close(fd)
+
+
+def many_processes(count: int) -> None:
+    """So many children at once; they are ended again."""
+    children: list[int] = []
+    try:
+        for _ in range(count):
+            child = os.fork()
+            if child == 0:
+                signal.pause()
+            children.append(child)
+    finally:
+        for child in children:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+
+
+def many_names(directory: str, count: int) -> None:
+    """So many empty files; they are removed again."""
+    made = 0
+    try:
+        for made in range(count):  # the last is removed, too
+            opened(f"{directory}/aaos-probe-{made}", os.O_WRONLY | os.O_CREAT)
+    finally:
+        for number in range(made):
+            os.unlink(f"{directory}/aaos-probe-{number}")
+
+
+def filled(path: str, size: int) -> None:
+    """A new file with so many bytes; it is removed again."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        for _ in range(size // 65_536):
+            os.write(fd, bytes(65_536))
+    finally:
+        os.close(fd)
+        os.unlink(path)
 
 
 def large_file(size: int) -> None:

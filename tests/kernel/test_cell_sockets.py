@@ -59,3 +59,46 @@ def _is_reached(theirs: socket.socket, *, is_listening: bool) -> bool:
     except TimeoutError:
         return False
     return True
+
+
+FIRST_DATA = """
+import errno, socket
+FASTOPEN = 0x20000000
+one, other = socket.socketpair()
+def told(act):
+    try:
+        return act()
+    except OSError as error:
+        return errno.errorcode[error.errno]
+print([told(act) for flags in (0, FASTOPEN) for act in (
+    lambda: one.send(b"x", flags), lambda: one.sendmsg([b"x"], [], flags),
+)])
+"""
+
+
+def test_no_data_goes_with_the_opening_of_a_connection(stand: Stand) -> None:
+    """H-NET-02: a way to connect that Landlock does not hear of (MSG_FASTOPEN); plain data goes."""
+    assert said(stand, cell(PYTHON, "-I", "-c", FIRST_DATA)) == ["[1, 1, 'ENOSYS', 'ENOSYS']"]
+
+
+LEASES = """
+import errno, fcntl, signal
+file = open(PATH)
+def told(*asked):
+    try:
+        return fcntl.fcntl(file, *asked)
+    except OSError as error:
+        return errno.errorcode[error.errno]
+print([told(*asked) for asked in ((1024, 0), (1024, 1), (1026, 2), (8, 1), (10, signal.SIGUSR1), (fcntl.F_GETFD,))])
+fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+"""
+
+
+def test_nobody_waits_for_a_file_that_a_cell_holds(stand: Stand, root: Root) -> None:
+    """H-RES-13: a lease would keep who opens the file waiting for 45 seconds; a lock keeps who asks for one only."""
+    path = f"{root.path}/file"
+    with open(path, "w", encoding="ascii"):
+        os.chown(path, OWNER, OWNER)
+    source = LEASES.replace("PATH", repr(path))
+    (told,) = said(stand, cell(PYTHON, "-I", "-c", source, roots=[root]))
+    assert told == "['ENOSYS', 'ENOSYS', 'ENOSYS', 'ENOSYS', 'ENOSYS', 1]"
