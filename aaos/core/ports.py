@@ -26,6 +26,12 @@ class AuditSink(Protocol):
     def record(self, event: Event) -> Recorded: ...
 
 
+class BatchAudit(AuditSink, Protocol):
+    """The same for several at once: all of them are written before `record_all` returns, or none."""
+
+    def record_all(self, events: Sequence[Event]) -> Sequence[Recorded]: ...
+
+
 # --- tool calls ---------------------------------------------------------------------------------------------------
 
 

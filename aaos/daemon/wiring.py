@@ -27,7 +27,7 @@ from aaos.core.envelope import Submitter
 from aaos.core.events import Event, EventKind, Scalar
 from aaos.core.ids import Uid
 from aaos.core.layers import Layer
-from aaos.core.ports import AuditSink, Fetcher, Launcher
+from aaos.core.ports import AuditSink, BatchAudit, Fetcher, Launcher
 from aaos.core.rolefile import RoleSet, load_roles
 from aaos.core.token import TokenBox
 from aaos.daemon.approving import Approving
@@ -108,12 +108,12 @@ class StartedFetcher(Fetcher, CellNetwork, Protocol):
 
 
 Files = Callable[[Submitter], FileBroker]
-MakeLauncher = Callable[[Settings, AuditSink, frozenset[Layer], Path], StartedLauncher]
+MakeLauncher = Callable[[Settings, BatchAudit, frozenset[Layer], Path], StartedLauncher]
 MakeEgress = Callable[[Settings, AuditSink, Path], StartedFetcher]
 
 
 def zygote_launcher(
-    settings: Settings, audit: AuditSink, without: frozenset[Layer], state_dir: Path
+    settings: Settings, audit: BatchAudit, without: frozenset[Layer], state_dir: Path
 ) -> StartedLauncher:
     """The launcher of the product."""
     return ZygoteLauncher(settings, audit, without=without, template_dir=state_dir / "template")

@@ -19,7 +19,7 @@ from aaos.core.errors import ConfinementError, SettingsError, WorkerLostError
 from aaos.core.events import Event, EventKind, Scalar
 from aaos.core.ids import AgentId, Uid
 from aaos.core.layers import ALL_LAYERS, Layer
-from aaos.core.ports import Attestation, AuditSink, Held, LaunchRequest
+from aaos.core.ports import Attestation, BatchAudit, Held, LaunchRequest
 from aaos.sandbox import filters
 from aaos.sandbox.attest import Expected, agree, attest_outside
 from aaos.sandbox.cells import Cells
@@ -31,6 +31,7 @@ from aaos.sandbox.policy import Covered, check_left_out, plan_mounts, policy_dig
 from aaos.sandbox.probe import require_machine
 from aaos.sandbox.session import Confined, WorkerSession, settle
 from aaos.sandbox.strays import kill_strays
+from aaos.sandbox.together import Together
 from aaos.sandbox.trees import detach_tree
 from aaos.sandbox.yard import Parked, Yard, remove_leaf
 from aaos.sandbox.zygote import BOOT, Zygote
@@ -46,7 +47,7 @@ class ZygoteLauncher:
     def __init__(
         self,
         settings: Settings,
-        audit: AuditSink,
+        audit: BatchAudit,
         *,
         without: frozenset[Layer],
         template_dir: Path,
@@ -55,6 +56,7 @@ class ZygoteLauncher:
         check_left_out(without)
         self._settings = settings
         self._audit = audit
+        self._confirmed = Together(audit)
         self._layers = ALL_LAYERS - without
         self._missing = tuple(sorted(without))
         self._template_dir = template_dir
@@ -134,7 +136,7 @@ class ZygoteLauncher:
             digest = policy_digest(policy)  # now: the worker is at work meanwhile
             ready = await ready_frame(parked.sock)
             attestation = await self._agree(parked, ready, expected=expected, digest=digest, begun=begun)
-            self._record(request, attestation)
+            await self._confirmed.record(_confirmed(request, attestation))
         except BaseException:
             await self._yard.end(parked)
             raise
@@ -162,20 +164,6 @@ class ZygoteLauncher:
             filter_digest=self._filter_digest,
             duration_ms=(now - begun) / 1e6,
             steps_us={**ready.steps, "outside attestation": (now - before) // 1000},
-        )
-
-    def _record(self, request: LaunchRequest, attestation: Attestation) -> None:
-        fields: dict[str, Scalar] = {
-            "pid": attestation.pid,
-            "host_uid": int(attestation.host_uid),
-            "layers": " ".join(attestation.layers),
-            "missing": " ".join(attestation.missing),
-            "policy_digest": attestation.policy_digest,
-            "filter_digest": attestation.filter_digest,
-            "duration_ms": round(attestation.duration_ms, 3),
-        }
-        self._audit.record(
-            Event(EventKind.AGENT_CONFINED, request.run, request.subtask, request.agent, fields),
         )
 
     def _confined(
@@ -234,6 +222,19 @@ class ZygoteLauncher:
                 await self._start_zygote()
             except ConfinementError:
                 await asyncio.sleep(RESTART_DELAY_S)
+
+
+def _confirmed(request: LaunchRequest, attestation: Attestation) -> Event:
+    fields: dict[str, Scalar] = {
+        "pid": attestation.pid,
+        "host_uid": int(attestation.host_uid),
+        "layers": " ".join(attestation.layers),
+        "missing": " ".join(attestation.missing),
+        "policy_digest": attestation.policy_digest,
+        "filter_digest": attestation.filter_digest,
+        "duration_ms": round(attestation.duration_ms, 3),
+    }
+    return Event(EventKind.AGENT_CONFINED, request.run, request.subtask, request.agent, fields)
 
 
 def _grants(request: LaunchRequest) -> list[Covered]:

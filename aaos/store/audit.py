@@ -7,7 +7,7 @@ next, at the latest after `database.TRAIL_S`; all others before `record` returns
 """
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Final
 
@@ -70,6 +70,11 @@ class Audit:
         if not self._flood.admits(event, now_s):
             return Recorded(SUPPRESSED_SEQ, self._now_s(), event)
         return self._write(event)
+
+    def record_all(self, events: Sequence[Event]) -> list[Recorded]:
+        """Write all of these in one transaction. Raises StorageError; then none is written."""
+        with self._database.transaction():
+            return [self.record(event) for event in events]
 
     def note(self, event: Event) -> None:
         """Tell those who follow the run, and nobody else: it is not recorded, and may be dropped."""

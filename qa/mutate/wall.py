@@ -85,7 +85,7 @@ _AGREEING = (
     ("what lasts is not looked at in haste", ATTEST, "        if not is_settled:", "        if False:", BY_LAYERS),
     ("what lasts is taken as seen", YARD, "                    attest_parked(parked.pid, parked.policy)\n", "", ("tests/kernel/test_yard.py",)),
     ("canaries that were not denied", ATTEST, "    if undenied or set(ready.layers) != set(layers):", "    if False:", BY_LAYERS),
-    ("no record of the confinement", LAUNCH, "            self._record(request, attestation)\n", "", BY_ATTEST),
+    ("no record of the confinement", LAUNCH, "            await self._confirmed.record(_confirmed(request, attestation))\n", "", BY_ATTEST),
     ("a second owner in one worker", POLICY, "    if len(owners) > 1:", "    if False:", ("tests/unit/sandbox/test_policy.py",)),
     ("root as an owner inside", POLICY, "    if 0 in owner:", "    if False:", ("tests/unit/sandbox/test_policy.py",)),
     ("a link in place of a control file", CONTROL, "    if kind == stat.S_IFLNK:\n        raise", "    if False:\n        raise", ("tests/unit/sandbox/test_control.py",)),

@@ -49,6 +49,9 @@ class Audit:
         self.events.append(event)
         return Recorded(len(self.events), 0.0, event)
 
+    def record_all(self, events: Sequence[Event]) -> list[Recorded]:
+        return [self.record(event) for event in events]
+
     def count(self, kind: EventKind) -> int:
         return sum(event.kind is kind for event in self.events)
 

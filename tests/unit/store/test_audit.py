@@ -64,6 +64,25 @@ def _fail_after(database: Database, audit: Audit, event: Event) -> None:
         raise RuntimeError
 
 
+def test_several_are_written_together_or_not_at_all(
+    audit: Audit, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """AUD-1"""
+    assert [recorded.seq for recorded in audit.record_all([DONE, DENIED])] == [1, 2]
+    assert [recorded.event for recorded in audit.query(RUN)] == [DONE, DENIED]
+    write = database.insert
+
+    def full(sql: str, values: tuple[object, ...]) -> int:
+        if values[1] is EventKind.TOOL_DENIED:
+            raise StorageError("no room", "make some")
+        return write(sql, values)  # type: ignore[arg-type]  # as it came
+
+    monkeypatch.setattr(database, "insert", full)
+    with pytest.raises(StorageError):
+        audit.record_all([DONE, DENIED])
+    assert len(audit.query(RUN)) == 2
+
+
 def test_an_event_is_a_row_when_record_returns(audit: Audit) -> None:
     """AUD-1"""
     sink: AuditSink = audit
