@@ -48,7 +48,7 @@ def test_those_of_one_turn_are_one_batch_and_written_when_each_returns() -> None
 def test_what_is_not_written_is_the_error_of_each() -> None:
     """ISO-9: no row, no session."""
 
-    async def run() -> list[None | BaseException]:
+    async def run() -> list[BaseException | None]:
         together = Together(Batches(StorageError("full", "make room")))
         return await asyncio.gather(*(together.record(_event(number)) for number in range(3)), return_exceptions=True)
 
