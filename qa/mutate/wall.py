@@ -6,12 +6,15 @@ CONFINE, MOUNTS, RULES = "worker/wall/confine.py", "worker/wall/mounts.py", "wor
 ZYGOTE, TRANSPORT, ABI = "worker/wall/zygote.py", "worker/transport.py", "worker/abi.py"
 ROWS, FIELDS = "aaos/sandbox/rows.py", "worker/fields.py"
 CELLROWS, CELLPLAN = "aaos/sandbox/cellrows.py", "aaos/sandbox/cellplan.py"
+CELLS = "aaos/sandbox/cells.py"
 FILTERS, ATTEST, LAUNCH = "aaos/sandbox/filters.py", "aaos/sandbox/attest.py", "aaos/sandbox/launch.py"
 YARD = "aaos/sandbox/yard.py"
 SESSION, POLICY, CONTROL = "aaos/sandbox/session.py", "aaos/sandbox/policy.py", "aaos/sandbox/control.py"
 
 BY_ATTEST = ("tests/kernel/test_attest.py",)
 BY_CELLS = ("tests/kernel/test_cell_attacks.py", "tests/kernel/test_trial.py")
+BY_SOCKETS = ("tests/kernel/test_cell_sockets.py",)
+BY_CELLATTEST = ("tests/kernel/test_cellattest.py",)
 BY_PLANS = ("tests/kernel/test_cellplan.py",)
 BY_CHECKS = ("tests/kernel/test_attest_checks.py",)
 BY_LAYERS = ("tests/kernel/test_confine_layers.py",)
@@ -84,6 +87,11 @@ _AGREEING = (
     ("not looked at: open files", ATTEST, '        if files[:3] != ["/dev/null"] * 3 or not files[3].startswith("socket:"):', "        if False:", BY_LAYERS),
     ("what lasts is not looked at in haste", ATTEST, "        if not is_settled:", "        if False:", BY_LAYERS),
     ("what lasts is taken as seen", YARD, "                    attest_parked(parked.pid, parked.policy)\n", "", ("tests/kernel/test_yard.py",)),
+    ("what runs in a cell is not looked at", CELLS, "            attest_started(pid, parked.pid, cell.expected)\n", "            pass\n", BY_CELLATTEST),
+    ("a live cell is not looked at", CELLS, "        outside = attest_outside(parked.pid, cell.expected)\n", "        outside = {}\n", BY_CELLATTEST),
+    ("rights of what runs in a cell", ATTEST, "        _check_owner(status, expected.policy)\n        _check_privileges(status)\n", "", BY_CELLATTEST),
+    ("filters of what runs in a cell", ATTEST, "            _check_count(status, len(expected.filters))\n", "            pass\n", BY_CELLATTEST),
+    ("namespaces of what runs in a cell", ATTEST, "        if other := [name", "        if False and [name", BY_CELLATTEST),
     ("canaries that were not denied", ATTEST, "    if undenied or set(ready.layers) != set(layers):", "    if False:", BY_LAYERS),
     ("no record of the confinement", LAUNCH, "            await self._confirmed.record(_confirmed(request, attestation))\n", "", BY_ATTEST),
     ("a second owner in one worker", POLICY, "    if len(owners) > 1:", "    if False:", ("tests/unit/sandbox/test_policy.py",)),
@@ -113,11 +121,14 @@ _FILTERING = (
     ("rows of the egress: new processes", FILTERS, ", and nothing but threads\", (Check(0, LOW_32_BITS, THREAD),)", '"', ("tests/kernel/test_egress_attacks.py",)),
 )  # fmt: skip
 _CELLS = (
+    ("rows of cells: leases", CELLROWS, "_FCNTL = {\n", "_FCNTL = {\n    1024: \"mutant\",\n", BY_SOCKETS),
+    ("rows of cells: data with the opening of a connection", CELLROWS, "MSG_FASTOPEN = 0x20000000 ", "MSG_FASTOPEN = 0 ", BY_SOCKETS),
     ("rows of cells: namespaces", CELLROWS, "NAMESPACES = 0x7E020000 ", "NAMESPACES = 0 ", BY_CELLS),
     ("rows of cells: files that run as others", CELLROWS, "SET_IDS = stat.S_ISUID | stat.S_ISGID\n", "SET_IDS = 0\n", BY_CELLS),
     ("a program that others can change", CELLPLAN, "_OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH", "_OTHERS_MAY_WRITE = 0", BY_PLANS),
-    ("everything may be executed in a cell", RULES, "    for path in policy.execute:\n        syscalls.landlock_allow_below(ruleset, path, _EXECUTE)", "    syscalls.landlock_allow_below(ruleset, \"/\", _EXECUTE)", BY_CELLS),
-    ("a cell writes what may be read", RULES, "rights = _READ_WRITE | _NAMES | own if mount.writable else _READ", "rights = _READ_WRITE | _NAMES | own", BY_RULES),
+    ("everything may be executed in a cell", RULES, "        _allow(ruleset, path, _READ | _EXECUTE)\n", "        _allow(ruleset, \"/\", _READ | _EXECUTE)\n", BY_CELLS),
+    ("all of /usr may be read in a cell", RULES, "else _NAMES_SHOWN if is_in_part else _READ", "else _READ", ("tests/kernel/test_cell_attacks.py",)),
+    ("a cell writes what may be read", RULES, "rights = _READ_WRITE | _NAMES | own if mount.writable else _NAMES_SHOWN", "rights = _READ_WRITE | _NAMES | own if True else _NAMES_SHOWN", BY_RULES),
 )  # fmt: skip
 _SPEAKING = (
     ("a frame whose bytes can change", TRANSPORT, "    if seals & _SEALS != _SEALS:", "    if False:", BY_TRANSPORT),

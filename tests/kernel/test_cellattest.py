@@ -75,6 +75,17 @@ def test_a_live_cell_is_confirmed_again_with_all_that_runs_in_it(stand: Stand) -
     assert stand.workers() == []
 
 
+def test_every_process_of_a_live_cell_is_looked_at(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ISO-9"""
+    with live(stand) as cells:
+        everyone, seen = set(processes(cells)), set[int]()
+        monkeypatch.setattr("aaos.sandbox.cells.attest_started", lambda pid, *_: seen.add(pid))
+        attested(cells)
+        monkeypatch.undo()
+    assert seen == everyone
+    assert len(everyone) == 4
+
+
 def _in_mounts_of(pid: int, act: Callable[[], object]) -> None:
     child = os.fork()
     if child == 0:
