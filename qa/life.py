@@ -69,6 +69,8 @@ def belongs_to_root_alone(_: Packages) -> str:
 
 def imports_nothing_of_who_calls_it(_: Packages) -> str:
     """H-PKG-04: neither from the current directory nor from a user's own packages, nor what the environment names."""
+    first = Path("/usr/bin/agentd").read_text(encoding="utf-8").splitlines()[0]
+    assert first == "#!/usr/bin/python3 -I", first
     home = Path(f"/home/{OPERATOR}")
     version = _ok("/usr/bin/python3", "-I", "-c", "import sys; print('%d.%d' % sys.version_info[:2])").strip()
     site = home / ".local/lib" / f"python{version}" / "site-packages"
