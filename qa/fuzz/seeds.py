@@ -112,8 +112,7 @@ MODELS = (
     b"providers:\n  local: {kind: ollama}\n  cloud: {kind: openai, key: cloud}\nmodels:\n"
     b"  small: {provider: local, model: s, tier: T1, price_usd: {input: 0, output: 0}}\n",
 )
-WRAPPERS = (
-    b"""\
+LISTER = """\
 name: lister
 summary: Lists a directory
 program: /usr/bin/ls
@@ -138,6 +137,8 @@ egress: ["example.com:443"]
 success: [0, 1]
 output: lines
 limits: {wall_s: 5}
-""",
+"""
+WRAPPERS = (
+    LISTER.encode(),
     b"name: lister\nsummary: s\nprogram: /usr/bin/true\npackage: coreutils\nargv: []\n",
 )

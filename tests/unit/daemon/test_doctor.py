@@ -3,11 +3,11 @@
 import os
 from pathlib import Path
 
-from aaos.core.config import ModelSettings, Settings
+from aaos.core.config import EgressSettings, ModelSettings, Settings
 from aaos.core.errors import SettingsError
 from aaos.core.layers import Layer
 from aaos.core.rolefile import RoleSet
-from aaos.daemon.doctor import MIN_FREE_BYTES, Doctor, disk, tier_findings, wrapper_findings
+from aaos.daemon.doctor import MIN_FREE_BYTES, Doctor, disk, egress_user, tier_findings, wrapper_findings
 from aaos.llm.keys import KeyPlaces
 from aaos.sandbox.probe import Finding
 from aaos.tools.wrapper import Wrapper
@@ -19,6 +19,17 @@ WRAPPERS = WrapperSet({})
 def test_a_full_disk_is_a_finding_with_a_remedy() -> None:
     assert disk(Path("/var"), MIN_FREE_BYTES).is_ok
     assert "du -xh /var" in disk(Path("/var"), 0).remedy
+
+
+def test_the_user_of_the_egress_is_looked_for() -> None:
+    """OPS-4"""
+    settings = Settings()
+    last = settings.worker.uid_first + settings.worker.uid_count - 1
+    assert egress_user(settings).detail == f"pages are fetched as nobody else (uid {last})"
+    for name, said in (("root", "root is root"), ("no-such-user", "there is no user no-such-user")):
+        found = egress_user(Settings(egress=EgressSettings(user=name)))
+        assert (found.is_ok, found.detail) == (False, f"egress.user: {said}")
+        assert found.remedy
 
 
 def test_every_bad_finding_has_a_remedy_and_the_wall_comes_first(tmp_path: Path) -> None:

@@ -8,33 +8,7 @@ from aaos.core.cell import HostPort
 from aaos.core.errors import SettingsError
 from aaos.tools.wrapper import Argument, Limits, Parser, PathUse, Wrapper
 from aaos.tools.wrapperfile import load_wrappers, read_wrapper
-
-GOOD = """\
-name: lister
-summary: Lists a directory
-program: /usr/bin/ls
-package: coreutils
-parameters:
-  place: {type: path}
-  names: {type: strings, pattern: "[a-z]+", required: false}
-  all: {type: boolean}
-  mark: {type: string, default: x}
-argv:
-  - --color=never
-  - {if_given: all, args: [--all]}
-  - --
-  - "{place}"
-  - {if_given: names, args: ["{names}"]}
-env: {LC_ALL: C}
-stdin: "{mark}"
-cwd: "{place}"
-readable: [/etc/motd]
-exec_paths: [/usr/bin/true]
-egress: ["example.com:443"]
-success: [0, 1]
-output: lines
-limits: {wall_s: 5}
-"""
+from qa.fuzz.seeds import LISTER
 
 
 def read(text: str, *, name: str = "lister", taken: frozenset[str] = frozenset()) -> Wrapper:
@@ -43,7 +17,7 @@ def read(text: str, *, name: str = "lister", taken: frozenset[str] = frozenset()
 
 def test_a_wrapper_is_read_whole() -> None:
     """TOL-4"""
-    wrapper = read(GOOD)
+    wrapper = read(LISTER)
     assert (wrapper.name, wrapper.program, wrapper.package) == ("lister", "/usr/bin/ls", "coreutils")
     assert wrapper.arguments[1] == Argument(("--all",), "all")
     assert wrapper.parameters["place"].use is PathUse.READ
@@ -51,7 +25,7 @@ def test_a_wrapper_is_read_whole() -> None:
     assert wrapper.egress == (HostPort("example.com", 443),)
     assert (wrapper.success, wrapper.output, wrapper.limits) == ((0, 1), Parser.LINES, Limits(wall_s=5))
     assert wrapper.is_effect, "it connects"
-    assert not read(GOOD.replace('egress: ["example.com:443"]\n', "")).is_effect
+    assert not read(LISTER.replace('egress: ["example.com:443"]\n', "")).is_effect
 
 
 @pytest.mark.parametrize(
@@ -71,9 +45,9 @@ def test_a_wrapper_is_read_whole() -> None:
 )
 def test_a_wrong_file_is_refused_by_its_place(old: str, new: str, place: str, message: str, remedy: str) -> None:
     """TOL-4, H-FUZZ-05"""
-    assert old in GOOD
+    assert old in LISTER
     with pytest.raises(SettingsError) as error:
-        read(GOOD.replace(old, new, 1))
+        read(LISTER.replace(old, new, 1))
     assert error.value.message.startswith(f"/w/lister.yaml, {place}: "), error.value.message
     assert message in error.value.message
     assert remedy in error.value.remedy
@@ -103,16 +77,16 @@ def test_a_wrong_file_is_refused_by_its_place(old: str, new: str, place: str, me
 )
 def test_a_wrapper_that_could_surprise_is_refused(old: str, new: str, message: str) -> None:
     """TOL-4, H-SUB-09, H-SEC-06"""
-    assert old in GOOD
+    assert old in LISTER
     with pytest.raises(SettingsError) as error:
-        read(GOOD.replace(old, new, 1))
+        read(LISTER.replace(old, new, 1))
     assert message in error.value.message
 
 
 def test_the_name_of_another_tool_is_not_taken() -> None:
     """TOL-4, H-CAP-11"""
     with pytest.raises(SettingsError) as error:
-        read(GOOD, taken=frozenset({"lister"}))
+        read(LISTER, taken=frozenset({"lister"}))
     assert "lister is the name of a tool of aaOS" in error.value.message
 
 
@@ -121,8 +95,8 @@ def test_a_later_directory_overrides_and_a_broken_override_takes_the_wrapper_awa
     first, second = tmp_path / "a", tmp_path / "b"
     for directory in (first, second):
         directory.mkdir()
-        (directory / "lister.yaml").write_text(GOOD)
-    (second / "lister.yaml").write_text(GOOD.replace("Lists a", "Shows a"))
+        (directory / "lister.yaml").write_text(LISTER)
+    (second / "lister.yaml").write_text(LISTER.replace("Lists a", "Shows a"))
     assert load_wrappers([first, second], taken=()).wrappers["lister"].summary == "Shows a directory"
     (second / "lister.yaml").write_text("name: lister")
     found = load_wrappers([first, second], taken=())
@@ -132,9 +106,9 @@ def test_a_later_directory_overrides_and_a_broken_override_takes_the_wrapper_awa
 
 
 def test_a_bad_file_does_not_stop_the_others(tmp_path: Path) -> None:
-    (tmp_path / "lister.yaml").write_text(GOOD)
+    (tmp_path / "lister.yaml").write_text(LISTER)
     (tmp_path / "bad.yaml").write_text("{")
-    (tmp_path / "odd-name.yaml").write_text(GOOD.replace("lister", "odd-name"))
+    (tmp_path / "odd-name.yaml").write_text(LISTER.replace("lister", "odd-name"))
     (tmp_path / ".hidden.yaml").write_text("{")
     found = load_wrappers([tmp_path], taken=())
     assert list(found.wrappers) == ["lister"]
