@@ -199,10 +199,16 @@ def is_removed_and_comes_back(packages: Packages) -> str:
 
 
 def is_purged(_: Packages) -> str:
-    """H-PKG-02, LLM-6: nothing is left, keys least of all."""
+    """H-PKG-02, LLM-6: nothing is left, keys least of all; a workspace that a killed agentd left is unmounted first."""
     for place in ("/etc/aaos/keys/k", "/etc/credstore/aaos-key-k", "/etc/credstore.encrypted/aaos-key-k"):
         Path(place).write_text("planted", encoding="utf-8")
+    workspace, theirs = Path("/run/agentd/workspaces/r-killed"), Path("/srv/theirs")
+    for made in (workspace, theirs):
+        made.mkdir(parents=True)
+    (theirs / "kept").write_text("kept", encoding="utf-8")
+    _ok("mount", "--bind", str(theirs), str(workspace))
     _dpkg("--purge", "aaos")
+    assert [path.name for path in theirs.iterdir()] == ["kept"], "deleted through a mount"
     left = (
         _left()
         + _ok("find", "/etc", "/var/lib", "/usr/lib/systemd", "-name", "*aaos*", "-o", "-name", "*agentd*").split()
