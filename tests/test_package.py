@@ -59,6 +59,15 @@ def test_nothing_leads_out_of_the_profile() -> None:
     assert not re.search(r"change_profile|unconfined|complain|[ ,][rwlkm]*[uUpPcC]+x\b", RULES)
 
 
+def test_workspaces_have_what_they_take() -> None:
+    """RUN-9, DEB-2: mkfs.ext4 and loop devices, where the unit permits no others."""
+    unit = (DEBIAN / "aaos.agentd.service").read_text(encoding="utf-8")
+    assert SERVICE["DevicePolicy"] == "closed"
+    assert re.findall(r"^DeviceAllow=(.*)$", unit, re.MULTILINE) == ["/dev/loop-control rw", "block-loop rw"]
+    assert re.search(r"^ e2fsprogs,$", (DEBIAN / "control").read_text(encoding="utf-8"), re.MULTILINE)
+    assert not re.search(r"deny /dev/[^\n]*loop", RULES)
+
+
 def test_the_chroot_has_what_the_package_depends_on() -> None:
     """DEB-1"""
     control = (DEBIAN / "control").read_text(encoding="utf-8")

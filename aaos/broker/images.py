@@ -139,7 +139,7 @@ def unmount(target: Path) -> None:
             syscalls.umount(str(target))
             return
         except OSError as error:
-            if error.errno == errno.EINVAL:  # it is no mount point
+            if error.errno in (errno.EINVAL, errno.ENOENT):  # it is no mount point, or not there
                 return
             if error.errno != errno.EBUSY or time.monotonic() > until_s:
                 syscalls.umount(str(target), flags=syscalls.MNT_DETACH)

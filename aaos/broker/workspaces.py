@@ -7,8 +7,9 @@ bounded, and so is what all may take of the disk.
 
 import os
 import shutil
+import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,6 +67,7 @@ class Workspaces:
         self._settings = settings
         self._lock = threading.Lock()
         self._seats: dict[RunId, _Seat] = {}
+        self._making: dict[RunId, tuple[Uid, int]] = {}
         self._is_placed = False
 
     def path_of(self, run: RunId) -> str:
@@ -100,7 +102,12 @@ class Workspaces:
         with self._lock:
             self._directory.mkdir(mode=0o700, exist_ok=True)
             self._check_room(owner.uid, size_bytes)
+            self._making[run] = owner.uid, size_bytes
+        try:
             images.make_image(path, size_bytes, run=run, owner=(owner.uid, owner.gid))
+        finally:
+            with self._lock:
+                del self._making[run]
         try:
             self.attach(run)
         except BaseException:
@@ -158,24 +165,25 @@ class Workspaces:
             self._seats.pop(run, None)
         return image
 
+    def trim(self, run: RunId) -> None:
+        """Give back what the files of a workspace that nobody uses do not take. Raises as `attach`."""
+        with self.attached(run, is_writable=True):
+            return
+
     def find(self, run: RunId) -> Image:
         """The workspace of a run. Raises NotFoundError."""
-        found = next((image for image in self.all() if image.run == run), None)
+        found = next(self._images(lambda name: name.startswith(f"{run}.")), None)
         if found is None:
             raise NotFoundError(f"run {run} has no workspace", "see those that are kept: agentd workspace list")
         return found
 
     def has(self, run: RunId) -> bool:
         """Whether there is a workspace of this run."""
-        return any(image.run == run for image in self.all())
+        return next(self._images(lambda name: name.startswith(f"{run}.")), None) is not None
 
     def all(self) -> tuple[Image, ...]:
         """The workspaces that there are, by the names of their runs."""
-        try:
-            names = sorted(os.listdir(self._directory))
-        except FileNotFoundError:
-            return ()
-        return tuple(image for name in names if (image := self._image(name, _SUFFIX)) is not None)
+        return tuple(self._images(lambda _: True))
 
     def is_mounted(self, run: RunId) -> bool:
         """Whether somebody uses it now."""
@@ -190,6 +198,13 @@ class Workspaces:
                     left = os.statvfs(self._place / run)
                     yield run, Room(left.f_bavail * left.f_frsize, left.f_favail)
 
+    def _images(self, is_wanted: Callable[[str], bool]) -> Iterator[Image]:
+        try:
+            names = sorted(filter(is_wanted, os.listdir(self._directory)))
+        except FileNotFoundError:
+            return
+        yield from (image for name in names if (image := self._image(name)) is not None)
+
     def _seat(self, run: RunId) -> _Seat:
         with self._lock:
             return self._seats.setdefault(run, _Seat())
@@ -203,10 +218,11 @@ class Workspaces:
 
     def _check_room(self, uid: Uid, size_bytes: int) -> None:
         own = sum(_charged(image, self.is_mounted(image.run)) for image in self.all() if image.uid == uid)
+        own += sum(size for owner, size in self._making.values() if owner == uid)
         if own + size_bytes > self._settings.user_bytes:
             message = f"the workspaces of uid {uid} have {_mib(own)}, and {_mib(self._settings.user_bytes)} may be had"
             raise BusyError(message, "remove one: agentd workspace list, then agentd workspace rm RUN")
-        self._check_disk(size_bytes)
+        self._check_disk(size_bytes + sum(size for _, size in self._making.values()))
 
     def _check_disk(self, more_bytes: int) -> None:
         free_bytes = shutil.disk_usage(self._directory).free
@@ -214,10 +230,10 @@ class Workspaces:
             message = f"{_mib(free_bytes)} are free at {self._directory}: too few for {_mib(more_bytes)} more"
             raise StorageError(message, f"free space, see: df -h {self._directory}; or ask for less: --workspace 64M")
 
-    def _image(self, name: str, suffix: str) -> Image | None:
+    def _image(self, name: str) -> Image | None:
         run, _, rest = name.partition(".")
-        uid = rest.removesuffix(suffix)
-        if not (rest.endswith(suffix) and uid.isascii() and uid.isdigit()):
+        uid = rest.removesuffix(_SUFFIX)
+        if not (rest.endswith(_SUFFIX) and uid.isascii() and uid.isdigit()):
             return None
         try:
             info = (self._directory / name).lstat()
@@ -258,6 +274,7 @@ class Workspaces:
             if not self._is_placed:
                 try:
                     self._place.mkdir(mode=0o711, parents=True, exist_ok=True)
+                    self._check_place()
                     flags = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
                     syscalls.mount("aaos", str(self._place), "tmpfs", flags=flags, options="mode=0711,size=1m")
                     syscalls.mount("none", str(self._place), "none", flags=syscalls.MS_PRIVATE)
@@ -267,11 +284,17 @@ class Workspaces:
                 self._is_placed = True
         return self._place
 
+    def _check_place(self) -> None:
+        """What somebody else has put there first, where others may write, is not mounted on."""
+        info = self._place.lstat()
+        if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.geteuid() or info.st_mode & 0o022:
+            message = f"{self._place}: not a directory of agentd's own"
+            raise ConfinementError(message, f"move it away: mv {self._place} {self._place}.old")
+
     def _displace(self) -> None:
-        if self._place.is_dir():
+        """The directory stays: to remove one is to unmount what another daemon has mounted there for itself."""
+        if self._place.is_dir() and not self._place.is_symlink():
             images.unmount(self._place)
-            with suppress(OSError):
-                self._place.rmdir()
         self._is_placed = False
 
 

@@ -6,6 +6,7 @@ agentd's rights, but only ever beneath its root. What happens to a workspace is 
 
 import asyncio
 import base64
+import logging
 import os
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -27,6 +28,7 @@ from aaos.daemon.connection import Send
 from aaos.daemon.views import GOAL_BYTES, View, fit
 from aaos.store.runs import RunRow, Runs
 
+_log = logging.getLogger("agentd")
 PLACEHOLDER = "{workspace}"  # in a goal: the path of the run's own workspace
 SHOWN_ENTRIES = 1_000
 _LOOK_S = 2.0
@@ -46,6 +48,7 @@ class Keeping:
     now_s: Callable[[], float] = time.time
     _making: set[RunId] = field(default_factory=set)
     _full: set[RunId] = field(default_factory=set)
+    _trimmed: set[RunId] = field(default_factory=set)
 
     def make(self, run: RunId, owner: Submitter, size_bytes: int) -> tuple[Capability, ...]:
         """A workspace for a run that is about to begin, and the grants of it. Blocking. Raises as `Workspaces.make`."""
@@ -82,7 +85,7 @@ class Keeping:
     async def end(self, run: RunId) -> None:
         """Unmount the workspace of a run that has ended, or is left to the next daemon."""
         if self.workspaces.is_mounted(run):
-            self._note_full(run)
+            await self.look()
             self._full.discard(run)
             await asyncio.shield(asyncio.to_thread(self.workspaces.detach, run))
 
@@ -97,17 +100,17 @@ class Keeping:
 
     async def supervise(self) -> None:
         """Tell of workspaces that are full, and sweep, until cancelled."""
-        swept_s = -_SWEEP_S
+        sweep_s = time.monotonic()
         while True:
-            if time.monotonic() - swept_s >= _SWEEP_S:
+            if time.monotonic() >= sweep_s:
                 await self.sweep()
-                swept_s = time.monotonic()
-            self.look()
+                sweep_s = time.monotonic() + _SWEEP_S
+            await self.look()
             await asyncio.sleep(_LOOK_S)
 
-    def look(self) -> None:
+    async def look(self) -> None:
         """Tell of each workspace that has become full."""
-        for run, room in self.workspaces.rooms():
+        for run, room in await asyncio.to_thread(lambda: tuple(self.workspaces.rooms())):
             if not room.is_full:
                 self._full.discard(run)
             elif run not in self._full:
@@ -116,16 +119,17 @@ class Keeping:
                 self._tell(EventKind.WORKSPACE_FULL, run, **fields)
 
     async def sweep(self) -> None:
-        """Remove what was kept long enough, and what belongs to no run."""
+        """Remove what was kept long enough, and what belongs to no run; give back what an ended run has reserved."""
         for image in await asyncio.to_thread(self.workspaces.all):
-            reason = self._reason(image)
-            if reason:
-                try:
+            try:
+                if reason := self._reason(image):
                     await asyncio.to_thread(self.workspaces.remove, image.run)
-                except AaosError as error:
-                    self._tell(EventKind.WORKSPACE_REMOVED, image.run, uid=image.uid, message=error.message)
-                    continue
-                self._tell(EventKind.WORKSPACE_REMOVED, image.run, uid=image.uid, reason=reason)
+                    self._tell(EventKind.WORKSPACE_REMOVED, image.run, uid=image.uid, reason=reason)
+                elif self._is_left_reserved(image):
+                    self._trimmed.add(image.run)
+                    await asyncio.to_thread(self.workspaces.trim, image.run)
+            except AaosError as error:
+                _log.error("workspace of %s: %s; %s", image.run, error.message, error.remedy)
 
     def list(self, sight: Uid) -> Json:
         """Those that the asker may see; 0 sees all."""
@@ -177,6 +181,12 @@ class Keeping:
         kept_until_s = self._kept_until_s(row)
         return "kept long enough" if kept_until_s is not None and kept_until_s <= self.now_s() else ""
 
+    def _is_left_reserved(self, image: Image) -> bool:
+        """Its run ended without it: while agentd did not run, say."""
+        row = self._row(image.run)
+        is_over = row is not None and row.state.is_final and not self.workspaces.is_mounted(image.run)
+        return is_over and image.disk_bytes >= image.size_bytes and image.run not in self._trimmed
+
     def _kept_until_s(self, row: RunRow) -> float | None:
         return None if row.finished_s is None else row.finished_s + self.settings.keep_days * _DAY_S
 
@@ -185,10 +195,6 @@ class Keeping:
             return self.runs.get(run)
         except NotFoundError:
             return None
-
-    def _note_full(self, run: RunId) -> None:
-        if run not in self._full:
-            self.look()
 
     def _view(self, image: Image, row: RunRow) -> View:
         return {
@@ -205,7 +211,11 @@ class Keeping:
         }
 
     def _tell(self, kind: EventKind, run: RunId, **fields: Scalar) -> None:
-        self.audit.record(Event(kind, run, fields=fields))
+        """On a full disk what cannot be written down is still done."""
+        try:
+            self.audit.record(Event(kind, run, fields=fields))
+        except AaosError as error:
+            _log.error("workspace of %s: %s is not on record: %s", run, kind, error.message)
 
 
 def workspace_capabilities(path: str) -> tuple[Capability, ...]:

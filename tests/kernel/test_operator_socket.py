@@ -145,6 +145,8 @@ def test_every_method_is_refused_to_who_lacks_its_access(place: Path) -> None:
             "tools": Access.READ, "attest": Access.READ, "doctor": Access.READ, "version": Access.READ,
             "selftest": Access.ADMIN, "pause": Access.SUBMIT, "resume": Access.SUBMIT,
             "approvals": Access.READ, "approval": Access.READ, "approve": Access.ADMIN, "deny": Access.ADMIN,
+            "workspaces": Access.READ, "workspace": Access.READ, "workspace_export": Access.READ,
+            "workspace_remove": Access.SUBMIT,
         }  # fmt: skip
         assert {name for name, access in table.items() if access in allowed["member"]} == set(table) - {
             "tail",

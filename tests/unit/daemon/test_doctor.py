@@ -7,7 +7,15 @@ from aaos.core.config import EgressSettings, ModelSettings, Settings
 from aaos.core.errors import SettingsError
 from aaos.core.layers import Layer
 from aaos.core.rolefile import RoleSet
-from aaos.daemon.doctor import MIN_FREE_BYTES, Doctor, disk, egress_user, tier_findings, wrapper_findings
+from aaos.daemon.doctor import (
+    MIN_FREE_BYTES,
+    Doctor,
+    disk,
+    egress_user,
+    tier_findings,
+    workspaces,
+    wrapper_findings,
+)
 from aaos.llm.keys import KeyPlaces
 from aaos.sandbox.probe import Finding
 from aaos.tools.wrapper import Wrapper
@@ -30,6 +38,14 @@ def test_the_user_of_the_egress_is_looked_for() -> None:
         found = egress_user(Settings(egress=EgressSettings(user=name)))
         assert (found.is_ok, found.detail) == (False, f"egress.user: {said}")
         assert found.remedy
+
+
+def test_what_workspaces_lack_is_told_and_is_no_fault() -> None:
+    """OPS-4, RUN-9: nobody has to have them."""
+    lacking = workspaces("mkfs.ext4 is not there: apt-get install e2fsprogs")
+    assert lacking.is_ok
+    assert lacking.detail == "not to be had: mkfs.ext4 is not there: apt-get install e2fsprogs"
+    assert workspaces("").detail == "ext4 images on loop devices"
 
 
 def test_every_bad_finding_has_a_remedy_and_the_wall_comes_first(tmp_path: Path) -> None:
