@@ -233,6 +233,7 @@ class AgentRunner:
             may_code_call=task.role.code_calls,
             credits=abi.MAX_OUTSTANDING,
             call_timeout_s=task.envelope.limits.call_timeout_s,
+            outputs=asks.expanded.output_files,
             charge_call=lambda: parts.registry.charge_call(task.run, task.envelope.limits.max_calls),
             replay=Replay(asks.past, digest=partial(call_digest, parts.catalog)),
             pause=pause,
@@ -322,9 +323,9 @@ class AgentRunner:
 
     async def _tell_changes(self, work: "_Work", roots: tuple[Root, ...], since_ns: int) -> None:
         """BRK-7: what changed in the worker's own writable mounts beside the calls on record."""
-        for written in work.service.written:
+        for written in work.service.deeds.written:
             self._published[written.path] = time.time_ns()
-        self._windows.extend(work.service.windows)
+        self._windows.extend(work.service.deeds.windows)
         while len(self._published) > _PUBLISHED:
             del self._published[next(iter(self._published))]
         if not (mounted := [root for root in roots if root.writable and root.held is Held.KERNEL]):
@@ -341,18 +342,17 @@ class AgentRunner:
 
     def _outcome(self, work: "_Work", entry: LiveAgent) -> AgentOutcome:
         text, error = verdict(work.service, work.turns, entry=work.asks.task.role.entry)
-        written = tuple(work.service.written)
         fields: dict[str, Scalar] = {
             "ok": error is None,
             "turns": work.turns.count,
-            "written": len(written),
+            "written": len(work.service.deeds.written),
             "duration_ms": round((self._parts.clock.monotonic_s() - entry.started_s) * 1000, 3),
         }
         if error is not None:
             fields |= {"code": error.code, "message": error.message, "remedy": error.remedy}
         kind = EventKind.AGENT_LOST if isinstance(error, WorkerLostError) else EventKind.AGENT_FINISHED
         self._record(kind, work.asks.agent, work.asks.task, **fields)
-        return AgentOutcome(agent=work.asks.agent, text=text, written=written, error=error)
+        return AgentOutcome(work.asks.agent, text, tuple(work.service.deeds.written), error, work.service.deeds.made)
 
     def _granted(self, task: AgentTask) -> Callable[[AgentId, Capability], None]:
         def record(agent: AgentId, capability: Capability) -> None:

@@ -17,17 +17,17 @@ from typing import TypeVar, assert_never
 
 from aaos.agent.asked import AskedCalls
 from aaos.agent.context import Context, ConversationStore
+from aaos.agent.deeds import Deeds
 from aaos.agent.order import AbiBrokenError, Order
 from aaos.agent.pace import CHECKPOINTS, LOGS, REQUESTS, Throttle
 from aaos.agent.pause import Pause
 from aaos.agent.replay import CHECKPOINT, Checkpoint, Replay
 from aaos.agent.told import late, told
 from aaos.agent.turns import Turns
-from aaos.broker.changes import Window
 from aaos.core.errors import AaosError, BusyError, DeniedError, InputError, LimitError, WorkerLostError
 from aaos.core.events import Event, EventKind, Scalar
 from aaos.core.ids import CallId
-from aaos.core.ports import AuditSink, Evidence, Origin, Session, WrittenFile
+from aaos.core.ports import AuditSink, Evidence, Origin, Session
 from aaos.tools.brokered import BrokerWork, Reported, ToolResult
 from aaos.tools.caller import Caller, CallRequest
 from aaos.tools.gate import Gate, Permit
@@ -63,6 +63,7 @@ class Terms:
     credits: int
     call_timeout_s: float
     charge_call: Callable[[], None]
+    outputs: tuple[str, ...] = ()  # the files of its output contract
     replay: Replay = field(default_factory=Replay)
     pause: Pause = field(default_factory=Pause)
 
@@ -94,8 +95,7 @@ class AgentService:
         self._timer: asyncio.TimerHandle | None = None
         self._turn: asyncio.Task[None] | None = None
         self._working: set[asyncio.Task[None]] = set()
-        self.written: list[WrittenFile] = []
-        self.windows: list[Window] = []
+        self.deeds = Deeds(terms.outputs)
         self.ended = asyncio.Event()
         self.error: AaosError | None = None
         self.last_failure: AaosError | None = None  # of a call
@@ -256,8 +256,7 @@ class AgentService:
     def _answer(self, request: int, result: ToolResult, *, call: CallId, is_quiet: bool = False) -> None:
         self._order.settled(request)
         if result.written is not None:
-            self.written.append(result.written)
-        self.windows += result.windows
+            self.deeds.published(result.written)
         self._context.result(call, result.text, is_ok=result.ok, is_truncated=result.truncated)
         if not is_quiet:
             value = {"text": result.text, "ok": result.ok, "truncated": result.truncated}
@@ -286,7 +285,7 @@ class AgentService:
         task = self._spawn(self._guarded(request, settle))
         self._working.add(task)
         task.add_done_callback(self._working.discard)
-        task.add_done_callback(lambda _: job.release() if job else None)  # also of one cancelled before it began
+        task.add_done_callback(lambda _: self.deeds.over(job) if job else None)  # also of one that never began
 
     # --- the model, state, words, the end -----------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ import os
 import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aaos.core.ports import Root
 
@@ -45,6 +45,7 @@ class Snapshot:
 
     files: Mapping[str, tuple[int, int]]
     is_complete: bool
+    sizes: Mapping[str, int] = field(default_factory=dict)  # of regular files
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +111,13 @@ def changed_files(
 def snapshot(roots: Iterable[Root], *, time_s: float = 2.0) -> Snapshot:
     """The files below `roots` as they are now. Bounded; blocking: call it in a thread."""
     walk = _Walk(until_s=time.monotonic() + time_s)
-    files = {path: (status.st_ino, status.st_ctime_ns) for root in roots for path, status in _files_below(root, walk)}
-    return Snapshot(files, walk.is_complete)
+    files, sizes = {}, {}
+    for root in roots:
+        for path, status in _files_below(root, walk):
+            files[path] = (status.st_ino, status.st_ctime_ns)
+            if stat.S_ISREG(status.st_mode):
+                sizes[path] = status.st_size
+    return Snapshot(files, walk.is_complete, sizes)
 
 
 def difference(before: Snapshot, after: Snapshot) -> Difference:

@@ -371,12 +371,14 @@ class WrittenFile:
 
 @dataclass(frozen=True, slots=True)
 class AgentOutcome:
-    """How an agent ended; `text` is its answer, `error` is None when it finished well."""
+    """How an agent ended; `text` is its answer, `error` is None when it finished well. `made` are the bytes of each
+    file of its output contract that its programs were the last to change, as agentd saw them."""
 
     agent: AgentId
     text: str
     written: tuple[WrittenFile, ...]
     error: AaosError | None
+    made: Mapping[str, int] = field(default_factory=dict)
 
 
 class Spawner(Protocol):

@@ -276,10 +276,10 @@ class _Execution:
         )
 
     def _broken_contract(self, task: AgentTask, outcome: AgentOutcome) -> ContractError | None:
-        """Why the role's output contract does not hold on what agentd itself published (RUN-3), or None."""
+        """Why the role's output contract does not hold on what agentd published, or saw programs change, or None."""
         if task.role.output is None:
             return None
-        sizes = {one.path: one.size_bytes for one in outcome.written}  # the newest of each
+        sizes = {one.path: one.size_bytes for one in outcome.written} | dict(outcome.made)  # the newest of each
         for file in expand(task.role, task.params, inputs=task.inputs, now_s=time.time()).output_files:
             if not sizes.get(file):
                 what = "is empty" if file in sizes else "was not written"

@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from aaos.broker.changes import Window
 from aaos.core.capability import Kind
 from aaos.core.errors import AaosError, CancelledError, DeniedError, WorkerLostError
 from aaos.core.events import EventKind, Scalar
@@ -22,14 +21,12 @@ from aaos.tools.records import Records
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """How a call ended: the text that the agent gets; `written` is the file that agentd published for it, `windows`
-    when a program changed what."""
+    """How a call ended: the text that the agent gets; `written` is the file that agentd published for it."""
 
     text: str
     ok: bool
     truncated: bool = False
     written: WrittenFile | None = None
-    windows: tuple[Window, ...] = ()
 
 
 class Failed(Protocol):
@@ -74,7 +71,9 @@ class BrokerWork:
             raise
         except asyncio.CancelledError:
             state = CallState.OUTCOME_UNKNOWN if self.is_effect else CallState.FAILED
-            self.failed(self.opened, CancelledError("the call was stopped", "call it again"), state=state)
+            self.failed(
+                self.opened, CancelledError(f"the call was stopped{self.opened.told}", "call it again"), state=state
+            )
             raise
         finally:
             self.release()

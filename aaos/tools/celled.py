@@ -4,18 +4,20 @@ Invariant: the cell gets the trees that were opened for the charged paths, the p
 wrapper names, and nothing else; what it changed is looked for by agentd itself, before and after.
 """
 
-import asyncio
 import codecs
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from aaos.broker.changes import Difference, Snapshot, Window, difference, now_ns, snapshot
 from aaos.core.cell import CellLimits, CellRequest, CellRunner, HostPort, Stream
-from aaos.core.errors import ToolError
+from aaos.core.errors import AaosError, ToolError
 from aaos.core.events import Event, EventKind, Scalar
 from aaos.core.paths import is_control_path
 from aaos.core.ports import BrokerResult, Label, Root
+from aaos.core.threads import in_thread
 from aaos.core.url import parse_url
 from aaos.tools.celltext import cell_text, exit_facts
 from aaos.tools.opencall import OpenCall
@@ -64,11 +66,15 @@ class CellCall:
             return await self._run(request, writable)
 
     async def _run(self, request: CellRequest, writable: list[Root]) -> BrokerResult:
-        before = await asyncio.to_thread(snapshot, writable) if writable else None
+        before = await in_thread(partial(snapshot, writable)) if writable else None
         from_ns = now_ns()
         live = _Live(self.opened, self.cells.note)
         try:
             result = await self.cells.runner.run_cell(request, live)
+        except BaseException as error:
+            if before is not None:
+                await self._tell_lost(writable, before, from_ns, error)
+            raise
         finally:
             live.flush()
         changed = await self._changed(writable, before, from_ns) if before is not None else None
@@ -77,10 +83,19 @@ class CellCall:
         facts = dict(exit_facts(result)) | ({} if changed is None else {"changed": changed.count})
         return BrokerResult(told.text, told.is_cut, label, is_ok=told.is_ok, facts=facts)
 
+    async def _tell_lost(self, trees: list[Root], before: Snapshot, from_ns: int, error: BaseException) -> None:
+        """What a cell had changed that was lost or stopped: nothing of it runs any more, what it did is there."""
+        with suppress(AaosError):  # a full disk does not hide why it ended
+            found = await self._changed(trees, before, from_ns)
+            self.opened.told = f"; it had changed {found.count} files" if found.count else ""
+        if isinstance(error, AaosError):
+            error.message += self.opened.told
+
     async def _changed(self, trees: list[Root], before: Snapshot, from_ns: int) -> Difference:
         """Look at what changed, and write it down."""
-        after = await asyncio.to_thread(snapshot, trees)
+        after = await in_thread(partial(snapshot, trees))
         found = difference(before, after)
+        self.opened.left = {path: after.sizes.get(path, 0) for path in (*found.made, *found.changed, *found.removed)}
         until_ns = time.time_ns()  # never earlier than what a change was stamped with
         self.opened.windows = tuple(Window(tree.path, from_ns, until_ns) for tree in trees)
         if found.count or not found.is_complete:

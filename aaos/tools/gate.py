@@ -323,7 +323,7 @@ class Gate:
         if opened.tool.is_effect and (agent := self._agents.get(opened.draft.record.agent)):
             agent.guard.changed()
         kept, is_cut = clip(got.text, opened.limit_bytes + OVERHEAD_BYTES, hint="ask for less")
-        result = ToolResult(kept + hint(opened.count), got.is_ok, got.is_truncated or is_cut, windows=opened.windows)
+        result = ToolResult(kept + hint(opened.count), got.is_ok, got.is_truncated or is_cut)
         outcome = self._outcome(opened, result, Evidence.OBSERVED)
         self._records.done(opened.draft, replace(outcome, label=got.label), got.facts)
         return result

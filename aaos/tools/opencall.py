@@ -28,6 +28,8 @@ class OpenCall:
     uses: tuple[Use, ...] = ()  # what is opened for it
     handout: Handout = field(default_factory=Handout)
     windows: tuple[Window, ...] = ()  # of what a cell changed
+    left: Mapping[str, int] = field(default_factory=dict)  # bytes of each file that it changed; 0 of what is no file
+    told: str = ""  # what a cell changed before it was lost or stopped
     bound: Bound | None = None  # what a held call of a program was approved to see
     pre_hash: str | None = None  # of what it is to change, as it was approved
     bound_ns: int = 0  # when that was looked at, by the clock of inode times

@@ -202,6 +202,28 @@ def test_a_declared_file_must_have_been_written_whatever_the_agent_says(
         assert "/out.md" in ran.outcome.error.message
 
 
+@pytest.mark.parametrize(
+    ("written", "made", "is_kept"),
+    [
+        ((), {"/out.md": 5}, True),
+        ((), {"/out.md": 0}, False),
+        ((), {"/other.md": 5}, False),
+        ((WrittenFile("/out.md", "0" * 64, 5),), {"/out.md": 0}, False),
+        ((WrittenFile("/out.md", "0" * 64, 0),), {"/out.md": 5}, True),
+    ],
+)
+def test_a_file_that_its_own_programs_left_counts(
+    written: tuple[WrittenFile, ...], made: dict[str, int], is_kept: bool
+) -> None:
+    """RUN-3: as agentd saw it when the program had ended; what became of it last holds."""
+
+    async def act(task: AgentTask) -> AgentOutcome:
+        return replace(outcome(task, written=written), made=made)
+
+    ran = execute(order(plan(subtask("w", role="writer", params={"output": "/out.md"}))), act, (WRITER,))
+    assert (ran.outcome.state is RunState.COMPLETED) == is_kept
+
+
 # --- time, cancellation, faults -----------------------------------------------------------------------------------
 
 

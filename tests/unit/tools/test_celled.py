@@ -186,14 +186,53 @@ def test_what_a_program_changed_is_observed(tmp_path: Path) -> None:
         (tmp_path / "gone").unlink()
 
     on = scene(tmp_path, FakeCells(act=act))
-    result = run(on, "work", tree=str(tmp_path))
+    work = on.request("work", {"tree": str(tmp_path)})
+    assert isinstance(work, BrokerWork)
+    result = asyncio.run(work.run())
     (event,) = [event for event in on.audit.events if event.kind is EventKind.FILE_CHANGED]
     assert [event.fields[name] for name in ("made", "changed", "removed", "evidence")] == [1, 1, 1, "observed"]
     assert event.fields["made_paths"] == f"{tmp_path}/new"
     assert on.audit.events[-1].fields["changed"] == 3
-    (window,) = result.windows
+    assert result.ok
+    (window,) = work.opened.windows
+    assert work.opened.left == {f"{tmp_path}/new": 1, f"{tmp_path}/old": 3, f"{tmp_path}/gone": 0}
     assert window.holds(f"{tmp_path}/new", os.stat(tmp_path / "new").st_ctime_ns)
     assert not window.holds("/elsewhere/new", os.stat(tmp_path / "new").st_ctime_ns)
+
+
+@pytest.mark.parametrize("is_cancelled", [False, True])
+def test_what_a_cell_changed_that_was_lost_or_stopped_is_told_by_its_call(tmp_path: Path, is_cancelled: bool) -> None:
+    """BRK-7: the events say it before the call's end is recorded, and the windows hold it; nothing stays open."""
+
+    def act(request: CellRequest) -> None:
+        (tmp_path / "half").write_text("do")
+        (tmp_path / "link").symlink_to("/etc/passwd")
+        if is_cancelled:
+            raise asyncio.CancelledError
+        raise WorkerLostError("the cell was lost", "try again")
+
+    on, before = scene(tmp_path, FakeCells(act=act)), len(os.listdir("/proc/self/fd"))
+    work = on.request("work", {"tree": str(tmp_path)})
+    assert isinstance(work, BrokerWork)
+    with pytest.raises(asyncio.CancelledError if is_cancelled else WorkerLostError):
+        asyncio.run(work.run())
+    assert len(os.listdir("/proc/self/fd")) == before
+    changed, end = on.audit.events[-2:]
+    assert (changed.kind, changed.fields["made"]) == (EventKind.FILE_CHANGED, 2)
+    assert (end.kind, changed.fields["call"]) == (EventKind.OUTCOME_UNKNOWN, end.fields["call"])
+    assert str(end.fields["message"]).endswith("; it had changed 2 files")
+    assert work.opened.windows[0].holds(f"{tmp_path}/half", os.stat(tmp_path / "half").st_ctime_ns)
+    assert work.opened.left == {f"{tmp_path}/half": 2, f"{tmp_path}/link": 0}
+
+
+def test_a_lost_cell_that_changed_nothing_is_told_as_before(tmp_path: Path) -> None:
+    def act(_: CellRequest) -> None:
+        raise WorkerLostError("the cell was lost", "try again")
+
+    on = scene(tmp_path, FakeCells(act=act))
+    with pytest.raises(WorkerLostError, match=r"the cell was lost$"):
+        run(on, "work", tree=str(tmp_path))
+    assert EventKind.FILE_CHANGED not in on.kinds
 
 
 def test_output_is_told_as_it_comes_and_not_recorded(tmp_path: Path) -> None:
