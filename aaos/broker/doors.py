@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from aaos.broker.fetch import permitted
-from aaos.core.cell import CellRequest, HostPort
+from aaos.core.cell import CellRequest, HostPort, PlacedSecret
 from aaos.core.errors import BusyError, ConfinementError, InputError
 from aaos.core.events import Event, EventKind, Scalar
 from aaos.core.ports import AuditSink
@@ -38,17 +38,18 @@ class OpenDoor:
     connections: int = 0
 
 
-def door_frame(number: int, allowed: Sequence[HostPort], max_bytes: int) -> wire.Door:
+def door_frame(
+    number: int, allowed: Sequence[HostPort], max_bytes: int, secret: PlacedSecret | None = None
+) -> wire.Door:
     """What the egress is told. Raises InputError for what is no place in its one normal form."""
     if not 1 <= len(allowed) <= MAX_PLACES:
         raise InputError(f"a door to {len(allowed)} places", f"name 1 to {MAX_PLACES} hosts")
     urls = [_url(place) for place in allowed]
-    return wire.Door(
-        id=number,
-        allowed=tuple(url.authority for url in urls),
-        permitted=tuple(" ".join(permitted(url)) for url in urls),
-        max_bytes=max_bytes,
-    )
+    places = tuple(url.authority for url in urls), tuple(" ".join(permitted(url)) for url in urls)
+    if secret is None:
+        return wire.Door(number, *places, max_bytes)
+    value = secret.header.prefix + secret.header.secret.reveal()
+    return wire.Door(number, *places, max_bytes, secret.header.name, value, secret.forms(), secret.asks)
 
 
 def _url(place: HostPort) -> Url:
@@ -141,6 +142,9 @@ class Doors:
         else:
             kind = EventKind.NETWORK_REFUSED
             fields["status"] = frame.status
+        if cell.secret is not None:
+            asked = escape_for_terminal(frame.asked[:_SHOWN_CHARS])
+            fields |= {"secret": cell.secret.name, "asked": asked, "answer": frame.answer}
         if frame.message:
             fields["message"] = escape_for_terminal(frame.message[:_SHOWN_CHARS])
         self.audit.record(Event(kind, run=cell.run, subtask=cell.subtask, agent=cell.agent, fields=fields))

@@ -161,7 +161,7 @@ class Egress:
         """As `CellNetwork` says."""
         check_listener(listener_fd)
         live = self._living("connected")
-        frame = door_frame(self._number(), request.egress, self._settings.max_cell_bytes)
+        frame = door_frame(self._number(), request.egress, self._settings.max_cell_bytes, request.secret)
         door = self._doors.add(frame, request)
         try:
             await self._send(live, frame, [listener_fd])

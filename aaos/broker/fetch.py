@@ -45,7 +45,7 @@ async def fetch_for(call: BrokerCall, wanted: Wanted, fetcher: Fetcher, secrets:
     if wanted.secret is None:
         return await _fetched(call, wanted, fetcher, None)
     call.charge(Kind.SECRET, wanted.secret, wanted.method)
-    secret = await secrets.find(wanted.secret)
+    secret = await secrets.find(wanted.secret, uid=call.uid, groups=call.groups)
     secret.check_first(parse_url(wanted.url))
     try:
         return await _fetched(call, wanted, fetcher, secret)

@@ -145,13 +145,16 @@ def _secrets(parser: argparse.ArgumentParser) -> None:
         "action",
         nargs="?",
         default="list",
-        choices=("list", "set", "rm"),
+        choices=("list", "set", "allow", "rm"),
         help="set takes the value from standard input",
     )
-    parser.add_argument("name", nargs="?", metavar="NAME", help="with set and rm: the secret")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="with set, allow and rm: the secret")
     parser.add_argument("--host", metavar="HOST[:PORT]", help="with set: the one host that it is sent to, over TLS")
     parser.add_argument("--header", metavar="HEADER", help="with set: the header that carries it (Authorization)")
     parser.add_argument("--prefix", metavar="TEXT", help="with set: what stands before it in the header ('Bearer ')")
+    for name in ("user", "group"):
+        about = f"with set and allow: a {name} that may use it, beside those who administer"
+        parser.add_argument(f"--{name}", metavar="NAME", action="append", default=[], help=about)
     parser.add_argument("--config", metavar="FILE", help="settings of another daemon (/etc/aaos/agentd.toml)")
 
 

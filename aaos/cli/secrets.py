@@ -12,7 +12,7 @@ from aaos.core.errors import ExitCode
 
 
 def secrets(args: Namespace, output: Output) -> ExitCode:
-    """List, set or remove secrets."""
+    """List, set, allow or remove secrets."""
     become_daemon("secrets", *secrets_options(args, is_json=output.is_json))
 
 
@@ -21,4 +21,5 @@ def secrets_options(args: Namespace, *, is_json: bool) -> list[str]:
     said = {name: getattr(args, name) for name in ("host", "header", "prefix")}
     said |= {"config": absolute(args.config) if args.config else None}
     options = [f"--{name}={value}" for name, value in said.items() if value is not None]
+    options += [f"--{name}={value}" for name in ("user", "group") for value in getattr(args, name)]
     return [*options, *(["--json"] if is_json else []), "--", args.action, *([args.name] if args.name else [])]

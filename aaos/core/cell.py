@@ -6,12 +6,12 @@ no file, no variable, no fd, no network. `run_cell` returns when nothing of the 
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
 from aaos.core.ids import AgentId, CallId, RunId, SubtaskId
-from aaos.core.ports import Root
+from aaos.core.ports import Header, Root
 
 
 class CellEnd(StrEnum):
@@ -43,11 +43,16 @@ class HostPort:
 
 
 @dataclass(frozen=True, slots=True)
-class SecretFd:
-    """A secret that is placed for a cell: its name and where the program finds it; never its value."""
+class PlacedSecret:
+    """A secret that the egress places in what a cell asks of the secret's host; nothing of it is in the cell.
+
+    `asks` is what it goes with, as `METHOD /PATH`; `forms` gives what must come back to no cell.
+    """
 
     name: str
-    place: str
+    header: Header
+    asks: tuple[str, ...]
+    forms: Callable[[], tuple[str, ...]] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +77,8 @@ class CellRequest:
     path inside. `roots` are mounted at their own paths, read-only unless writable. `readable` are further read-only
     paths of the machine beside /usr; `exec_paths` (files or directories) may be executed beside the program; with
     `exec_writable` also what the cell itself writes. Without `egress` there is no network at all. Control files such as
-    `.git` are read-only in writable roots, too, unless `control_writable`: for a program whose work they are.
+    `.git` are read-only in writable roots, too, unless `control_writable`: for a program whose work they are. With a
+    `secret` the places of `egress` are asked in plain HTTP, which goes on over TLS with it.
     """
 
     run: RunId
@@ -90,7 +96,7 @@ class CellRequest:
     exec_writable: bool
     egress: tuple[HostPort, ...]
     limits: CellLimits
-    secrets: tuple[SecretFd, ...] = ()
+    secret: PlacedSecret | None = None
     control_writable: bool = False
 
 

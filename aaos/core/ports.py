@@ -136,7 +136,7 @@ class BrokerCall:
 
     `charge(kind, resource, action)` counts one more use, before it happens; raises DeniedError, LimitError. `note` puts
     an event on record. `limit_bytes` is the most that one use of the network may move, None without a byte budget. A
-    call that is stopped is cancelled as a task.
+    call that is stopped is cancelled as a task. `groups` are all of the user's.
     """
 
     run: RunId
@@ -145,6 +145,7 @@ class BrokerCall:
     charge: Callable[[Kind, str, str], None]
     note: Callable[[EventKind, Mapping[str, Scalar]], None]
     limit_bytes: int | None
+    groups: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

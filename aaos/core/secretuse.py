@@ -1,4 +1,4 @@
-"""What a secret is for, as root wrote it down: one host, and the header that carries it there.
+"""What a secret is for, as root wrote it down: one host, the header that carries it there, and who may use it.
 
 Invariant: a `Use` names one place in its one normal form, and a header and a prefix that break out of nothing. It never
 holds the secret.
@@ -19,6 +19,7 @@ from aaos.core.url import parse_url
 
 MAX_USE_BYTES = 4_096
 _HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}", re.ASCII)
+_Account = Annotated[str, Field(pattern=r"^([a-z_][a-z0-9_.-]{0,31}|[0-9]{1,10})$")]
 _PREFIX = re.compile(r"([\x21-\x7e]{1,32} ?)?", re.ASCII)
 _OURS = frozenset(
     "accept accept-encoding connection content-length expect host keep-alive proxy-authorization proxy-connection te"
@@ -50,13 +51,16 @@ def _prefix(text: str) -> str:
 
 
 class Use(BaseModel):
-    """What a secret is for: the host that it is sent to, over TLS, and the header that carries it."""
+    """What a secret is for: the host that it is sent to, over TLS, and the header that carries it; and for whom, beside
+    those who administer."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
     host: Annotated[str, Field(min_length=1, max_length=300), AfterValidator(_host)]
     header: Annotated[str, AfterValidator(_header)] = "Authorization"
     prefix: Annotated[str, AfterValidator(_prefix)] = "Bearer "
+    users: Annotated[tuple[_Account, ...], Field(max_length=64)] = ()
+    groups: Annotated[tuple[_Account, ...], Field(max_length=64)] = ()
 
 
 def read_use(file: Path) -> Use:

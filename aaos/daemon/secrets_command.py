@@ -1,4 +1,4 @@
-"""The process of `agentd secrets`: root lists, sets and removes the secrets that agentd sends for agents.
+"""The process of `agentd secrets`: root lists, sets, allows and removes the secrets that agentd sends for agents.
 
 Invariant: a value comes from standard input, is never an argument, never shown and in no file that others can read.
 """
@@ -8,8 +8,9 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
-from aaos.broker.secrets import USE_SUFFIX, SecretStore
+from aaos.broker.secrets import USE_SUFFIX, SecretStore, group_id, user_id
 from aaos.core.config import load_settings
 from aaos.core.errors import AaosError, DeniedError, ExitCode, InputError, NotFoundError
 from aaos.core.ids import check_name
@@ -37,6 +38,8 @@ def _run(args: argparse.Namespace) -> ExitCode:
             rows = [_row(store, name) for name in store.names()]
         case "set":
             rows = [_set(store, args)]
+        case "allow":
+            rows = [_allow(store, args)]
         case _:
             rows = [_remove(store, _named(args))]
     for row in rows:
@@ -50,39 +53,72 @@ def _row(store: SecretStore, name: str) -> dict[str, Json]:
         use = store.read(name).use
     except AaosError as error:
         return {"name": name, "problem": error.message, "remedy": error.remedy}
-    return {"name": name, "host": use.host, "header": use.header, "prefix": use.prefix.strip()}
+    accounts = [*use.users, *(f"@{group}" for group in use.groups)]
+    shown = {"name": name, "host": use.host, "header": use.header, "prefix": use.prefix.strip()}
+    return {**shown, "for": " ".join(accounts)}
 
 
 def _set(store: SecretStore, args: argparse.Namespace) -> dict[str, Json]:
-    """Both files are replaced, and in between there is no secret; whoever uses it next has the new one."""
+    """Both files are replaced, and in between there is no secret: neither value ever goes where the other one goes,
+    whenever this ends. Whoever uses it next has the new one."""
     name = _named(args)
     if args.host is None:
         raise InputError("set: which host is it sent to?", f"sudo agentd secrets set {name} --host HOST[:PORT]")
     given = {key: value for key in ("host", "header", "prefix") if (value := getattr(args, key)) is not None}
-    use = read_model(Use, given, source="agentd secrets set")
+    use = read_model(Use, {**given, **_accounts(args)}, source="agentd secrets set")
     if sys.stdin.isatty():
         data = Console().ask_secret(f"secret {name}:").encode()
     else:
         data = sys.stdin.buffer.read(MAX_KEY_BYTES + 3)
     key = checked_key(name, data, source="standard input")
-    if name in store.names():
-        remove(store.directory / f"{name}{USE_SUFFIX}")  # the new value never goes where the old one went
-    lines = "".join(f"{field} = {json.dumps(value)}\n" for field, value in use.model_dump().items())
-    put_in_place(
-        [
-            Change(store.directory / name, f"{key.reveal()}\n".encode(), 0o600),
-            Change(store.directory / f"{name}{USE_SUFFIX}", lines.encode(), 0o600),
-        ]
-    )
+    for file in _left(store, name):
+        remove(file)
+    put_in_place([Change(store.directory / name, f"{key.reveal()}\n".encode(), 0o600), _written(store, name, use)])
+    return _row(store, name)
+
+
+def _allow(store: SecretStore, args: argparse.Namespace) -> dict[str, Json]:
+    """Whom it is for, anew; its value stays."""
+    name = _named(args)
+    if name not in store.names():
+        raise _missing(name)
+    use = store.use(name).model_dump() | {"users": (), "groups": ()} | _accounts(args)
+    put_in_place([_written(store, name, read_model(Use, use, source="agentd secrets allow"))])
     return _row(store, name)
 
 
 def _remove(store: SecretStore, name: str) -> dict[str, Json]:
-    if name not in store.names():
-        raise NotFoundError(f"there is no secret {name}", "see those that there are: sudo agentd secrets list")
-    for file in (store.directory / f"{name}{USE_SUFFIX}", store.directory / name):
+    files = _left(store, name)
+    if not files:
+        raise _missing(name)
+    for file in files:
         remove(file)
     return {"name": name, "state": "removed"}
+
+
+def _left(store: SecretStore, name: str) -> list[Path]:
+    """What there is of a secret, what it is for first; also what a command left that was killed."""
+    kept = [store.directory / f"{name}{USE_SUFFIX}", store.directory / name]
+    return [*filter(os.path.lexists, kept), *store.directory.glob(f".{name}.*")]
+
+
+def _written(store: SecretStore, name: str, use: Use) -> Change:
+    lines = "".join(f"{field} = {json.dumps(value)}\n" for field, value in use.model_dump().items())
+    return Change(store.directory / f"{name}{USE_SUFFIX}", lines.encode(), 0o600)
+
+
+def _accounts(args: argparse.Namespace) -> dict[str, tuple[str, ...]]:
+    """The users and groups that were named. Raises NotFoundError for one that there is not: a slip would hide."""
+    looked = (("user", args.user, user_id, "passwd"), ("group", args.group, group_id, "group"))
+    for kind, names, found, database in looked:
+        for name in names:
+            if found(name) is None:
+                raise NotFoundError(f"there is no {kind} {name}", f"see those that there are: getent {database}")
+    return {"users": tuple(args.user), "groups": tuple(args.group)}
+
+
+def _missing(name: str) -> NotFoundError:
+    return NotFoundError(f"there is no secret {name}", "see those that there are: sudo agentd secrets list")
 
 
 def _named(args: argparse.Namespace) -> str:
@@ -97,4 +133,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("name", nargs="?")
     for option in ("--host", "--header", "--prefix"):
         parser.add_argument(option)
+    for option in ("--user", "--group"):
+        parser.add_argument(option, action="append", default=[])
     return parser

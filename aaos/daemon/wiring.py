@@ -165,6 +165,7 @@ class _Base:
     files: Files
     closing: asyncio.Event
     desk: ApprovalDesk
+    secrets: SecretStore
 
 
 @asynccontextmanager
@@ -180,7 +181,7 @@ async def assembled(options: Options) -> AsyncIterator[Daemon]:
         audit = _audit(settings, database, stack)
         started_seq = _announced(audit, database.epoch, without=options.without)
         roles = _roles(settings, audit)
-        runs, files = Runs(database), _files()
+        runs, files, secrets = Runs(database), _files(), SecretStore.of(settings)
         rows, keeping = Rows(runs, Calls(database), Conversations(database)), _keeping(options, runs, audit, stack)
         egress, closing = options.make_egress(settings, audit, options.state_dir), asyncio.Event()
         (catalog, wrappers), held = _tools(settings, audit, egress), Approvals(database)
@@ -192,7 +193,7 @@ async def assembled(options: Options) -> AsyncIterator[Daemon]:
             await process.start()
             stack.push_async_callback(process.stop)
         providers = _providers(entries, settings, audit, agents=agents, stack=stack)
-        models, base = Models([Rules(), *providers]), _Base(database, audit, rows, files, closing, desk)
+        base, models = _Base(database, audit, rows, files, closing, desk, secrets), Models([Rules(), *providers])
         parts = _parts(base, launcher, catalog, models=models, agents=agents)
         terms = PlanningTerms(roles, models.tiers, settings.limits.max_replans)
         executor = Executor(AgentRunner(parts), runs=runs, audit=audit, terms=terms, pauses=agents.pauses)
@@ -273,9 +274,7 @@ def _resumed(submissions: Submissions, recovered: Recovered, rows: Rows) -> Subm
 
 
 def _audit(settings: Settings, database: Database, stack: AsyncExitStack) -> Audit:
-    copies: list[Copy] = []
-    if settings.audit.journal:
-        copies.append(JournalCopy())
+    copies: list[Copy] = [JournalCopy()] if settings.audit.journal else []
     if settings.audit.jsonl:
         copies.append(JsonlCopy(database.directory / "audit.jsonl"))
     carrier = Copies(copies)
@@ -302,7 +301,7 @@ def _roles(settings: Settings, audit: Audit) -> RoleSet:
 
 def _tools(settings: Settings, audit: Audit, egress: Fetcher) -> tuple[Mapping[str, Tool], WrapperSet]:
     """All tools: our own, and the wrapped programs that are there."""
-    own: dict[str, Tool] = {**CATALOG, WEB_FETCH: web_fetch(egress, SecretStore(settings.egress.secrets_dir))}
+    own: dict[str, Tool] = {**CATALOG, WEB_FETCH: web_fetch(egress, SecretStore.of(settings))}
     wrappers = load_wrappers(settings.wrappers.dirs, taken=own)
     for error in wrappers.refused:
         audit.record(Event(EventKind.WRAPPER_REFUSED, fields={"message": error.message, "remedy": error.remedy}))
@@ -355,7 +354,7 @@ def _parts(
             audit=base.audit,
             files=base.files,
             clock=clock,
-            cells=Cells(launcher.cells, base.audit.note),
+            cells=Cells(launcher.cells, base.audit.note, base.secrets),
             desk=base.desk,
             is_suspended=base.closing.is_set,
             may_act=base.database.is_ours,

@@ -38,22 +38,32 @@ class Connection:
 async def connect(fetch: Fetch, lookups: Executor, trust: ssl.SSLContext) -> Connection:
     """Open a connection for `fetch`. Raises FetchError."""
     sock, address = await reach(fetch.host, fetch.port, fetch.permitted, lookups)
+    reader, writer = await opened(sock, fetch.host, trust if fetch.scheme == "https" else None)
+    return Connection(reader, writer, address)
+
+
+async def opened(
+    sock: socket.socket, host: str, trust: ssl.SSLContext | None
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Speak over a socket that is connected to `host`, with TLS where there is `trust`; it takes over the socket.
+
+    Raises FetchError.
+    """
     try:
-        reader, writer = await asyncio.open_connection(
+        return await asyncio.open_connection(
             sock=sock,
             limit=READ_BYTES,
-            ssl=trust if fetch.scheme == "https" else None,
-            server_hostname=_bare(fetch.host) if fetch.scheme == "https" else None,
-            ssl_handshake_timeout=CONNECT_S if fetch.scheme == "https" else None,
+            ssl=trust,
+            server_hostname=_bare(host) if trust else None,
+            ssl_handshake_timeout=CONNECT_S if trust else None,
         )
     except BaseException as error:
         sock.close()
         if isinstance(error, ssl.SSLError):
-            raise FetchError("tls", f"{fetch.host}: TLS: {_words(error)}") from error
+            raise FetchError("tls", f"{host}: TLS: {_words(error)}") from error
         if isinstance(error, OSError):
-            raise FetchError("tls", f"{fetch.host}: the TLS handshake failed: {error}") from error
+            raise FetchError("tls", f"{host}: the TLS handshake failed: {error}") from error
         raise
-    return Connection(reader, writer, address)
 
 
 async def reach(host: str, port: int, permitted: Sequence[str], lookups: Executor) -> tuple[socket.socket, str]:

@@ -2,11 +2,12 @@
 
 Invariant: nothing is connected to but the places that agentd allowed for this door, at addresses that were checked; at
 most so many connections at once and in all, so many bytes, and no silence without end; when the door is shut, every
-connection at it ends and is told. What the bytes are is not looked at.
+connection at it ends and is told. What the bytes are is not looked at, but at a door that places a secret.
 """
 
 import asyncio
 import socket
+import ssl
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
@@ -16,7 +17,9 @@ from functools import partial
 from http import HTTPStatus
 
 from aaos.egress import tunnel, wire
-from aaos.egress.connect import READ_BYTES, reach
+from aaos.egress.asking import Placing
+from aaos.egress.connect import READ_BYTES, Connection, opened, reach
+from aaos.egress.placed import Counted, Exchange
 from aaos.egress.tunnel import Place, RefusedError
 from aaos.egress.wire import MAX_CONNECTIONS, FetchError
 
@@ -45,6 +48,8 @@ class _Talk:
     sent_bytes: int = 0
     received_bytes: int = 0
     message: str = ""
+    asked: str = ""
+    answer: int = 0
 
     def told(self, number: int) -> wire.Tunnel:
         """Its frame, when it has ended."""
@@ -57,6 +62,8 @@ class _Talk:
             received_bytes=self.received_bytes,
             duration_ms=int((time.monotonic() - self.began_s) * 1000),
             message=self.message[:_MESSAGE_CHARS],
+            asked=self.asked[:_MESSAGE_CHARS],
+            answer=self.answer,
         )
 
 
@@ -66,15 +73,20 @@ def listening(fd: int) -> socket.socket:
 
 
 class Door:
-    """One cell's. `lookups` are threads that wait for names, `say` tells agentd of each connection that ended."""
+    """One cell's. `lookups` are threads that wait for names, `say` tells agentd of each connection that ended; with
+    `trust` those are made that speak TLS here."""
 
-    def __init__(self, frame: wire.Door, listener: socket.socket, *, lookups: Executor, say: Say) -> None:
+    def __init__(
+        self, frame: wire.Door, listener: socket.socket, *, lookups: Executor, say: Say, trust: ssl.SSLContext
+    ) -> None:
         self._id = frame.id
         self._allowed = tunnel.places(frame.allowed, frame.permitted)
         self._left_bytes = frame.max_bytes
         self._listener = listener
         self._lookups = lookups
         self._say = say
+        self._trust = trust
+        self._placing = Placing(frame.header, frame.secret, frame.masked, frame.asks) if frame.header else None
         self._places = asyncio.Semaphore(MAX_TUNNELS)
 
     async def serve(self) -> None:
@@ -99,7 +111,7 @@ class Door:
         talk = _Talk(time.monotonic())
         try:
             with sock:
-                await self._carried(sock, talk)
+                await (self._placed(sock, talk, self._placing) if self._placing else self._carried(sock, talk))
         except asyncio.CancelledError:
             talk.message = "the door was shut"
             raise
@@ -120,6 +132,42 @@ class Door:
                 await self._splice(sock, remote, early, talk)
             except OSError as error:
                 talk.message = f"the connection broke: {error.strerror or error}"
+
+    async def _placed(self, sock: socket.socket, talk: _Talk, placing: Placing) -> None:
+        """One request and its answer, over TLS and with the secret of this door."""
+        try:
+            exchange = Exchange(sock, placing, Counted(partial(self._sent, talk), partial(self._got, talk)))
+            await self._exchanged(exchange, talk)
+        except RefusedError as error:
+            talk.status = talk.status or error.status
+            talk.authority, talk.message = error.authority or talk.authority, error.message
+            await _last_words(sock, tunnel.refusal(error))
+        except _CutError:
+            talk.message = _CUT_HERE
+        except OSError as error:
+            talk.message = error.strerror or "the connection broke"
+
+    async def _exchanged(self, exchange: Exchange, talk: _Talk) -> None:
+        """Raises RefusedError, _CutError, OSError."""
+        try:
+            async with asyncio.timeout(HEAD_S):
+                wanted = await exchange.request(self._allowed)
+        except TimeoutError as error:
+            raise RefusedError(HTTPStatus.REQUEST_TIMEOUT, f"no request within {HEAD_S:g} s") from error
+        talk.authority, talk.asked = wanted.place.authority, f"{wanted.method} {wanted.target}"
+        if self._left_bytes <= 0:
+            raise RefusedError(HTTPStatus.FORBIDDEN, _CUT_HERE)
+        remote = await self._reached(wanted.place, talk)
+        try:
+            reader, writer = await opened(remote, wanted.place.host, self._trust)
+        except FetchError as error:
+            raise RefusedError(tunnel.status_of(error.code), error.message) from error
+        talk.status = HTTPStatus.OK
+        try:
+            await exchange.carry(wanted, Connection(reader, writer, talk.address))
+        finally:
+            talk.answer = exchange.answer
+            writer.transport.abort()
 
     async def _asked(self, sock: socket.socket, talk: _Talk) -> tuple[Place, bytes]:
         """The place that the cell asks for, and what it sent already. Raises RefusedError."""
@@ -151,12 +199,7 @@ class Door:
     async def _splice(self, sock: socket.socket, remote: socket.socket, early: bytes, talk: _Talk) -> None:
         """Carry bytes both ways until both ends have ended, one broke, or a bound is met. Raises OSError."""
 
-        def sent(size: int) -> None:
-            talk.sent_bytes += self._charged(size)
-
-        def received(size: int) -> None:
-            talk.received_bytes += self._charged(size)
-
+        sent, received = partial(self._sent, talk), partial(self._got, talk)
         try:
             async with asyncio.timeout(IDLE_S) as idle:
                 await asyncio.get_running_loop().sock_sendall(sock, tunnel.ESTABLISHED)
@@ -170,6 +213,12 @@ class Door:
             if not isinstance(error, _CutError):
                 raise error from group_error
             talk.message = _CUT_HERE
+
+    def _sent(self, talk: _Talk, size: int) -> None:
+        talk.sent_bytes += self._charged(size)
+
+    def _got(self, talk: _Talk, size: int) -> None:
+        talk.received_bytes += self._charged(size)
 
     def _charged(self, size: int) -> int:
         """These bytes, counted before they are carried. Raises _CutError when they are too many."""

@@ -109,7 +109,7 @@ class Service:
             raise FrameError(f"a door with {len(fds)} fds, beside {len(self._doors)}")
         unused.pop_all()
         listener = listening(fds[0])
-        door = Door(frame, listener, lookups=self._door_lookups, say=self._send)
+        door = Door(frame, listener, lookups=self._door_lookups, say=self._send, trust=self._tools.trust)
         task = self._doors[frame.id] = group.create_task(door.serve())
 
         def closed(_: object) -> None:

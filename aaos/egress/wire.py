@@ -55,7 +55,8 @@ class Door:
 
     `allowed` are `HOST:PORT` in their one normal form; `permitted` has for each of them the networks (CIDR, separated
     by spaces) that may be reached although they are not of the open internet. `max_bytes` bounds what moves through the
-    door, both ways together.
+    door, both ways together. With a `header` the cell asks in plain HTTP for `asks` (`METHOD /PATH`, with `*` and
+    `**`), which go on over TLS with the `secret` as that header; `masked` are forms of it that come back to no cell.
     """
 
     t: ClassVar[str] = "door"
@@ -63,6 +64,10 @@ class Door:
     allowed: tuple[str, ...]
     permitted: tuple[str, ...]
     max_bytes: int
+    header: str = ""
+    secret: str = field(default="", repr=False)
+    masked: tuple[str, ...] = field(default=(), repr=False)
+    asks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +113,8 @@ class Tunnel:
     """One connection at door `id` has ended. `status` is what the cell was answered, 200 for a connection it had.
 
     `authority` is the `HOST:PORT` that was asked for, as far as it could be read; `address` the one connected to;
-    `message` is why it was refused or cut, or is empty.
+    `message` is why it was refused or cut, or is empty. Where a secret was placed, `asked` is the method and target of
+    the request, `answer` the server's status.
     """
 
     t: ClassVar[str] = "tunnel"
@@ -120,6 +126,8 @@ class Tunnel:
     received_bytes: int
     duration_ms: int
     message: str
+    asked: str = ""
+    answer: int = 0
 
 
 @dataclass(frozen=True, slots=True)

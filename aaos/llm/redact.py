@@ -33,6 +33,11 @@ class Redactor:
         parts = {form[at : at + length] for form in forms for at in range(len(form) - length + 1)}
         self._parts[length] = self._parts.get(length, frozenset()) | parts
 
+    @property
+    def forms(self) -> tuple[str, ...]:
+        """What is taken out as a whole: the keys, and the forms that servers give them."""
+        return self._whole
+
     def stream(self) -> "RedactedStream":
         """For a text that comes in pieces."""
         return RedactedStream(self._secrets)

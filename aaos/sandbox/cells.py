@@ -71,8 +71,8 @@ class Cells:
         """See cell.CellRunner. Raises also ToolError for a program that cannot be started."""
         if request.egress and self.network is None:
             raise ConfinementError("there is no egress for this cell", "run agentd with its egress")
-        if request.secrets:
-            raise ConfinementError("a secret cannot be placed in this cell", "leave the secret out of the request")
+        if request.secret and not request.egress:
+            raise ConfinementError("a secret for a cell without network", "name where the cell may connect to")
         plan = await _planned(request)
         with ExitStack() as starting:
             starting.enter_context(self._yard.launching())

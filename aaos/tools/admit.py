@@ -107,6 +107,8 @@ class Charger:
         uses: list[Use] = []
         if isinstance(tool, CellTool):
             charges += [self.charge_place(f"{place.host}:{place.port}") for place in tool.wrapper.egress]
+            if (name := args.get(tool.wrapper.secret or "")) is not None:
+                charges.append(self.charge_secret(name))
         for resource in tool.resources:
             if resource.access is Access.FETCH:
                 charges += [self._charge_url(url, args) for url in _paths(resource, args)]

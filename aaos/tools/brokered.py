@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from aaos.core.capability import Kind
+from aaos.core.envelope import Submitter
 from aaos.core.errors import AaosError, CancelledError, DeniedError, WorkerLostError
 from aaos.core.events import EventKind, Scalar
-from aaos.core.ids import Uid
 from aaos.core.ports import BrokerCall, BrokerResult, CallState, WrittenFile
 from aaos.tools import admit
 from aaos.tools.opencall import OpenCall
@@ -80,7 +80,7 @@ class BrokerWork:
         return self.done(self.opened, got)
 
 
-def call_of(opened: OpenCall, charger: admit.Charger, *, uid: Uid, records: Records) -> BrokerCall:
+def call_of(opened: OpenCall, charger: admit.Charger, *, who: Submitter, records: Records) -> BrokerCall:
     """What the tool may know and do while it carries the call out."""
 
     def charge(kind: Kind, resource: str, action: str) -> None:
@@ -99,4 +99,4 @@ def call_of(opened: OpenCall, charger: admit.Charger, *, uid: Uid, records: Reco
 
     record = opened.draft.record
     limit_bytes = admit.network_bytes(charger.budgeted, opened.args)
-    return BrokerCall(record.run, record.agent, uid, charge, note, limit_bytes)
+    return BrokerCall(record.run, record.agent, who.uid, charge, note, limit_bytes, (who.gid, *who.groups))

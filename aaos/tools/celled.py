@@ -8,11 +8,13 @@ import codecs
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from aaos.broker.changes import Difference, Snapshot, Window, difference, now_ns, snapshot
-from aaos.core.cell import CellLimits, CellRequest, CellRunner, HostPort, Stream
+from aaos.broker.secrets import Secret, SecretStore
+from aaos.core.cell import CellLimits, CellRequest, CellResult, CellRunner, HostPort, Stream
+from aaos.core.envelope import Submitter
 from aaos.core.errors import AaosError, ToolError
 from aaos.core.events import Event, EventKind, Scalar
 from aaos.core.paths import is_control_path
@@ -37,10 +39,11 @@ _SHOWN_CHARS = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """The way to a cell. `note` tells those who follow a run, and nobody else."""
+    """The way to a cell. `note` tells those who follow a run, and nobody else; `secrets` are what may be placed."""
 
     runner: CellRunner
     note: Callable[[Event], None]
+    secrets: SecretStore | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,7 @@ class CellCall:
     cells: Cells
     records: Records
     turn: Turn
+    submitter: Submitter
 
     def prepare(self) -> CellRequest:
         """What the cell is asked to be; nothing is started. Raises InputError, ToolError."""
@@ -60,38 +64,55 @@ class CellCall:
 
     async def run(self) -> BrokerResult:
         """Raises AaosError; nothing of the cell is left then."""
-        request = self.prepare()
+        secret, request = await self._secret(), self.prepare()
+        if secret is not None:
+            secret.check_places(request.egress)
+            request = replace(request, secret=secret.placed(self.tool.wrapper.asks))
         writable = [tree for tree in request.roots if tree.writable]
         async with self.turn([tree.path for tree in writable]):
-            return await self._run(request, writable)
+            return await self._run(request, writable, secret)
 
-    async def _run(self, request: CellRequest, writable: list[Root]) -> BrokerResult:
+    async def _run(self, request: CellRequest, writable: list[Root], secret: Secret | None) -> BrokerResult:
         before = await in_thread(partial(snapshot, writable)) if writable else None
         from_ns = now_ns()
-        live = _Live(self.opened, self.cells.note)
+        live = _Live(self.opened, self.cells.note, secret)
         try:
             result = await self.cells.runner.run_cell(request, live)
         except BaseException as error:
             if before is not None:
-                await self._tell_lost(writable, before, from_ns, error)
+                await self._tell_lost(writable, before, from_ns, error, secret)
             raise
         finally:
             live.flush()
-        changed = await self._changed(writable, before, from_ns) if before is not None else None
+        if secret is not None:
+            result = _without(secret, result)
+        changed = await self._changed(writable, before, from_ns, secret) if before is not None else None
         told = cell_text(self.tool.wrapper, result, max_bytes=self.opened.limit_bytes)
         label = Label.OUTSIDE if self.tool.wrapper.connects else Label.NONE
         facts = dict(exit_facts(result)) | ({} if changed is None else {"changed": changed.count})
         return BrokerResult(told.text, told.is_cut, label, is_ok=told.is_ok, facts=facts)
 
-    async def _tell_lost(self, trees: list[Root], before: Snapshot, from_ns: int, error: BaseException) -> None:
+    async def _tell_lost(
+        self, trees: list[Root], before: Snapshot, from_ns: int, error: BaseException, secret: Secret | None
+    ) -> None:
         """What a cell had changed that was lost or stopped: nothing of it runs any more, what it did is there."""
         with suppress(AaosError):  # a full disk does not hide why it ended
-            found = await self._changed(trees, before, from_ns)
+            found = await self._changed(trees, before, from_ns, secret)
             self.opened.told = f"; it had changed {found.count} files" if found.count else ""
         if isinstance(error, AaosError):
             error.message += self.opened.told
 
-    async def _changed(self, trees: list[Root], before: Snapshot, from_ns: int) -> Difference:
+    async def _secret(self) -> Secret | None:
+        """The one that the call names. Raises NotFoundError, DeniedError, ToolError; none of them shows it."""
+        name = self.opened.args.get(self.tool.wrapper.secret or "")
+        if name is None:
+            return None
+        if self.cells.secrets is None:
+            raise ToolError(f"{self.tool.name}: this agentd has no secrets", "call it without the secret")
+        who = self.submitter
+        return await self.cells.secrets.find(name, uid=who.uid, groups=(who.gid, *who.groups))
+
+    async def _changed(self, trees: list[Root], before: Snapshot, from_ns: int, secret: Secret | None) -> Difference:
         """Look at what changed, and write it down."""
         after = await in_thread(partial(snapshot, trees))
         found = difference(before, after)
@@ -100,6 +121,8 @@ class CellCall:
         self.opened.windows = tuple(Window(tree.path, from_ns, until_ns) for tree in trees)
         if found.count or not found.is_complete:
             fields = _fields(found, is_git=self.tool.wrapper.control_writable)
+            if secret is not None:
+                fields = {key: secret.redacted(text) if isinstance(text, str) else text for key, text in fields.items()}
             self.records.note(self.opened.draft, EventKind.FILE_CHANGED, fields)
         return found
 
@@ -116,7 +139,7 @@ def cell_request(opened: OpenCall, wrapper: Wrapper, rendered: Rendered, *, tree
         call=row.call,
         program=wrapper.program,
         argv=rendered.argv,
-        env={**ENV, **(PROXIES if places else {}), **wrapper.env},
+        env={**ENV, **(_proxies(wrapper, opened.args) if places else {}), **wrapper.env},
         cwd=rendered.cwd,
         stdin=rendered.stdin,
         roots=trees,
@@ -140,23 +163,38 @@ def places_of(wrapper: Wrapper, args: Mapping[str, object]) -> tuple[HostPort, .
     return tuple(dict.fromkeys(found))
 
 
+def _proxies(wrapper: Wrapper, args: Mapping[str, object]) -> Mapping[str, str]:
+    """A call with a secret asks in plain HTTP, a call without never."""
+    return PROXIES if args.get(wrapper.secret or "") is None else {**PROXIES, "http_proxy": DOOR}
+
+
+def _without(secret: Secret, result: CellResult) -> CellResult:
+    """What a program said, without what its server may have told it in a form of its own."""
+    stdout, stderr = (secret.redacted(data.decode("utf-8", "replace")) for data in (result.stdout, result.stderr))
+    return replace(result, stdout=stdout.encode(), stderr=stderr.encode())
+
+
 class _Live:
     """The output as it comes, for the operator who watches; nothing is decided by it, and it is not recorded."""
 
-    def __init__(self, opened: OpenCall, note: Callable[[Event], None]) -> None:
+    def __init__(self, opened: OpenCall, note: Callable[[Event], None], secret: Secret | None) -> None:
         self._row = opened.draft.record
         self._note = note
         make = codecs.getincrementaldecoder("utf-8")
         self._decoders = {stream: make("replace") for stream in Stream}
         self._pieces = {stream: Pieces(self._teller(stream)) for stream in Stream}
+        self._redacted = {stream: secret.redacted_stream() for stream in Stream} if secret else {}
 
     def __call__(self, stream: Stream, piece: bytes) -> None:
-        if text := self._decoders[stream].decode(piece):
+        text = self._decoders[stream].decode(piece)
+        if text := self._redacted[stream].feed(text) if self._redacted else text:
             self._pieces[stream](text)
 
     def flush(self) -> None:
         """The rest, when the program has ended."""
-        for pieces in self._pieces.values():
+        for stream, pieces in self._pieces.items():
+            if self._redacted and (rest := self._redacted[stream].end()):
+                pieces(rest)
             pieces.flush()
 
     def _teller(self, stream: Stream) -> Callable[[str], None]:

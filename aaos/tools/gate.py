@@ -270,13 +270,14 @@ class Gate:
         charger = admit.Charger(
             self._tokens, caller.agent, caller.roots, self._files(caller.submitter), self._agent(caller.agent).budgeted
         )
-        call = call_of(opened, charger, uid=caller.submitter.uid, records=self._records)
+        call = call_of(opened, charger, who=caller.submitter, records=self._records)
         return BrokerWork(opened, partial(tool.run, opened.args, call), done=self._carried_out, failed=self._failed)
 
     def _cell_work(self, caller: Caller, tool: CellTool, opened: OpenCall) -> BrokerWork:
         if self._cells is None:
             raise ToolError(f"{tool.name}: this agentd runs no programs", "see `agentd doctor`")
-        call = CellCall(tool, opened, self._cells, self._records, turn=self._turn(caller, opened))
+        turn = self._turn(caller, opened)
+        call = CellCall(tool, opened, self._cells, self._records, turn=turn, submitter=caller.submitter)
         call.prepare()
         self._records.permitted(opened.draft, pre_hash=None)
         return BrokerWork(opened, call.run, done=self._carried_out, failed=self._failed)

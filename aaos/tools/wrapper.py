@@ -25,6 +25,7 @@ class ParameterKind(StrEnum):
     PATH = "path"
     PATHS = "paths"
     URL = "url"
+    SECRET = "secret"  # noqa: S105  # the name of one
 
 
 class PathUse(StrEnum):
@@ -100,7 +101,8 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Wrapper:
-    """One wrapped program. `success` are the exit statuses that are no failure; `package` has the program."""
+    """One wrapped program. `success` are the exit statuses that are no failure; `package` has the program; a secret
+    may go with `asks`."""
 
     name: str
     summary: str
@@ -116,10 +118,16 @@ class Wrapper:
     exec_writable: bool = False
     control_writable: bool = False
     egress: tuple[HostPort, ...] = ()
+    asks: tuple[str, ...] = ()
     success: tuple[int, ...] = (0,)
     output: Parser = Parser.TEXT
     limits: Limits = Limits()
     sha256: str = ""  # of the file that it was read from
+
+    @property
+    def secret(self) -> str | None:
+        """The parameter that names a secret, if there is one."""
+        return next((name for name, one in self.parameters.items() if one.kind is ParameterKind.SECRET), None)
 
     @property
     def connects(self) -> bool:

@@ -26,6 +26,7 @@ from aaos.tools.wrapper import Argument, Limits, Parameter, ParameterKind, Parse
 from aaos.tools.wrapperparameter import check_parameter
 
 MAX_FILE_BYTES = 65_536
+MAX_WILD = 2  # in one of `asks`: a path is then matched in bounded time
 SUFFIX = ".yaml"
 RESERVED = frozenset({"max_bytes", "method"})  # what other tools mean by them, the gate reads
 
@@ -35,6 +36,7 @@ _Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 _Text = Annotated[str, Field(max_length=4_096)]
 _AbsolutePath = Annotated[str, Field(pattern=r"^/", max_length=4_096)]
 _Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
+_ASK = re.compile(r"(GET|HEAD|POST|PUT|PATCH|DELETE) /[A-Za-z0-9._~/*-]{0,200}", re.ASCII)
 _PLACE = re.compile(r"(?P<host>[a-z0-9.-]{1,253}):(?P<port>[1-9][0-9]{0,4})", re.ASCII)
 
 
@@ -93,6 +95,7 @@ class _Wrapper(_Document):
     exec_writable: bool = False
     control_files: bool = False
     egress: Annotated[tuple[str, ...], Field(max_length=32)] = ()
+    asks: Annotated[tuple[str, ...], Field(max_length=32)] = ()
     success: Annotated[tuple[Annotated[int, Field(ge=0, le=255)], ...], Field(min_length=1, max_length=16)] = (0,)
     output: Parser = Parser.TEXT
     limits: _Limits = _Limits()
@@ -150,7 +153,7 @@ def _checked(model: _Wrapper) -> Wrapper:
     """Raises InputError whose message begins with the key."""
     parameters = {name: _parameter(name, one) for name, one in model.parameters.items()}
     _check_paths(model)
-    return Wrapper(
+    wrapper = Wrapper(
         name=model.name,
         summary=model.summary,
         program=model.program,
@@ -165,10 +168,13 @@ def _checked(model: _Wrapper) -> Wrapper:
         exec_writable=model.exec_writable,
         control_writable=model.control_files,
         egress=tuple(_place(index, text) for index, text in enumerate(model.egress)),
+        asks=model.asks,
         success=model.success,
         output=model.output,
         limits=Limits(**dict(model.limits)),
     )
+    _check_secret(wrapper)
+    return wrapper
 
 
 def _parameter(name: str, model: _Parameter) -> Parameter:
@@ -247,6 +253,28 @@ def _check_paths(model: _Wrapper) -> None:
     for field, path in named:
         if not is_normal(path) or path == "/":
             raise _wrong(field, f"{quoted(path)} is not a path of its own", "write it in full, without '..' and '//'")
+
+
+def _check_secret(wrapper: Wrapper) -> None:
+    """A secret goes with what is named, to one place, and no program gets it as a text of its own."""
+    secrets = [name for name, one in wrapper.parameters.items() if one.kind is ParameterKind.SECRET]
+    for index, text in enumerate(wrapper.asks):
+        if not _ASK.fullmatch(text) or len(re.findall(r"\*+", text)) > MAX_WILD or "***" in text:
+            remedy = (
+                f"write it like GET /**/info/refs; * is within a segment, ** across them, {MAX_WILD} of them in all"
+            )
+            raise _wrong(f"asks.{index}", f"{quoted(text)} is no METHOD /PATH", remedy)
+    if len(secrets) > 1:
+        raise _wrong(f"parameters.{secrets[1]}", "a call has one secret", f"remove parameters.{secrets[1]}")
+    if secrets and not (wrapper.asks and wrapper.connects):
+        message = "a secret goes with requests to a host, and none are named"
+        raise _wrong(f"parameters.{secrets[0]}", message, "write asks: [GET /**] and a parameter of type url")
+    if wrapper.asks and not secrets:
+        raise _wrong("asks", "there is no parameter of type secret", "remove asks")
+    texts = [wrapper.stdin, *(text for one in wrapper.arguments for text in one.templates)]
+    if secrets and any(secrets[0] in placeholders(text) for text in texts):
+        message = f"{{{secrets[0]}}} is the name of a secret, and no program is told it"
+        raise _wrong("argv", message, f"use it with if_given: {secrets[0]} only")
 
 
 def _place(index: int, text: str) -> HostPort:

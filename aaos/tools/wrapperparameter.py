@@ -26,6 +26,7 @@ _KEYS = {  # of a declaration, beside those that every type has
     ParameterKind.PATH: {"use"},
     ParameterKind.PATHS: {"use", "items"},
     ParameterKind.URL: set[str](),
+    ParameterKind.SECRET: set[str](),
 }
 _ANY = {"type", "summary", "required", "default"}
 _UNSET: Mapping[str, object] = {"multiline": False, "items": 16, "choices": ()}
@@ -113,6 +114,8 @@ def _type(parameter: Parameter) -> Any:  # Any: an annotation
             return Annotated[list[PathArg], Field(min_length=1, max_length=parameter.items)]
         case ParameterKind.URL:
             return UrlArg
+        case ParameterKind.SECRET:
+            return Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,63}$", max_length=64)]
         case _:
             assert_never(parameter.kind)
 
@@ -152,7 +155,7 @@ def _pattern(field: str, text: str | None) -> re.Pattern[str] | None:
 def _check_default(field: str, parameter: Parameter) -> None:
     if parameter.default is None:
         return
-    if parameter.kind in (ParameterKind.PATH, ParameterKind.PATHS, ParameterKind.URL):
+    if parameter.kind in (ParameterKind.PATH, ParameterKind.PATHS, ParameterKind.URL, ParameterKind.SECRET):
         raise _wrong(f"{field}.default", "nothing is granted by a default", f"remove {field}.default")
     model = create_model("default", __base__=Input, value=(_type(parameter), ...))
     value = list(parameter.default) if isinstance(parameter.default, tuple) else parameter.default

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from aaos.core.cell import CellEnd, HostPort, SecretFd, Stream
+from aaos.core.cell import CellEnd, HostPort, PlacedSecret, Stream
 from aaos.core.errors import BusyError, ConfinementError, NotFoundError, ToolError
 from aaos.core.events import EventKind
-from aaos.core.ports import Root
+from aaos.core.ports import Header, Root
+from aaos.llm.keys import Key
 from aaos.sandbox import filters
 from tests.kernel.cells import PYTHON, SHELL, cell, python, run, said, shell, silent
 from tests.kernel.harness import OWNER, Stand, granted
@@ -221,8 +222,9 @@ def test_what_cannot_be_given_is_refused(stand: Stand) -> None:
     """ISO-1: never without it."""
     with pytest.raises(ConfinementError, match="no egress"):
         run(stand, cell(SHELL, egress=[HostPort("example.org", 443)]))
-    with pytest.raises(ConfinementError, match="secret"):
-        run(stand, replace(cell(SHELL), secrets=(SecretFd("token", "fd"),)))
+    secret = PlacedSecret("token", Header("X-Token", "", Key("token", "12345678")), ("GET /**",), lambda: ())
+    with pytest.raises(ConfinementError, match="a secret for a cell without network"):
+        run(stand, replace(cell(SHELL), secret=secret))
 
 
 @pytest.mark.parametrize("path", ["/", "/tmp", "/usr", "/etc", "/proc/x", "/dev"])

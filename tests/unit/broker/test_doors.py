@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 
 from aaos.broker.doors import MAX_PLACES, Doors, door_frame
-from aaos.core.cell import CellRequest, HostPort
+from aaos.core.cell import CellRequest, HostPort, PlacedSecret
 from aaos.core.errors import BusyError, InputError
 from aaos.core.events import Event, EventKind, Recorded
+from aaos.core.ports import Header
 from aaos.egress import wire
 from aaos.egress.wire import MAX_CONNECTIONS, MAX_DOORS
+from aaos.llm.keys import Key
 from tests.unit.core.test_cell import _request as cell
 from worker.abi import FrameError
 
@@ -139,3 +141,30 @@ def test_there_are_only_so_many_and_a_lost_egress_closes_all() -> None:
         doors.add(wire.Door(0, (), (), 1), cell())
 
     asyncio.run(run())
+
+
+SECRET = PlacedSecret("github", Header("X-Token", "T ", Key("github", "tok-12345678")), ("GET /**",), lambda: ("form",))
+
+
+def test_the_egress_is_told_a_secret_with_what_it_goes_with() -> None:
+    """TOL-9, H-SEC-04: and nobody who looks at the frame or the request."""
+    frame = door_frame(4, [HostPort("a.example", 443)], 1_000, SECRET)
+    assert (frame.header, frame.secret, frame.masked, frame.asks) == (
+        "X-Token",
+        "T tok-12345678",
+        ("form",),
+        ("GET /**",),
+    )
+    assert wire.decode(wire.encode(frame), wire.TO_EGRESS) == frame
+    for shown in (repr(frame), repr(SECRET), repr(replace(cell(), secret=SECRET))):
+        assert "12345678" not in shown
+
+
+def test_what_was_asked_with_a_secret_is_on_record_with_its_name() -> None:
+    """TOL-9, H-SEC-09"""
+    asked = replace(TUNNEL, asked="GET /p?q=\x1b[2J" + "x" * 500, answer=404)
+    (event,) = heard(asked, asked=replace(cell(), secret=SECRET)).events
+    assert (event.fields["secret"], event.fields["answer"]) == ("github", 404)
+    assert str(event.fields["asked"]).startswith("GET /p?q=\\e[2J")
+    assert len(str(event.fields["asked"])) < 400
+    assert "asked" not in heard(TUNNEL).events[0].fields

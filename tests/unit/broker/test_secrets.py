@@ -1,17 +1,21 @@
 """Secrets of fetches: to their own host over TLS and nowhere else, and out of whatever comes back (TOL-9)."""
 
 import asyncio
+import base64
+import grp
 import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from aaos.broker.fetch import Wanted, fetch_for
 from aaos.broker.secrets import SecretStore
 from aaos.core.capability import Kind
+from aaos.core.cell import HostPort
 from aaos.core.errors import AaosError, DeniedError, NotFoundError, ToolError
 from aaos.core.events import EventKind, Scalar
 from aaos.core.ids import AgentId, RunId, Uid
@@ -26,7 +30,9 @@ def store(tmp_path: Path) -> SecretStore:
     """One secret, for api.example."""
     (tmp_path / "github").write_text(f"{VALUE}\n")
     (tmp_path / "github").chmod(0o600)
-    (tmp_path / "github.toml").write_text('host = "api.example:443"\nheader = "X-Token"\nprefix = "T "\n')
+    (tmp_path / "github.toml").write_text(
+        'host = "api.example:443"\nheader = "X-Token"\nprefix = "T "\nusers = ["1"]\n'
+    )
     return SecretStore(tmp_path, owner=os.getuid())
 
 
@@ -161,3 +167,58 @@ def test_one_that_is_missing_or_loose_is_an_error_with_its_remedy(store: SecretS
     with pytest.raises(NotFoundError):
         store.read("github")
     assert SecretStore(tmp_path / "none").names() == []
+
+
+@pytest.mark.parametrize(
+    ("said", "uid", "groups", "is_allowed"),
+    [
+        ("", 0, (0,), True),
+        ("", 1, (1,), False),
+        ("", 1, (1, 77), True),
+        ('users = ["2"]', 1, (1, 2), False),
+        ('users = ["2", "1"]', 1, (), True),
+        ('groups = ["5"]', 1, (1, 5), True),
+        ('groups = ["5"]', 5, (1,), False),
+        ('users = ["nobody-has-this"]', 1, (1,), False),
+        ('groups = ["nobody-has-this"]', 1, (1,), False),
+    ],
+)
+def test_it_is_for_root_for_who_administers_and_for_whom_it_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, uid: int, groups: tuple[int, ...], is_allowed: bool
+) -> None:
+    """TOL-9: and for nobody else, who is told what root types."""
+    known = {"admins": SimpleNamespace(gr_gid=77)}
+    monkeypatch.setattr(grp, "getgrnam", known.__getitem__)
+    (tmp_path / "github").write_text(VALUE)
+    (tmp_path / "github").chmod(0o600)
+    (tmp_path / "github.toml").write_text(f'host = "api.example"\n{said}\n')
+    store = SecretStore(tmp_path, owner=os.getuid(), admin_group="admins")
+    if is_allowed:
+        assert asyncio.run(store.find("github", uid=uid, groups=groups)).key.reveal() == VALUE
+        return
+    with pytest.raises(DeniedError, match="secret github is not for") as caught:
+        asyncio.run(store.find("github", uid=uid, groups=groups))
+    assert caught.value.remedy.startswith("root allows it with: sudo agentd secrets allow github --user ")
+
+
+def test_a_cell_has_it_for_its_host_alone(store: SecretStore) -> None:
+    """TOL-9, H-SEC-06"""
+    secret = store.read("github")
+    secret.check_places([HostPort("api.example", 443)])
+    for places in ([], [HostPort("api.example", 80)], [HostPort("evil.example", 443)],
+                   [HostPort("api.example", 443), HostPort("evil.example", 443)]):  # fmt: skip
+        with pytest.raises(DeniedError, match=r"is for https://api\.example:443, not for"):
+            secret.check_places(places)
+
+
+def test_what_a_login_holds_comes_back_no_more_than_the_login(tmp_path: Path) -> None:
+    """H-SEC-03: HTTP's Basic scheme is the token in base64; a server knows the token itself, too."""
+    token = "ghp_0123456789abcdef"
+    (tmp_path / "git").write_text(base64.b64encode(f"x-access-token:{token}".encode()).decode())
+    (tmp_path / "git").chmod(0o600)
+    (tmp_path / "git.toml").write_text('host = "git.example"\nprefix = "Basic "\n')
+    secret = SecretStore(tmp_path, owner=os.getuid()).read("git")
+    forms = secret.placed(("GET /**",)).forms()
+    assert {token, f"x-access-token:{token}", secret.key.reveal(), token.encode().hex()} <= set(forms)
+    assert secret.redacted(f"hello {token}") == "hello [key]"
+    assert not any(len(form) < 8 for form in forms)

@@ -12,6 +12,10 @@ def test_what_was_said_is_handed_on() -> None:
     assert secrets_options(parse([*words, ""]), is_json=True) == [
         "--host=--json", "--header=X-Token", "--prefix=", "--config=/c.toml", "--json", "--", "set", "github",
     ]  # fmt: skip
+    words = "secrets allow github --user=alice --user bob --group dev".split()
+    assert secrets_options(parse(words), is_json=False) == [
+        "--user=alice", "--user=bob", "--group=dev", "--", "allow", "github",
+    ]  # fmt: skip
     assert secrets_options(parse(["secrets", "list"]), is_json=False) == ["--", "list"]
 
 

@@ -40,7 +40,7 @@ def test_the_words_of_an_end_are_those_of_the_audit() -> None:
 
 def test_a_request_has_no_secret_unless_it_is_named() -> None:
     """TOL-9"""
-    assert _request().secrets == ()
+    assert _request().secret is None
 
 
 def test_a_request_and_its_limits_cannot_be_changed_on_the_way() -> None:

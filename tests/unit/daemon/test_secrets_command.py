@@ -49,7 +49,7 @@ def test_a_secret_is_set_listed_and_removed(
     status, shown = said(place, monkeypatch, capsys, "--json", "list")
     assert (status, json.loads(shown)) == (
         0,
-        {"name": "github", "host": "api.github.com:443", "header": "X-Token", "prefix": ""},
+        {"name": "github", "host": "api.github.com:443", "header": "X-Token", "prefix": "", "for": ""},
     )
     assert said(place, monkeypatch, capsys, "rm", "github") == (0, "github  removed\n")
     assert list((place / "secrets.d").iterdir()) == []
@@ -96,3 +96,22 @@ def test_a_secret_that_others_could_read_is_told(
     status, shown = said(place, monkeypatch, capsys, "list")
     assert status == 0
     assert "lets others read" in shown
+
+
+def test_whom_it_is_for_is_said_and_changed_without_the_value(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """TOL-9: setting it anew forgets whom it was for, unless that is said again."""
+    words = ("set", "github", "--host", "h.example", "--user", "root", "--user", "4000000", "--group", "root")
+    assert said(place, monkeypatch, capsys, *words, value=VALUE)[1].endswith("Bearer  root 4000000 @root\n")
+    assert said(place, monkeypatch, capsys, "allow", "github", "--group", "root")[1].endswith("Bearer  @root\n")
+    found = SecretStore(place / "secrets.d", owner=os.getuid()).read("github")
+    assert (found.key.reveal(), found.use.host, found.use.users, found.use.groups) == (
+        VALUE, "h.example:443", (), ("root",),
+    )  # fmt: skip
+    assert said(place, monkeypatch, capsys, "allow", "github")[1].endswith("Bearer\n")
+    for wrong in (("allow", "none"), ("allow", "github", "--user", "nobody-has-this"), ("allow",),
+                  ("set", "github", "--host", "h.example", "--group", "nobody-has-this")):  # fmt: skip
+        status, shown = said(place, monkeypatch, capsys, *wrong, value=VALUE)
+        assert status != 0
+        assert "try: " in shown

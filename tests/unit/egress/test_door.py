@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -13,6 +14,7 @@ from aaos.egress import wire
 from aaos.egress.door import Door
 from aaos.egress.wire import FetchError
 
+TRUST = ssl.create_default_context()
 DOOR = wire.Door(7, ("a.example:443",), ("",), 1_000)
 ASK = b"CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n"
 
@@ -60,7 +62,7 @@ def played(
 
     async def run() -> None:
         with ThreadPoolExecutor(1) as pool:
-            door = Door(frame, cell, lookups=pool, say=scene.say)
+            door = Door(frame, cell, lookups=pool, say=scene.say, trust=TRUST)
             async with asyncio.timeout(10), asyncio.TaskGroup() as group:
                 task = group.create_task(door._connection(inside))
                 await play(scene)
@@ -190,7 +192,7 @@ def test_a_connection_that_breaks_and_one_that_is_shut_are_told(monkeypatch: pyt
         scene = Scene(cell, cell)
         with inside, cell, ThreadPoolExecutor(1) as pool:
             async with asyncio.TaskGroup() as group:
-                task = group.create_task(Door(DOOR, cell, lookups=pool, say=scene.say)._connection(inside))
+                task = group.create_task(Door(DOOR, cell, lookups=pool, say=scene.say, trust=TRUST)._connection(inside))
                 await asyncio.sleep(0)
                 task.cancel()
         return scene.told

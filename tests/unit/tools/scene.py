@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from aaos.broker.files import FileBroker
+from aaos.broker.secrets import SecretStore
 from aaos.core.capability import Capability, Kind
 from aaos.core.cell import CellRunner
 from aaos.core.constraint import NONE, Constraints
@@ -79,6 +80,7 @@ class Scene:
         limits: Constraints = NONE,
         catalog: Mapping[str, Tool] = CATALOG,
         cells: CellRunner | None = None,
+        secrets: SecretStore | None = None,
         desk: ApprovalDesk | None = None,
         is_suspended: Callable[[], bool] = lambda: False,
         may_act: Callable[[], bool] = lambda: True,
@@ -96,7 +98,7 @@ class Scene:
             audit=self.audit,
             files=broker,
             clock=self.clock,
-            cells=None if cells is None else Cells(cells, self.noted.append),
+            cells=None if cells is None else Cells(cells, self.noted.append, secrets),
             desk=desk,
             is_suspended=is_suspended,
             may_act=may_act,

@@ -78,7 +78,7 @@ def test_a_cell_is_asked_for_what_the_wrapper_and_the_call_name_and_no_more(tmp_
     asked = cells.asked[0]
     assert (asked.program, asked.argv, asked.stdin) == ("/usr/bin/work", ("work", "a b"), b"a b")
     assert asked.env == {**ENV, "WORK": "1", "HOME": "/nowhere"}
-    assert (asked.roots, asked.egress, asked.secrets) == ((), (), ())
+    assert (asked.roots, asked.egress, asked.secret) == ((), (), None)
     assert (asked.readable, asked.exec_paths) == (("/etc/work",), ("/usr/lib/work",))
     assert not asked.exec_writable
     assert not asked.control_writable

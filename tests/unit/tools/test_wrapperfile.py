@@ -113,3 +113,50 @@ def test_a_bad_file_does_not_stop_the_others(tmp_path: Path) -> None:
     found = load_wrappers([tmp_path], taken=())
     assert list(found.wrappers) == ["lister"]
     assert len(found.refused) == 2
+
+
+SECRET = b"""
+name: get
+summary: Gets
+program: /usr/bin/get
+package: get
+parameters:
+  url: {type: url}
+  token: {type: secret, required: false}
+argv: [{if_given: token, args: [--plain]}, --, "{url}"]
+asks: [GET /**/info/refs, POST /*/up-load]
+"""
+
+
+def test_a_secret_goes_with_requests_that_are_named() -> None:
+    """TOL-9"""
+    wrapper = read_wrapper(SECRET, "/get.yaml", taken=())
+    assert (wrapper.secret, wrapper.asks) == ("token", ("GET /**/info/refs", "POST /*/up-load"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("args: [--plain]", 'args: ["--plain={token}"]', "no program is told it"),
+        ("asks: [GET /**/info/refs, POST /*/up-load]", 'asks: [GET /**]\nstdin: "{token}"', "token is no string"),
+        ("asks: [GET /**/info/refs, POST /*/up-load]", "", "none are named"),
+        ("url: {type: url}", "url: {type: string}", "none are named"),
+        ("token: {type: secret, required: false}", "x: {type: string, default: x}", "no parameter of type secret"),
+        ("required: false}", "required: false}\n  other: {type: secret, required: false}", "a call has one secret"),
+        ("required: false}", "default: github}", "granted by a default"),
+        ("GET /**/info/refs", "GET", "is no METHOD /PATH"),
+        ("GET /**/info/refs", "CONNECT /", "is no METHOD /PATH"),
+        ("GET /**/info/refs", "get /x", "is no METHOD /PATH"),
+        ("GET /**/info/refs", "GET /**/a*/b*", "is no METHOD /PATH"),
+        ("GET /**/info/refs", "GET /***", "is no METHOD /PATH"),
+        ("GET /**/info/refs", "GET /a b", "is no METHOD /PATH"),
+    ],
+)
+def test_a_secret_that_could_go_elsewhere_is_refused(old: str, new: str, message: str) -> None:
+    """TOL-9"""
+    text = SECRET.decode()
+    assert old in text
+    if message == "no parameter of type secret":
+        text = text.replace("{if_given: token, args: [--plain]}, ", "")
+    with pytest.raises(SettingsError, match=message):
+        read_wrapper(text.replace(old, new).encode(), "/get.yaml", taken=())
