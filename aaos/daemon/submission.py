@@ -128,6 +128,8 @@ class Submissions:
         """The goal with the path of the workspace that it is given, and the grants of it."""
         keeping = self._desk.keeping
         if params.workspace is None:
+            if PLACEHOLDER in params.goal:
+                raise InputError(f"the goal names {PLACEHOLDER}, and the run has none", "give it one: --workspace 1G")
             return params, ()
         made = keeping.make(run, peer.submitter, params.workspace)
         goal = params.goal.replace(PLACEHOLDER, keeping.workspaces.path_of(run))

@@ -7,6 +7,8 @@ import os
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.kernel.spaces import MIB, Json, begun, ended, submission, with_wrappers, worked
 from tests.kernel.test_main import OPERATOR, Client, daemon, place, stop, wait_for
 
@@ -219,6 +221,20 @@ def test_too_much_is_refused_and_leaves_nothing(place: Path) -> None:
             done = as_refused(place, mib)
             assert said in done, done
         assert not list((place / "state").glob("workspaces/*"))
+        stop(process)
+
+
+def test_a_goal_that_names_a_workspace_needs_one(place: Path) -> None:
+    """RUN-9: and with one, the name stands for its path, in the plan as well."""
+    with_wrappers(place)
+    goal = "count the lines in /etc/services and write the result to {workspace}/count.md"
+    with daemon(place) as process, Client(place) as client:
+        with pytest.raises(AssertionError, match="--workspace 1G"):
+            client.ask("submit", goal=goal, cwd="/")
+        done = ended(place, begun(place, {"goal": goal, "cwd": "/", "workspace": 16 * MIB}))
+        assert done.run["state"] == "completed", done.run
+        assert names(client, done.id) == ["count.md"]
+        assert done.run["goal"].endswith(f"/run/workspaces/{done.id}/count.md")
         stop(process)
 
 

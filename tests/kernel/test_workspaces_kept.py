@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from aaos.broker import images
 from aaos.broker.workspaces import Workspaces
 from aaos.core import rpc
 from aaos.core.config import WorkspaceSettings
@@ -279,3 +280,71 @@ def test_a_mount_that_was_left_without_a_namespace_is_taken_away(world: World) -
     with again.attached(RUN, is_writable=False):
         assert Path(again.path_of(RUN)).stat().st_uid == OWNER.uid
     again.close()
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[World]:
+    """Workspaces on a disk of 96 MiB of their own, which others can fill."""
+    disk, at = tmp_path / "disk", tmp_path / "at"
+    images.make_image(disk, 96 * MIB, run=OTHER, owner=(Uid(0), Gid(0)))
+    at.mkdir()
+    fd = images.open_image(disk, OTHER)
+    images.mount_image(fd, disk, at, is_writable=True)
+    os.close(fd)
+    database = Database.open(tmp_path / "state")
+    made = World(at, database)
+    try:
+        yield made
+    finally:
+        made.workspaces.close()
+        database.close()
+        images.unmount(at)
+
+
+def test_a_disk_that_others_fill_takes_nothing_from_a_live_workspace(small: World) -> None:
+    """H-RES-03: its space is there, also for what is written and put on the disk when nothing else is left."""
+    path = small.begin()
+    fill(small.base / "theirs")
+    assert os.statvfs(small.base).f_bavail < 32
+    data = os.urandom(8 * MIB)
+    with (path / "a").open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    assert (path / "a").read_bytes() == data
+    small.end()
+    with small.workspaces.attached(RUN, is_writable=False):
+        assert (path / "a").read_bytes() == data
+
+
+def test_what_was_given_back_is_not_promised_again_when_it_is_gone(small: World) -> None:
+    """A run that goes on when its disk was filled meanwhile: an error with a remedy, and what it wrote stays."""
+    (small.begin() / "a").write_bytes(b"kept")
+    asyncio.run(small.keeping.end(RUN))
+    fill(small.base / "theirs")
+    with pytest.raises(StorageError, match="are free at") as refused:
+        asyncio.run(small.keeping.begin(RUN))
+    assert "free space" in refused.value.remedy
+    (small.base / "theirs").unlink()
+    asyncio.run(small.keeping.begin(RUN))
+    assert Path(small.workspaces.path_of(RUN), "a").read_bytes() == b"kept"
+
+
+def test_a_hostile_writer_on_a_full_disk_harms_its_own_workspace_at_most(small: World) -> None:
+    """Blocks that are allocated and not written are zeroed by holes in the image, which a full disk may not fill."""
+    path = small.begin()
+    fill(small.base / "theirs")
+    began_s = time.monotonic()
+    with suppress(OSError):
+        for number in range(40):
+            with (path / f"h{number}").open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, 256 * 1024)
+                for at in range(0, 256 * 1024, 12_288):
+                    os.pwrite(file.fileno(), b"x", at)
+                os.fsync(file.fileno())
+    assert time.monotonic() - began_s < 60
+    small.end()
+    assert small.images() == [f"{RUN}.1234.ext4"]
+    (small.base / "theirs").unlink()
+    with small.workspaces.attached(RUN, is_writable=False):
+        assert (path / "h0").stat().st_size == 256 * 1024
