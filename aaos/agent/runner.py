@@ -21,6 +21,7 @@ from aaos.agent.pause import Pause
 from aaos.agent.registry import AgentState, LiveAgent, Registry
 from aaos.agent.replay import NOTHING, Past, Replay
 from aaos.agent.service import AgentService, Doors, Terms
+from aaos.agent.spawning import spawner
 from aaos.agent.turns import ModelDoor, Turns, TurnTerms
 from aaos.agent.verdict import verdict
 from aaos.broker.changes import Window, changed_files, now_ns
@@ -284,7 +285,7 @@ class AgentRunner:
         wall_s = _wall_s(work.asks.task)
         try:
             async with work.pause.timeout(wall_s), asyncio.TaskGroup() as group:
-                work.service.attach(session, group.create_task)
+                work.service.attach(session, spawner(group))
                 group.create_task(self._listen(work, session))
                 await work.service.ended.wait()
                 await work.service.settle(_SETTLE_S)
@@ -307,8 +308,7 @@ class AgentRunner:
             work.service.end(WorkerLostError(f"the worker was lost: {reason}", "submit again; see `agentd logs RUN`"))
 
     async def _clean_up(self, work: "_Work", session: Session) -> None:
-        """A second cancellation must not leave a worker half reaped. In a task that was cancelled before,
-        `asyncio.timeout` is no deadline (Python 3.11.2); `wait` is, and leaves the closing alone."""
+        """Cancelled again, it leaves no worker half reaped: `asyncio.wait` is a deadline then, and ends no closing."""
         work.service.end(CancelledError("the run was stopped", "submit the goal again"))
         closing = asyncio.shield(session.close("the agent ended"))
         try:

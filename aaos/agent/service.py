@@ -93,15 +93,15 @@ class AgentService:
         self._throttle = Throttle(time.monotonic())
         self._permits: dict[str, _OpenPermit] = {}
         self._timer: asyncio.TimerHandle | None = None
-        self._turn: asyncio.Task[None] | None = None
-        self._working: set[asyncio.Task[None]] = set()
+        self._turn: asyncio.Future[None] | None = None
+        self._working: set[asyncio.Future[None]] = set()
         self.deeds = Deeds(terms.outputs)
         self.ended = asyncio.Event()
         self.error: AaosError | None = None
         self.last_failure: AaosError | None = None  # of a call
         self.finish: abi.Finish | None = None
 
-    def attach(self, session: Session, spawn: Callable[[Coroutine[None, None, None]], asyncio.Task[None]]) -> None:
+    def attach(self, session: Session, spawn: Callable[[Coroutine[None, None, None]], asyncio.Future[None]]) -> None:
         """Where answers go, and how work that waits is started; before the first frame."""
         self._session = session
         self._spawn = spawn
