@@ -107,19 +107,25 @@ _FILTERING = (
     ("rows of memory: huge files", FILTERS, '"a result that is longer than a frame; no huge pages", (Check(1, os.MFD_HUGETLB, 0),)', '"a result"', BY_PROBES),
     ("rows of terminals: every request", FILTERS, '"Python\'s open() asks whether a file is a terminal", (Check(1, LOW_32_BITS, TCGETS),)', '"terminals"', BY_ATTACKS),
     ("rows of terminals: bit 32 counts", FILTERS, "terminal\", (Check(1, LOW_32_BITS, TCGETS),)", "terminal\", (Check(1, 2**64 - 1, TCGETS),)", BY_ATTACKS),
-    ("rows of processes: fork", FILTERS, 'WORKER_ROWS: tuple[Row, ...] = (\n', 'WORKER_ROWS: tuple[Row, ...] = (\n    Row("fork", "mutant"),\n', BY_ROWS),
-    ("rows of processes: tracing", FILTERS, 'WORKER_ROWS: tuple[Row, ...] = (\n', 'WORKER_ROWS: tuple[Row, ...] = (\n    Row("ptrace", "mutant"),\n', BY_ATTACKS),
-    ("rows of programs: execve", FILTERS, 'WORKER_ROWS: tuple[Row, ...] = (\n', 'WORKER_ROWS: tuple[Row, ...] = (\n    Row("execve", "mutant"),\n', BY_ATTACKS),
-    ("rows of networks: sockets", FILTERS, 'WORKER_ROWS: tuple[Row, ...] = (\n', 'WORKER_ROWS: tuple[Row, ...] = (\n    Row("socket", "mutant"),\n', BY_ATTACKS),
-    ("rows of namespaces: unshare", FILTERS, 'WORKER_ROWS: tuple[Row, ...] = (\n', 'WORKER_ROWS: tuple[Row, ...] = (\n    Row("unshare", "mutant"),\n', BY_ATTACKS),
-    ("rows of mounts: mount", FILTERS, 'WORKER_ROWS: tuple[Row, ...] = (\n', 'WORKER_ROWS: tuple[Row, ...] = (\n    Row("mount", "mutant"),\n', BY_ATTACKS),
-    ("rows of modes: chmod", FILTERS, 'WORKER_ROWS: tuple[Row, ...] = (\n', 'WORKER_ROWS: tuple[Row, ...] = (\n    Row("fchmodat", "mutant"),\n', BY_ATTACKS),
-    ("rows of rings: io_uring", FILTERS, 'WORKER_ROWS: tuple[Row, ...] = (\n', 'WORKER_ROWS: tuple[Row, ...] = (\n    Row("io_uring_setup", "mutant"),\n', BY_ATTACKS),
     ("a row that honest work needs", FILTERS, '    Row("getdents64", "list a granted directory"),\n', "", BY_ROWS),
     ("rows of the egress: TCP over many paths", FILTERS, "LOW_32_BITS & ~socket.IPPROTO_TCP)", "0)", ("tests/kernel/test_egress_attacks.py",)),
     ("rows of the egress: listening", FILTERS, 'EGRESS_ROWS: tuple[Row, ...] = (\n', 'EGRESS_ROWS: tuple[Row, ...] = (\n    Row("listen", "mutant"),\n', ("tests/kernel/test_egress_attacks.py", "tests/kernel/test_egress_rows.py")),
     ("rows of the egress: new processes", FILTERS, ", and nothing but threads\", (Check(0, LOW_32_BITS, THREAD),)", '"', ("tests/kernel/test_egress_attacks.py",)),
 )  # fmt: skip
+_WORKER_ROWS = "WORKER_ROWS: tuple[Row, ...] = (\n"
+_PERMITTING = tuple(
+    (f"rows of {what}", FILTERS, _WORKER_ROWS, f'{_WORKER_ROWS}    Row("{call}", "mutant"),\n', tests)
+    for what, call, tests in (
+        ("processes: fork", "fork", BY_ROWS),
+        ("processes: tracing", "ptrace", BY_ATTACKS),
+        ("programs: execve", "execve", BY_ATTACKS),
+        ("networks: sockets", "socket", BY_ATTACKS),
+        ("namespaces: unshare", "unshare", BY_ATTACKS),
+        ("mounts: mount", "mount", BY_ATTACKS),
+        ("modes: chmod", "fchmodat", BY_ATTACKS),
+        ("rings: io_uring", "io_uring_setup", BY_ATTACKS),
+    )
+)
 _CELLS = (
     ("rows of cells: leases", CELLROWS, "_FCNTL = {\n", "_FCNTL = {\n    1024: \"mutant\",\n", BY_SOCKETS),
     ("rows of cells: data with the opening of a connection", CELLROWS, "MSG_FASTOPEN = 0x20000000 ", "MSG_FASTOPEN = 0 ", BY_SOCKETS),
@@ -144,4 +150,6 @@ _SPEAKING = (
     ("a document without a bound", ABI, "    if len(data) > LARGE_BYTES:\n        raise FrameError(f\"{len(data)}", "    if False:\n        raise FrameError(f\"{len(data)}", BY_FRAMES),
 )  # fmt: skip
 
-WALL = tuple(Mutant(*row) for row in (*_BUILDING, *_LOOKING, *_AGREEING, *_FILTERING, *_CELLS, *_SPEAKING))
+WALL = tuple(
+    Mutant(*row) for row in (*_BUILDING, *_LOOKING, *_AGREEING, *_FILTERING, *_PERMITTING, *_CELLS, *_SPEAKING)
+)
