@@ -109,9 +109,13 @@ def attest_outside(pid: int, expected: Expected) -> Mapping[str, str]:
 
 
 def attest_parked(pid: int, policy: abi.Policy) -> None:
-    """What lasts, of one that waits for an agent. Raises as `attest_outside`, also for one that is on its way."""
+    """What lasts, of one that waits for an agent, and what can be said already: to look again is cheap then, since the
+    kernel has its entries at hand. Raises as `attest_outside`, also for one that is on its way."""
+    proc = f"/proc/{pid}"
     with _inspected(pid):
-        _check_lasting(f"/proc/{pid}", policy)
+        _check_lasting(proc, policy)
+        _check_ids(_status(proc), policy)
+        _check_files(proc)
 
 
 def attest_started(pid: int, init: int, expected: Expected) -> None:
@@ -272,12 +276,16 @@ def _options(text: str) -> frozenset[str]:
 def _check_fds(proc: str) -> None:
     count = os.stat(f"{proc}/fd").st_size  # how many are open. Source: proc_pid_fd(5), Linux 6.2
     with suppress(FileNotFoundError):
-        files = [os.readlink(f"{proc}/fd/{fd}") for fd in range(_FDS)]
-        if files[:3] != ["/dev/null"] * 3 or not files[3].startswith("socket:"):
-            raise _breach(f"has the open files {files}")
+        _check_files(proc)
         if count == _FDS:
             return
     raise _breach(f"has the open fds {sorted(map(int, os.listdir(f'{proc}/fd')))}")
+
+
+def _check_files(proc: str) -> None:
+    files = [os.readlink(f"{proc}/fd/{fd}") for fd in range(_FDS)]
+    if files[:3] != ["/dev/null"] * 3 or not files[3].startswith("socket:"):
+        raise _breach(f"has the open files {files}")
 
 
 def _seen(policy: abi.Policy, filters: str) -> Mapping[str, str]:

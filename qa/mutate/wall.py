@@ -84,7 +84,7 @@ _AGREEING = (
     ("not looked at: the places of mounts", ATTEST, "    if seen.keys() != wanted.keys():", "    if False:", BY_CHECKS),
     ("not looked at: writable mounts", ATTEST, '        if writable is not None and writable != ("rw" in options):', "        if False:", BY_CHECKS),
     ("not looked at: open fds", ATTEST, "        if count == _FDS:", "        if True:", BY_LAYERS),
-    ("not looked at: open files", ATTEST, '        if files[:3] != ["/dev/null"] * 3 or not files[3].startswith("socket:"):', "        if False:", BY_LAYERS),
+    ("not looked at: open files", ATTEST, '    if files[:3] != ["/dev/null"] * 3 or not files[3].startswith("socket:"):', "    if False:", BY_LAYERS),
     ("what lasts is not looked at in haste", ATTEST, "        if not is_settled:", "        if False:", BY_LAYERS),
     ("what lasts is taken as seen", YARD, "                    attest_parked(parked.pid, parked.policy)\n", "", ("tests/kernel/test_yard.py",)),
     ("what runs in a cell is not looked at", CELLS, "            attest_started(pid, parked.pid, cell.expected)\n", "            pass\n", BY_CELLATTEST),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from aaos.sandbox.session import WorkerSession
 from tests.kernel.harness import Stand, boot_script, request
+from worker import memory
 
 WORKERS = 16
 
@@ -24,6 +25,17 @@ def private_kib(stand: Stand) -> float:
     stand.run(closed(sessions))
     lines = [line.split() for text in texts for line in text.splitlines()]
     return sum(int(line[1]) for line in lines if line[0] == "Private_Dirty:") / WORKERS
+
+
+def test_what_code_refers_to_is_reached_too() -> None:
+    """The collector knows no constants of functions: each use of one that counts would be a page of its own."""
+
+    def function() -> tuple[str, float]:
+        return "no name", 0.25
+
+    consts = function.__code__.co_consts
+    reached = {id(thing) for thing in memory._reachable()}
+    assert {id(function.__code__), id(consts), *map(id, consts)} <= reached
 
 
 def test_a_settled_zygote_makes_smaller_workers(stand: Stand, tmp_path: Path) -> None:

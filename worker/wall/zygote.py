@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import prctl
 
-from worker import abi, memory, transport
+from worker import abi, memory, rehearsal, transport
 from worker.cell import frames, init
 from worker.user import entry
 from worker.wall import cell, confine, mounts, rules, syscalls
@@ -82,7 +82,9 @@ def main(control_fd: int, filter_fd: int, template_dir: str, *, run: Run = entry
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if zygote_filter:
         syscalls.load_filter(zygote_filter)
+    rehearsal.learn()
     memory.settle()
+    rehearsal.learn()  # into caches that are empty now
     transport.send(control, abi.Spawned(id=0, pid=os.getpid()))
     _serve(control, Template(outside, run))
 
@@ -204,23 +206,13 @@ def _assigned(
     sock: socket.socket, policy: abi.Policy, template: Template, program_filter: bytes, canaries: confine.Canaries
 ) -> Callable[[socket.socket], None]:
     """What a worker is to run, once its wall is finished."""
-    _rehearse(policy)
+    rehearsal.rehearse(policy.layers)
     assigned, fds = transport.receive(sock, abi.TO_PARKED)
     granted = [abi.build(abi.Mount, mount) for mount in assigned.mounts]
     trees = [fds.pop(0) for _ in granted]
     confine.confine(confine.Materials(granted, trees, program_filter), canaries)
     program = _read_once(fds.pop(0)) if assigned.program else b""  # an agent's bytes: only now
     return lambda sock: template.run(sock, assigned.entry, program)
-
-
-def _rehearse(policy: abi.Policy) -> None:
-    """Do once, without effect, what an assignment will do: a parked worker then has the pages that this writes to."""
-    mounts_there = abi.mounts_to_json((abi.Mount("/dev", is_dir=True, writable=False, idmapped=False),))
-    assigned = abi.decode(abi.encode(abi.Assign("", mounts_there, program=False)), abi.TO_PARKED)
-    for mount in assigned.mounts:
-        os.makedirs(abi.build(abi.Mount, mount).path, exist_ok=True)
-    os.listdir("/")
-    abi.encode(abi.Ready(v=abi.VERSION, layers=policy.layers, canaries={"": ""}, steps={"": 0}))
 
 
 def _keep_only_socket(order: Order) -> socket.socket:
