@@ -15,7 +15,7 @@ from pathlib import Path
 from aaos.core.errors import StorageError
 from aaos.store.faults import damaged, storage_error
 from aaos.store.schema import APPLICATION_ID
-from aaos.store.statedir import DATABASE, MARKER, StateDir
+from aaos.store.statedir import DATABASE, LOCK, MARKER, StateDir
 
 NEWER = "install the newer agentd: apt install ./aaos_*.deb"
 
@@ -48,11 +48,13 @@ def _remedy(state: StateDir, known: int) -> str:
     place, files = shlex.quote(str(state.path)), f"{shlex.quote(str(state.database))}*"
     files += f" {place}/{MARKER}" if (state.path / MARKER).exists() else ""
     commands = (
+        "flock 9",  # no agentd starts meanwhile and makes a new database
         f"aside=$(mktemp -d {place}/newer-XXXX)",
         f'mv {files} "$aside"',
         f'cp -p "$aside"/{copy.name} {shlex.quote(str(state.database))}',
     )
-    return f"{NEWER}; or go back to {made}, with all that came after put aside: {' && '.join(commands)}"
+    after = f"({' && '.join(commands)}) 9>>{place}/{LOCK}"
+    return f"{NEWER}; or go back to {made}, with all that came after put aside: {after}"
 
 
 def _version(connection: sqlite3.Connection) -> int:

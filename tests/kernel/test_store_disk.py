@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from aaos.core.errors import StorageError
+from aaos.core.errors import ConflictError, StorageError
 from aaos.core.events import Event, EventKind
 from aaos.store.audit import Audit
 from aaos.store.copies import Copies
@@ -175,6 +175,28 @@ def test_a_second_daemon_is_refused_while_the_first_is_stopped(tmp_path: Path) -
         assert f"another agentd (pid {writer.pid}) uses it" in result.stderr
         writer.kill()
     Database.open(state_dir).close()
+
+
+def test_no_agentd_starts_while_one_goes_back(tmp_path: Path) -> None:
+    """DEB-3: a service that is started again and again must not make a new database in between."""
+    later = (*MIGRATIONS, ("CREATE TABLE later (x TEXT) STRICT",))
+    Database.open(tmp_path).close()
+    Database.open(tmp_path, steps=later).close()
+    with pytest.raises(StorageError) as refused:
+        Database.open(tmp_path)
+    commands = refused.value.remedy.partition("put aside: ")[2].replace(
+        " && cp -p", " && echo moved && read line && cp -p"
+    )
+    with subprocess.Popen(["sh", "-euc", commands], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as shell:
+        assert shell.stdin
+        assert shell.stdout
+        assert shell.stdout.readline() == "moved\n"
+        with pytest.raises(ConflictError):
+            Database.open(tmp_path)
+        shell.stdin.write("go on\n")
+        shell.stdin.close()
+        assert shell.wait(30) == 0
+    Database.open(tmp_path).close()
 
 
 def test_the_way_back_to_an_older_program_is_what_it_says(tmp_path: Path) -> None:
