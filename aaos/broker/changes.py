@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from aaos.core.paths import is_control_path
 from aaos.core.ports import Root
 
 MAX_ENTRIES = 20_000
@@ -46,6 +47,7 @@ class Snapshot:
     files: Mapping[str, tuple[int, int]]
     is_complete: bool
     sizes: Mapping[str, int] = field(default_factory=dict)  # of regular files
+    control: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # the outermost control files: device, inode
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ class _Walk:
     until_s: float
     left: int = MAX_ENTRIES
     is_complete: bool = True
+    control: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def may_go_on(self) -> bool:
         self.left -= 1
@@ -117,7 +120,7 @@ def snapshot(roots: Iterable[Root], *, time_s: float = 2.0) -> Snapshot:
             files[path] = (status.st_ino, status.st_ctime_ns)
             if stat.S_ISREG(status.st_mode):
                 sizes[path] = status.st_size
-    return Snapshot(files, walk.is_complete, sizes)
+    return Snapshot(files, walk.is_complete, sizes, walk.control)
 
 
 def difference(before: Snapshot, after: Snapshot) -> Difference:
@@ -161,6 +164,8 @@ def _walk_entries(
         if not walk.may_go_on():
             return
         path = f"{prefix}/{entry.name}"
+        if is_control_path(entry.name) and not is_control_path(prefix) and (status := _status(entry)) is not None:
+            walk.control[path] = (status.st_dev, status.st_ino)
         if not entry.is_dir(follow_symlinks=False):
             status = _status(entry)
             if status is not None:

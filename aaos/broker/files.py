@@ -224,6 +224,19 @@ class FileBroker:
         finally:
             os.close(source)
 
+    def rename(self, root: Root, relative: str, name: str) -> None:
+        """Give what is there the free name `name` in its own directory. Raises AaosError."""
+        try:
+            with acting(self._act, self._submitter):
+                parent = opening.look(root, os.path.dirname(relative) or ".")
+                try:
+                    old, flags = os.path.basename(relative), syscalls.RENAME_NOREPLACE
+                    syscalls.renameat2(parent, old, parent, name, flags=flags)
+                finally:
+                    os.close(parent)
+        except OSError as error:
+            raise fault(error, opening.full_path(root, relative)) from error
+
     def remove_stale(self, root: Root, relative: str, temporary: str) -> bool:
         """Remove a temporary file that a killed daemon left beside `relative`; whether there was one."""
         above = os.path.dirname(relative) or "."

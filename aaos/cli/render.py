@@ -147,6 +147,8 @@ def _changed(event: Event) -> list[str]:
     paths = [path for verb in verbs for path in text(fields, f"{verb}_paths").splitlines()][:SHOWN_PATHS]
     control = text(fields, "control_paths").splitlines()
     orders = [_tagged(event, f"other programs take orders from {path}: look at it first", tag="!") for path in control]
+    aside = text(fields, "aside_paths").splitlines()
+    orders += [_tagged(event, f"{path} was set aside: other programs take orders from it", tag="!") for path in aside]
     return [_tagged(event, counts or _message(event), tag="cell"), *(f"         {path}" for path in paths), *orders]
 
 

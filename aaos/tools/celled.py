@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from aaos.broker.changes import Difference, Snapshot, Window, difference, now_ns, snapshot
+from aaos.broker.files import FileBroker
 from aaos.broker.secrets import Secret, SecretStore
 from aaos.core.cell import CellLimits, CellRequest, CellResult, CellRunner, HostPort, Stream
 from aaos.core.envelope import Submitter
@@ -21,6 +22,7 @@ from aaos.core.paths import is_control_path
 from aaos.core.ports import BrokerResult, Label, Root
 from aaos.core.threads import in_thread
 from aaos.core.url import parse_url
+from aaos.tools.aside import NOTHING, Aside, new_control_files, set_aside
 from aaos.tools.celltext import cell_text, exit_facts
 from aaos.tools.opencall import OpenCall
 from aaos.tools.pieces import Pieces
@@ -28,7 +30,7 @@ from aaos.tools.records import Records
 from aaos.tools.rendering import Rendered, render
 from aaos.tools.spec import CellTool
 from aaos.tools.wrapper import Limits, ParameterKind, Wrapper
-from aaos.tools.writers import Turn
+from aaos.tools.writers import Claim, Turn
 
 ENV: Mapping[str, str] = {"PATH": "/usr/bin:/bin", "HOME": "/tmp", "TMPDIR": "/tmp", "LANG": "C.UTF-8"}  # noqa: S108  # the cell's own
 DOOR = "http://127.0.0.1:3128"  # of a cell that may connect, on its own loopback
@@ -54,6 +56,7 @@ class CellCall:
     opened: OpenCall
     cells: Cells
     records: Records
+    files: FileBroker
     turn: Turn
     submitter: Submitter
 
@@ -69,36 +72,38 @@ class CellCall:
             secret.check_places(request.egress)
             request = replace(request, secret=secret.placed(self.tool.wrapper.asks))
         writable = [tree for tree in request.roots if tree.writable]
-        async with self.turn([tree.path for tree in writable]):
-            return await self._run(request, writable, secret)
+        async with self.turn([tree.path for tree in writable]) as claim:
+            return await self._run(request, writable, claim, secret)
 
-    async def _run(self, request: CellRequest, writable: list[Root], secret: Secret | None) -> BrokerResult:
-        before = await in_thread(partial(snapshot, writable)) if writable else None
-        from_ns = now_ns()
+    async def _run(
+        self, request: CellRequest, writable: list[Root], claim: Claim, secret: Secret | None
+    ) -> BrokerResult:
+        seen = await in_thread(partial(snapshot, writable)) if writable else None
+        before = _Before(writable, seen, now_ns(), claim, secret) if seen else None
         live = _Live(self.opened, self.cells.note, secret)
         try:
             result = await self.cells.runner.run_cell(request, live)
         except BaseException as error:
             if before is not None:
-                await self._tell_lost(writable, before, from_ns, error, secret)
+                await self._tell_lost(before, error)
             raise
         finally:
             live.flush()
         if secret is not None:
             result = _without(secret, result)
-        changed = await self._changed(writable, before, from_ns, secret) if before is not None else None
+        changed, aside = await self._changed(before) if before is not None else (None, NOTHING)
         told = cell_text(self.tool.wrapper, result, max_bytes=self.opened.limit_bytes)
         label = Label.OUTSIDE if self.tool.wrapper.connects else Label.NONE
         facts = dict(exit_facts(result)) | ({} if changed is None else {"changed": changed.count})
-        return BrokerResult(told.text, told.is_cut, label, is_ok=told.is_ok, facts=facts)
+        text = f"{told.text}\n{before.shown(aside.text)}" if before and aside.text else told.text
+        return BrokerResult(text, told.is_cut, label, is_ok=told.is_ok and not aside.left, facts=facts)
 
-    async def _tell_lost(
-        self, trees: list[Root], before: Snapshot, from_ns: int, error: BaseException, secret: Secret | None
-    ) -> None:
+    async def _tell_lost(self, before: "_Before", error: BaseException) -> None:
         """What a cell had changed that was lost or stopped: nothing of it runs any more, what it did is there."""
         with suppress(AaosError):  # a full disk does not hide why it ended
-            found = await self._changed(trees, before, from_ns, secret)
-            self.opened.told = f"; it had changed {found.count} files" if found.count else ""
+            found, aside = await self._changed(before)
+            count = f"; it had changed {found.count} files" if found.count else ""
+            self.opened.told = f"{count}\n{before.shown(aside.text)}" if aside.text else count
         if isinstance(error, AaosError):
             error.message += self.opened.told
 
@@ -112,19 +117,41 @@ class CellCall:
         who = self.submitter
         return await self.cells.secrets.find(name, uid=who.uid, groups=(who.gid, *who.groups))
 
-    async def _changed(self, trees: list[Root], before: Snapshot, from_ns: int, secret: Secret | None) -> Difference:
-        """Look at what changed, and write it down."""
+    async def _changed(self, before: "_Before") -> tuple[Difference, Aside]:
+        """Look at what changed, set control files aside, and write both down."""
+        trees, aside = before.trees, NOTHING
         after = await in_thread(partial(snapshot, trees))
-        found = difference(before, after)
+        control = () if self.tool.wrapper.control_writable else new_control_files(before.seen, after)
+        if control and before.claim.met_controls:  # they may be git's, which another call was running there
+            aside = Aside({}, control)
+        elif control:
+            put = partial(set_aside, control, trees, self.files, call=self.opened.draft.record.call)
+            aside = await in_thread(put)
+            after = await in_thread(partial(snapshot, trees))
+        found = difference(before.seen, after)
         self.opened.left = {path: after.sizes.get(path, 0) for path in (*found.made, *found.changed, *found.removed)}
         until_ns = time.time_ns()  # never earlier than what a change was stamped with
-        self.opened.windows = tuple(Window(tree.path, from_ns, until_ns) for tree in trees)
-        if found.count or not found.is_complete:
-            fields = _fields(found, is_git=self.tool.wrapper.control_writable)
-            if secret is not None:
-                fields = {key: secret.redacted(text) if isinstance(text, str) else text for key, text in fields.items()}
+        self.opened.windows = tuple(Window(tree.path, before.from_ns, until_ns) for tree in trees)
+        if found.count or aside.text or not found.is_complete:
+            fields = _fields(found, aside, is_git=self.tool.wrapper.control_writable)
+            fields = {key: before.shown(text) if isinstance(text, str) else text for key, text in fields.items()}
             self.records.note(self.opened.draft, EventKind.FILE_CHANGED, fields)
-        return found
+        return found, aside
+
+
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """What there was before the cell in what it may write, and when; `claim` is its turn there."""
+
+    trees: list[Root]
+    seen: Snapshot
+    from_ns: int
+    claim: Claim
+    secret: Secret | None
+
+    def shown(self, text: str) -> str:
+        """Words of the program, names of files among them, without the secret."""
+        return text if self.secret is None else self.secret.redacted(text)
 
 
 def cell_request(opened: OpenCall, wrapper: Wrapper, rendered: Rendered, *, trees: tuple[Root, ...]) -> CellRequest:
@@ -220,14 +247,17 @@ def _limits(limits: Limits) -> CellLimits:
     )
 
 
-def _fields(found: Difference, *, is_git: bool) -> dict[str, Scalar]:
+def _fields(found: Difference, aside: Aside, *, is_git: bool) -> dict[str, Scalar]:
     """`control_paths` are files that other programs take orders from, made by a program whose work they are not."""
     fields: dict[str, Scalar] = {"evidence": "observed"}
     for name, paths in (("made", found.made), ("changed", found.changed), ("removed", found.removed)):
         fields[name] = len(paths)
         if paths:
             fields[f"{name}_paths"] = "\n".join(paths[:SHOWN_PATHS])[:_SHOWN_CHARS]
-    control = [] if is_git else [path for path in (*found.made, *found.changed) if is_control_path(path)]
+    if aside.moved:
+        fields["aside_paths"] = "\n".join(list(aside.moved)[:SHOWN_PATHS])[:_SHOWN_CHARS]
+    changed = [] if is_git else [path for path in (*found.made, *found.changed) if is_control_path(path)]
+    control = [*aside.left, *changed]
     if control:
         fields["control_paths"] = "\n".join(control[:SHOWN_PATHS])[:_SHOWN_CHARS]
     if not found.is_complete:

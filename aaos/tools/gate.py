@@ -52,7 +52,7 @@ from aaos.tools.publish import Publish
 from aaos.tools.records import Draft, Records, published_text
 from aaos.tools.repeat import END_AT, HINT_AT, RepeatGuard, hint, too_often
 from aaos.tools.spec import BrokerTool, CellTool, Tool, WorkerTool
-from aaos.tools.writers import Turn, Writers
+from aaos.tools.writers import Claim, Turn, Writers
 from worker import abi
 from worker.abi import Json
 
@@ -276,8 +276,8 @@ class Gate:
     def _cell_work(self, caller: Caller, tool: CellTool, opened: OpenCall) -> BrokerWork:
         if self._cells is None:
             raise ToolError(f"{tool.name}: this agentd runs no programs", "see `agentd doctor`")
-        turn = self._turn(caller, opened)
-        call = CellCall(tool, opened, self._cells, self._records, turn=turn, submitter=caller.submitter)
+        files, turn, who = self._files(caller.submitter), self._turn(caller, opened), caller.submitter
+        call = CellCall(tool, opened, self._cells, self._records, files, turn, who)
         call.prepare()
         self._records.permitted(opened.draft, pre_hash=None)
         return BrokerWork(opened, call.run, done=self._carried_out, failed=self._failed)
@@ -352,8 +352,9 @@ class Gate:
     def _turn(self, caller: Caller, opened: OpenCall) -> Turn:
         """Its turn among those that change files; one that is alone has had it."""
         if opened.bound is not None:
-            return lambda _: nullcontext()
-        return partial(self.writers.writing, hold=caller.hold)
+            return lambda paths: nullcontext(Claim(paths))
+        controls = isinstance(opened.tool, CellTool) and opened.tool.wrapper.control_writable
+        return partial(self.writers.writing, hold=caller.hold, controls=controls)
 
     def _begin_publishing(self, opened: OpenCall) -> None:
         """From here on the publisher settles the call. Raises CancelledError when `abandon` has done so already."""

@@ -20,7 +20,6 @@ from aaos.core.ports import Held, Root
 
 Paths = Sequence[str]
 Hold = Callable[[], AbstractContextManager[None]]
-Turn = Callable[[Paths], AbstractAsyncContextManager[None]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,9 +36,16 @@ class Worker:
         return cls([root.path for root in roots if root.writable and root.held is Held.KERNEL], hold, halted)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Claim:
+@dataclass(slots=True, eq=False)
+class Claim:
+    """A turn. `controls`: what has it may make control files; `met_controls`: another one there had, meanwhile."""
+
     paths: Paths
+    controls: bool = False
+    met_controls: bool = False
+
+
+Turn = Callable[[Paths], AbstractAsyncContextManager[Claim]]
 
 
 class Writers:
@@ -47,8 +53,8 @@ class Writers:
 
     def __init__(self) -> None:
         self._workers: dict[AgentId, Worker] = {}
-        self._writing: set[_Claim] = set()
-        self._alone: list[_Claim] = []  # in the order in which they came
+        self._writing: set[Claim] = set()
+        self._alone: list[Claim] = []  # in the order in which they came
         self._bell = asyncio.Event()
 
     async def join(self, agent: AgentId, worker: Worker) -> None:
@@ -61,15 +67,19 @@ class Writers:
         self._workers.pop(agent, None)
 
     @asynccontextmanager
-    async def writing(self, paths: Paths, *, hold: Hold = nullcontext) -> AsyncIterator[None]:
+    async def writing(self, paths: Paths, *, hold: Hold = nullcontext, controls: bool = False) -> AsyncIterator[Claim]:
         """For what changes something at or below the paths; it waits, within `hold()`, while a call is alone there."""
         if _meet(paths, self._alone):
             with hold():
                 await self._until(lambda: not _meet(paths, self._alone))
-        turn = _Claim(paths)
+        turn = Claim(paths, controls)
+        for other in self._writing:
+            if _meet(paths, [other]):
+                turn.met_controls |= other.controls
+                other.met_controls |= controls
         self._writing.add(turn)
         try:
-            yield
+            yield turn
         finally:
             self._writing.discard(turn)
             self._ring()
@@ -78,7 +88,7 @@ class Writers:
     async def alone(self, paths: Paths, *, hold: Hold = nullcontext) -> AsyncIterator[None]:
         """Nobody else that aaOS started changes anything at, above or below the paths. Raises BusyError when a worker
         does not stand still in time."""
-        turn = _Claim(paths)
+        turn = Claim(paths)
         earlier = tuple(self._alone)
         self._alone.append(turn)
         try:
@@ -93,7 +103,7 @@ class Writers:
             self._alone.remove(turn)
             self._ring()
 
-    def _is_taken(self, turn: _Claim, earlier: Iterable[_Claim]) -> bool:
+    def _is_taken(self, turn: Claim, earlier: Iterable[Claim]) -> bool:
         before = [one for one in earlier if one in self._alone]
         return _meet(turn.paths, (*before, *self._writing))
 
@@ -106,7 +116,7 @@ class Writers:
         self._bell = asyncio.Event()
 
 
-def _meet(paths: Paths, others: Iterable[Worker | _Claim]) -> bool:
+def _meet(paths: Paths, others: Iterable[Worker | Claim]) -> bool:
     """Whether one of the paths is one of theirs, or holds it, or lies in it."""
     theirs = [path for other in others for path in other.paths]
     return any(_holds(a, b) or _holds(b, a) for a in paths for b in theirs)

@@ -291,3 +291,31 @@ _PICTURES = (
     '<svg xmlns="http://www.w3.org/2000/svg"><image href="text:/etc/passwd"/></svg>',
     "%!PS\n(%pipe%touch {out}/pwned) (w) file\n",
 )
+
+
+def test_a_repository_that_a_script_makes_gives_nobody_orders(bench: Workbench) -> None:
+    """ISO-12, H-FS-15: at any depth and in any disguise; the one that was there stays, also when it is moved."""
+    bench.write("mine/.git/config", "[core]\n")
+    script = """
+mkdir -p .git/hooks sub/deep/.GIT 'odd/.git ' copies
+echo '[core] fsmonitor = evil' > .git/config
+echo 'gitdir: /elsewhere' > sub/.git
+cp -r mine/.git copies/.git
+mv mine moved
+mv moved/.git moved/git || echo kept
+"""
+    result = bench.call("shell", workspace=str(bench.workspace), script=script.replace("-r ", "-R "))
+    left = sorted(str(path.relative_to(bench.workspace)) for path in bench.workspace.rglob("*") if path.is_dir())
+    assert [path for path in left if path.lower().rstrip().endswith(".git")] == ["moved/.git"]
+    assert sum("aside-" in path.rpartition("/")[2] for path in left) == 4, left
+    assert "kept" in result.text
+    assert "was set aside as" in result.text
+    assert (bench.workspace / "moved" / ".git" / "config").read_text() == "[core]\n"
+
+
+def test_one_where_the_owner_may_not_rename_it_is_told_and_is_a_failure(bench: Workbench) -> None:
+    """H-FS-15"""
+    tools = "import os\nos.makedirs('shut/.git')\nos.chmod('shut', 0o555)\n"
+    result = bench.call("python_run", workspace=str(bench.workspace), code=tools)
+    assert not result.ok
+    assert f"{bench.workspace}/shut/.git' could not be set aside" in result.text

@@ -191,12 +191,14 @@ def test_what_a_program_changed_and_says_is_shown_and_what_others_obey_stands_ou
         "removed": 1,
         "made_paths": "/w/a\n/w/.git/config",
         "control_paths": "/w/.git/config",
+        "aside_paths": "/w/sub/.git",
     }
     assert render.stream_lines(event("file.changed", fields)) == [
         "[cell] s1 made 2 files, removed 1 file",
         "         /w/a",
         "         /w/.git/config",
         "! s1 other programs take orders from /w/.git/config: look at it first",
+        "! s1 /w/sub/.git was set aside: other programs take orders from it",
     ]
     said: Document = {"tool": "shell", "text": "one\n[broker] s1 wrote /etc/passwd\n"}
     assert render.stream_lines(event("tool.output", said)) == [

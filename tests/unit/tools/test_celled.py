@@ -337,17 +337,3 @@ def test_a_cell_that_may_connect_is_told_of_its_door_and_no_other(tmp_path: Path
     run(scene(tmp_path, cells), "work")
     assert cells.asked[0].env["https_proxy"] == f"http://127.0.0.1:{PROXY_PORT}"
     assert not {name for name in cells.asked[1].env if "proxy" in name.lower()}
-
-
-def test_files_that_other_programs_obey_are_told_apart(tmp_path: Path) -> None:
-    """BRK-7, H-FS-15: a new `.git` is a trap for whoever uses git there next."""
-
-    def act(_: CellRequest) -> None:
-        (tmp_path / "sub" / ".git").mkdir(parents=True)
-        (tmp_path / "sub" / ".git" / "config").write_text("[core]\n\tfsmonitor = /x\n")
-        (tmp_path / "plain").write_text("x")
-
-    on = scene(tmp_path, FakeCells(act=act))
-    run(on, "work", tree=str(tmp_path))
-    (event,) = [event for event in on.audit.events if event.kind is EventKind.FILE_CHANGED]
-    assert (event.fields["made"], event.fields["control_paths"]) == (2, f"{tmp_path}/sub/.git/config")

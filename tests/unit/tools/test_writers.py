@@ -149,3 +149,17 @@ def test_only_what_is_mounted_for_writing_counts() -> None:
     ]
     stub = Stub()
     assert list(Worker.of(roots, stub.hold, stub.halted).paths) == ["/a"]
+
+
+def test_who_may_make_control_files_there_is_known_to_the_others() -> None:
+    async def main() -> None:
+        writers = Writers()
+        async with writers.writing(["/a"]) as early, writers.writing(["/b"]) as beside:
+            async with writers.writing(["/a/c"], controls=True) as git:
+                async with writers.writing(["/a/c/d"]) as late:
+                    pass
+        assert [claim.met_controls for claim in (early, late, beside, git)] == [True, True, False, False]
+        async with writers.writing(["/a"]) as after:
+            assert not after.met_controls
+
+    run(main())

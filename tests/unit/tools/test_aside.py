@@ -1,0 +1,101 @@
+"""Control files that a cell made are no orders to anybody when its call has ended (ISO-12, H-FS-15)."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from aaos.broker.changes import Snapshot, snapshot
+from aaos.core.ids import CallId
+from aaos.core.ports import Held, Root
+from aaos.tools import aside
+from aaos.tools.aside import new_control_files, set_aside
+from tests.unit.tools.scene import broker, root
+
+CALL = CallId("a-1-0-0")
+
+
+def tree(path: Path) -> Root:
+    return root(path, held=Held.KERNEL)
+
+
+def seen(path: Path) -> Snapshot:
+    return snapshot([tree(path)])
+
+
+@pytest.mark.parametrize("name", [".git", ".GIT", ".git ", ".git\u200b", ".gitattributes", ".hg"])
+@pytest.mark.parametrize("kind", ["directory", "file", "link", "empty"])
+def test_whatever_is_made_under_such_a_name_gets_another(tmp_path: Path, name: str, kind: str) -> None:
+    """H-FS-15: at any depth, in any case, as any kind of file; nothing of it is lost."""
+    (tmp_path / "sub").mkdir()
+    before = seen(tmp_path)
+    for at in (tmp_path, tmp_path / "sub"):
+        if kind in ("directory", "empty"):
+            (at / name).mkdir()
+        if kind == "directory":
+            (at / name / "config").write_text("[core]")
+        elif kind == "file":
+            (at / name).write_text("gitdir: /elsewhere")
+        elif kind == "link":
+            (at / name).symlink_to("/elsewhere")
+    found = new_control_files(before, seen(tmp_path))
+    assert found == (f"{tmp_path}/{name}", f"{tmp_path}/sub/{name}")
+    done = set_aside(found, [tree(tmp_path)], broker(), call=CALL)
+    assert done.left == ()
+    assert sorted(os.listdir(tmp_path)) == ["aside-a-1-0-0-0", "sub"]
+    assert os.listdir(tmp_path / "sub") == ["aside-a-1-0-0-1"]
+    assert new_control_files(before, seen(tmp_path)) == ()
+    if kind == "directory":
+        assert (tmp_path / "aside-a-1-0-0-0" / "config").read_text() == "[core]"
+
+
+def test_only_the_outermost_and_only_the_new_ones(tmp_path: Path) -> None:
+    """A user's own repository stays where it is, also where a program has moved the directory around it."""
+    (tmp_path / "mine" / ".git" / "modules" / ".git").mkdir(parents=True)
+    before = seen(tmp_path)
+    (tmp_path / "mine").rename(tmp_path / "moved")
+    (tmp_path / "moved" / ".git" / "more").mkdir()
+    (tmp_path / "new" / ".git" / ".git").mkdir(parents=True)
+    assert new_control_files(before, seen(tmp_path)) == (f"{tmp_path}/new/.git",)
+
+
+def test_when_it_is_not_known_what_there_was_nothing_is_touched(tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    assert new_control_files(Snapshot({}, is_complete=False), seen(tmp_path)) == ()
+    whole = seen(tmp_path)
+    cut = Snapshot(whole.files, False, whole.sizes, whole.control)
+    assert new_control_files(Snapshot({}, is_complete=True), cut) == (f"{tmp_path}/.git",), "what was seen is new"
+
+
+def test_what_cannot_be_set_aside_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One whose new name is taken, one that is gone, one beyond the bound; names are quoted, and few are shown."""
+    monkeypatch.setattr(aside, "MAX_ASIDE", 3)
+    for name in (".git", "b", "c"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "c" / ".git").mkdir()
+    (tmp_path / "aside-a-1-0-0-0").mkdir()
+    paths = [f"{tmp_path}/{name}" for name in (".git", "b/.git", "c/.git", "d/.git")]
+    done = set_aside(paths, [tree(tmp_path)], broker(), call=CALL)
+    assert done.moved == {paths[2]: f"{tmp_path}/c/aside-a-1-0-0-2"}
+    assert set(done.left) == {paths[0], paths[1], paths[3]}
+    assert "could not be set aside" in done.text
+    many = aside.Aside({f"/{number}/a\n.git": "/x" for number in range(50)}, ())
+    assert "and 42 more" in many.text
+    assert "\n" not in many.text
+
+
+def test_the_nearest_tree_is_the_one_that_it_is_named_in(tmp_path: Path) -> None:
+    inner = tmp_path / "inner"
+    (inner / ".git").mkdir(parents=True)
+    done = set_aside([f"{inner}/.git"], [tree(tmp_path), tree(inner)], broker(), call=CALL)
+    assert done.moved == {f"{inner}/.git": f"{inner}/aside-a-1-0-0-0"}
+
+
+def test_a_directory_that_became_a_link_leads_nowhere(tmp_path: Path) -> None:
+    """H-FS-02: between the look and the rename somebody plants one; what lies there is not renamed."""
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "outside" / ".git").mkdir(parents=True)
+    (tmp_path / "tree" / "d").symlink_to(tmp_path / "outside")
+    done = set_aside([f"{tmp_path}/tree/d/.git"], [tree(tmp_path / "tree")], broker(), call=CALL)
+    assert done.left == (f"{tmp_path}/tree/d/.git",)
+    assert os.listdir(tmp_path / "outside") == [".git"]

@@ -1,0 +1,101 @@
+"""Calls of programs that make control files: set aside when the program has ended, and told (ISO-12, H-FS-15)."""
+
+import asyncio
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from aaos.core.capability import Capability, Kind
+from aaos.core.cell import CellRequest
+from aaos.core.events import EventKind
+from aaos.tools.brokered import BrokerWork, ToolResult
+from aaos.tools.wrapperfile import read_wrapper
+from aaos.tools.wrapperparameter import cell_tool
+from tests.unit.tools.cells import ENDED, FakeCells
+from tests.unit.tools.test_celled import CATALOG, FILE, run, scene
+
+GIT = FILE.replace("name: work", "name: git") + "control_files: true\n"
+
+
+def test_a_control_file_that_a_cell_made_is_set_aside_and_told(tmp_path: Path) -> None:
+    """ISO-12, H-FS-15: and the one that was there is not touched."""
+    (tmp_path / "mine" / ".git").mkdir(parents=True)
+
+    def act(_: CellRequest) -> None:
+        (tmp_path / ".git").mkdir()
+        (tmp_path / ".git" / "config").write_text("[core] fsmonitor = evil")
+
+    on = scene(tmp_path, FakeCells(replace(ENDED, stdout=b"done"), act=act))
+    result = run(on, "work", tree=str(tmp_path))
+    assert result.ok
+    assert result.text.startswith("done\n[other programs take orders from what this one made: ")
+    (event,) = [event for event in on.audit.events if event.kind is EventKind.FILE_CHANGED]
+    assert event.fields["aside_paths"] == f"{tmp_path}/.git"
+    assert "control_paths" not in event.fields
+    call = event.fields["call"]
+    assert sorted(os.listdir(tmp_path)) == [f"aside-{call}-0", "mine"]
+    assert event.fields["made_paths"] == f"{tmp_path}/aside-{call}-0/config"
+
+
+def test_one_that_cannot_be_set_aside_makes_the_call_fail(tmp_path: Path) -> None:
+    def act(request: CellRequest) -> None:
+        (tmp_path / ".git").mkdir()
+        (tmp_path / f"aside-{request.call}-0").mkdir()
+
+    on = scene(tmp_path, FakeCells(act=act))
+    result = run(on, "work", tree=str(tmp_path))
+    assert not result.ok
+    assert "could not be set aside" in result.text
+    (event,) = [event for event in on.audit.events if event.kind is EventKind.FILE_CHANGED]
+    assert event.fields["control_paths"] == f"{tmp_path}/.git"
+
+
+def test_a_cell_that_is_stopped_leaves_no_control_file_either(tmp_path: Path) -> None:
+    def act(_: CellRequest) -> None:
+        (tmp_path / ".git").mkdir()
+        raise asyncio.CancelledError
+
+    on = scene(tmp_path, FakeCells(act=act))
+    with pytest.raises(asyncio.CancelledError):
+        run(on, "work", tree=str(tmp_path))
+    assert not (tmp_path / ".git").exists()
+    assert "was set aside as" in str(on.audit.events[-1].fields["message"])
+
+
+def test_git_makes_what_is_its_work_and_others_beside_it_take_nothing_away(tmp_path: Path) -> None:
+    """ISO-12: what another call makes that may is left to it, and told."""
+    on = scene(tmp_path, FakeCells(act=lambda _: (tmp_path / ".git").mkdir()))
+    on.gate._catalog = {**CATALOG, "git": cell_tool(read_wrapper(GIT.encode(), "/git.yaml", taken=()))}
+    on.tokens.grant(on.caller.agent, [Capability(Kind.TOOL, "git")])
+    assert run(on, "git", tree=str(tmp_path)).ok
+    assert (tmp_path / ".git").exists()
+    (tmp_path / ".git").rmdir()
+    work = on.request("work", {"tree": str(tmp_path)})
+    assert isinstance(work, BrokerWork)
+
+    async def main() -> ToolResult:
+        async with on.gate.writers.writing([f"{tmp_path}/sub"], controls=True):
+            return await work.run()
+
+    result = asyncio.run(main())
+    assert "could not be set aside" in result.text
+    assert (tmp_path / ".git").exists()
+
+
+def test_files_that_other_programs_obey_are_told_apart(tmp_path: Path) -> None:
+    """BRK-7, H-FS-15: one that was there before is never renamed; what is new in it is named."""
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / ".git").mkdir()
+    (tmp_path / "sub" / ".git" / "config").write_text("[core]\n")
+
+    def act(_: CellRequest) -> None:
+        (tmp_path / "sub" / ".git" / "config").write_text("[core]\n\tfsmonitor = /x\n")
+        (tmp_path / "plain").write_text("x")
+
+    on = scene(tmp_path, FakeCells(act=act))
+    run(on, "work", tree=str(tmp_path))
+    (event,) = [event for event in on.audit.events if event.kind is EventKind.FILE_CHANGED]
+    assert (event.fields["made"], event.fields["control_paths"]) == (1, f"{tmp_path}/sub/.git/config")
+    assert (tmp_path / "sub" / ".git").exists()
