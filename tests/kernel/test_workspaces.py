@@ -3,8 +3,11 @@
 Programs of the runs are Python in cells, which write to the workspace as its owner does.
 """
 
+import errno
+import json
 import os
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,19 @@ from tests.kernel.test_main import OPERATOR, Client, daemon, place, stop, wait_f
 
 __all__ = ["place"]  # the fixture
 
+DIRECT = """
+for name in ("a", "b", "c"):
+    call("file_write", path=f"{space}/{name}", content="x")
+errors = []
+for name in ("a", "b", "c"):
+    try:
+        with open(f"{space}/{name}", "r+b", buffering=0) as file:
+            while True:
+                file.write(bytes(65536))
+    except OSError as error:
+        errors.append(error.errno)
+said.append(str(errors))
+"""
 FILL = """
 r = python('''
 import os
@@ -97,6 +113,17 @@ def test_bytes_are_bounded_and_nobody_else_is_harmed(place: Path) -> None:
         stop(process)
 
 
+def test_what_a_worker_writes_without_a_call_is_bounded_too(place: Path) -> None:
+    """RUN-9, H-RES-03: into the files that are there, until one is too large for it, and then until nothing is left."""
+    with_wrappers(place)
+    with daemon(place) as process:
+        full = worked(place, DIRECT, mib=16)
+        assert full.run["state"] == "completed", full.run
+        assert full.said == [str([errno.EFBIG, errno.ENOSPC, errno.ENOSPC])]
+        assert len(full.fields("workspace.full")) == 1
+        stop(process)
+
+
 def test_names_are_bounded(place: Path) -> None:
     """RUN-9, H-RES-03: files without content, until there is no inode left."""
     with_wrappers(place)
@@ -144,7 +171,8 @@ def names(client: Client, run: str) -> list[str]:
     return [entry[0] for entry in entries]
 
 
-def test_of_a_killed_daemon_nothing_is_mounted_and_its_run_goes_on_in_its_workspace(place: Path) -> None:
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
+def test_of_a_killed_daemon_nothing_is_mounted_and_its_run_goes_on_in_its_workspace(place: Path, end: int) -> None:
     """RUN-9, ISO-11, H-DUR-01: what was written and acknowledged before is there; the kernel lets go of the image."""
     with_wrappers(place)
     lines = """
@@ -158,7 +186,7 @@ def test_of_a_killed_daemon_nothing_is_mounted_and_its_run_goes_on_in_its_worksp
         with Client(place) as client:
             wait_for("a file", lambda: "kept.txt" in names(client, run))
         assert len(images(place)) == 1
-        process.kill()
+        process.send_signal(end)
         process.wait(20)
         wait_for("its loop device", lambda: not images(place))
         assert str(place) not in mounts()
@@ -171,6 +199,27 @@ def test_of_a_killed_daemon_nothing_is_mounted_and_its_run_goes_on_in_its_worksp
         assert "kept" in again.said[0]
         stop(process)
     assert images(place) == set()
+
+
+def zygotes(place: Path) -> list[int]:
+    """All that this daemon has started, the present one last."""
+    events = map(json.loads, (place / "state" / "audit.jsonl").read_text().splitlines())
+    return [event["fields"]["pid"] for event in events if event["kind"] == "zygote.started"]
+
+
+def test_a_zygote_that_is_started_anew_holds_no_workspace(place: Path) -> None:
+    """ISO-11: its mounts are made of agentd's, and it lets go of all of them."""
+    with_wrappers(place)
+    with daemon(place) as process, Client(place) as client:
+        run = begun(place, submission("waits()"))
+        wait_for("an agent", lambda: "running" in str(client.ask("status", run=run)["agents"]))
+        os.kill(zygotes(place)[0], signal.SIGKILL)
+        wait_for("a new zygote", lambda: len(zygotes(place)) == 2)
+        zygote = zygotes(place)[-1]
+        client.ask("stop", run=run)
+        assert "workspaces" not in Path(f"/proc/{zygote}/mountinfo").read_text()
+        wait_for("its release", lambda: not images(place))
+        stop(process)
 
 
 def test_a_workspace_that_is_damaged_ends_its_run_and_not_the_daemon(place: Path) -> None:
