@@ -42,6 +42,7 @@ class Named:
     exists: bool
     is_dir: bool
     as_owner: bool
+    owner: tuple[int, int] = (0, 0)  # uid and gid
 
 
 class Paths:
@@ -81,6 +82,17 @@ class Paths:
             return self._pattern(kind, flag)
         return granted(kind, self.existing(flag) if kind is Kind.FILE_READ else self.find(flag))
 
+    def group_of(self, flags: Iterable[str]) -> int:
+        """The group of the first directory of the submitter's among those named, else the submitter's own: a worker is
+        shown as one owner with one group."""
+        for flag in flags:
+            if not any(char in flag.removesuffix(_TREE) for char in _WILD):
+                named = self.find(flag.removesuffix(_TREE) or "/")
+                uid, gid = named.owner
+                if named.is_dir and gid and uid == self._submitter.uid:
+                    return gid
+        return self._submitter.gid
+
     def _pattern(self, kind: Kind, flag: str) -> Capability:
         """A pattern keeps its wildcards; the literal directory before them is followed."""
         asked = Capability(kind, normalise(flag, self._cwd))
@@ -97,7 +109,8 @@ class Paths:
         if status is None:
             return Named(path, exists=False, is_dir=False, as_owner=False)
         is_dir = stat.S_ISDIR(status.st_mode)
-        return Named(path, exists=True, is_dir=is_dir, as_owner=_needs_owner(status, self._submitter))
+        as_owner = _needs_owner(status, self._submitter)
+        return Named(path, exists=True, is_dir=is_dir, as_owner=as_owner, owner=(status.st_uid, status.st_gid))
 
     def _status(self, path: str) -> os.stat_result | None:
         with self._rights():

@@ -18,7 +18,7 @@ from aaos.core.envelope import Envelope, Limits
 from aaos.core.errors import AaosError, BusyError, InputError
 from aaos.core.events import Event, EventKind, Scalar
 from aaos.core.graph import Plan, RunState
-from aaos.core.ids import RoleName, RunId, Uid, new_run_id
+from aaos.core.ids import Gid, RoleName, RunId, Uid, new_run_id
 from aaos.core.pace import Bucket, Pace
 from aaos.core.text import clip
 from aaos.core.token import TokenBox
@@ -131,7 +131,8 @@ class Submissions:
             if PLACEHOLDER in params.goal:
                 raise InputError(f"the goal names {PLACEHOLDER}, and the run has none", "give it one: --workspace 1G")
             return params, ()
-        made = keeping.make(run, peer.submitter, params.workspace)
+        group = Paths(peer.submitter, cwd=params.cwd).group_of((*params.write, *params.read))
+        made = keeping.make(run, replace(peer.submitter, gid=Gid(group)), params.workspace)
         goal = params.goal.replace(PLACEHOLDER, keeping.workspaces.path_of(run))
         return params.model_copy(update={"goal": goal}), made
 

@@ -287,6 +287,25 @@ def test_a_goal_that_names_a_workspace_needs_one(place: Path) -> None:
         stop(process)
 
 
+def test_a_program_works_in_it_beside_a_directory_of_another_group(place: Path) -> None:
+    """RUN-9, ISO-2: a worker is shown as one owner with one group, which is that of what its user named."""
+    with_wrappers(place)
+    shared = place / "shared"
+    shared.mkdir()
+    os.chown(shared, OPERATOR, OPERATOR + 7)
+    lines = f"""
+    said.append(python("open('a', 'w').write('a')").text)
+    said.append(call("python_run", workspace="{shared}", code="open('b', 'w').write('b')").text)
+    """
+    params = submission(lines) | {"read": [f"{shared}/**"], "write": [f"{shared}/**"]}
+    with daemon(place) as process, Client(place) as client:
+        done = ended(place, begun(place, params))
+        assert names(client, done.id) == ["a"], done.said
+        stop(process)
+    assert (shared / "b").read_text() == "b", done.said
+    assert ((shared / "b").stat().st_uid, (shared / "b").stat().st_gid) == (OPERATOR, OPERATOR + 7)
+
+
 def as_refused(place: Path, mib: int) -> str:
     params = submission("", mib=mib)
     line = f"agentd submit --workspace {mib}M"
