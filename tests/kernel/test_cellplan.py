@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from aaos.core.config import Settings
-from aaos.core.errors import ConfinementError
+from aaos.core.errors import ConfinementError, NotFoundError
 from aaos.core.layers import ALL_LAYERS
 from aaos.sandbox.cellplan import SYSTEM, opened, plan_cell
 from aaos.sandbox.policy import INSIDE_ID, parked_policy, policy_digest
@@ -113,3 +113,22 @@ def test_a_program_that_others_can_change_is_not_run(tmp_path: Path, mode: int, 
     os.chown(program, 0, 0)
     program.chmod(0o755)
     assert plan_cell(cell(str(program))).program == str(program)
+
+
+@pytest.mark.parametrize(("mode", "owner"), [(0o775, 0), (0o755, OWNER), (0o644, 0)])
+def test_a_program_that_is_a_mount_of_its_own_is_looked_at_once_more(tmp_path: Path, mode: int, owner: int) -> None:
+    """H-SUB-12: the file that the cell will have is the one that is judged, whatever it was when it was planned."""
+    program = tmp_path / "program"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    plan = plan_cell(cell(str(program)))
+    assert str(program) in _places(plan.system)
+    with opened(plan, userns_fd=-1) as (_, kept):
+        assert os.path.samestat(os.fstat(kept), program.stat())
+    os.close(kept)
+    program.chmod(mode)
+    os.chown(program, owner, 0)
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises((ConfinementError, NotFoundError)), opened(plan, userns_fd=-1):
+        pass
+    assert len(os.listdir("/proc/self/fd")) == before
