@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +19,7 @@ from aaos.core.ports import Attestation
 from aaos.sandbox.attest import CONFIRMED, Expected, attest_started
 from aaos.sandbox.cells import Cells
 from aaos.sandbox.usage import family
-from tests.kernel.cells import LAYERS, python, silent
+from tests.kernel.cells import ENV, LAYERS, python, silent
 from tests.kernel.harness import Stand
 from worker.wall import syscalls
 
@@ -84,6 +85,15 @@ def test_every_process_of_a_live_cell_is_looked_at(stand: Stand, monkeypatch: py
         monkeypatch.undo()
     assert seen == everyone
     assert len(everyone) == 4
+
+
+def test_no_process_of_a_cell_has_an_environment_but_its_own(stand: Stand) -> None:
+    """H-PROC-02: PID 1 has none, whatever agentd's is; the program has what its wrapper names."""
+    with live(stand) as cells:
+        init, *others = (Path(f"/proc/{pid}/environ").read_bytes() for pid in processes(cells))
+    assert init == b""
+    given = {f"{name}={value}" for name, value in ENV.items()}
+    assert [set(one.decode().strip("\0").split("\0")) for one in others] == [given] * 3
 
 
 def _in_mounts_of(pid: int, act: Callable[[], object]) -> None:
