@@ -10,9 +10,8 @@ from pathlib import Path
 
 from qa.daemon import PrivateDaemon
 from qa.reliability.load import at_once, planted, run
-from qa.reliability.parts import AT_ONCE, Part, cycles, key, kills, swaps
+from qa.reliability.parts import AT_ONCE, WARM_UP, Part, cycles, key, kills, other_ways, swaps
 
-WARM_UP = 100
 PASSES = 3  # memory is judged from the second on
 
 
@@ -22,6 +21,7 @@ def figures(agentd: PrivateDaemon, place: Path, *, share: int) -> Iterator[Part]
     for number in range(PASSES if share == 1 else 1):
         yield cycles(agentd, 1_000 // share, 1, is_warm=number > 0)
         yield cycles(agentd, 1_000 // share, AT_ONCE, is_warm=number > 0)
+    yield from other_ways(agentd, place, 1_000 // share)
     yield kills(agentd, place, 200 // share)
     yield swaps(agentd, place, 100_000 // share, 1_000_000 // share)
     yield key(agentd)

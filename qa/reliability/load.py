@@ -1,6 +1,7 @@
 """Runs on a private daemon, submitted over its socket as every client does, and a daemon that has a planted key."""
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -34,6 +35,16 @@ MODELS = """
 providers: {cloud: {kind: openai, url: "http://127.0.0.1:9/v1", key: planted}}
 models: {big: {provider: cloud, model: big, tier: T2}}
 """
+OUTPUTS = 64  # files that planned runs write, so that those at the same time write different ones
+IN_A_CELL = """
+import json, socket
+from worker.user.client import Abi
+session = Abi(socket.socket(fileno=3))
+session.start()
+result = session.call("python_run", {"workspace": PLACE, "code": "print(1)"})
+assert result.ok, result.text
+session.finish("done")
+"""
 DONE = """
 import json, socket
 agentd = socket.socket(fileno=3)
@@ -55,16 +66,17 @@ def planted(place: Path) -> Iterator[PrivateDaemon]:
 
 def run(
     agentd: PrivateDaemon,
-    program: str = DONE,
+    program: str | None = DONE,
     *,
+    goal: str = "load",
     read: Sequence[str] = (),
     write: Sequence[str] = (),
     tool: Sequence[str] = (),
 ) -> str:
     """One run to its end: its state, or the code of the error that refused it. One user submits so many a second: who
     is told that it is too fast tries again."""
-    params: dict[str, rpc.Json] = {"goal": "load", "cwd": "/", "program": program}
-    params |= {"read": list(read), "write": list(write), "tool": list(tool)}
+    params: dict[str, rpc.Json] = {"goal": goal, "cwd": "/", "read": list(read), "write": list(write)}
+    params |= {"tool": list(tool), **({"program": program} if program else {})}
     try:
         with Client(agentd.socket) as client:
             submitted = _submitted(client, params)
@@ -74,6 +86,30 @@ def run(
     except AaosError as error:
         return error.code
     return "no answer"
+
+
+def planned_run(agentd: PrivateDaemon, place: Path, number: int) -> str:
+    """One run of a plan without a model: an analyzer and a writer, one after the other."""
+    out = place / f"out-{number % OUTPUTS}"
+    return run(
+        agentd, None, goal=f"summarise {place}/text and write the summary to {out}",
+        read=(f"{place}/text",), write=(str(out),),
+    )  # fmt: skip
+
+
+def celled_run(agentd: PrivateDaemon, place: Path) -> str:
+    """One run whose agent has a program run in a cell; that it did not is the agent's end."""
+    program = IN_A_CELL.replace("PLACE", repr(str(place)))
+    return run(agentd, program, read=(str(place),), write=(str(place),), tool=("python_run",))
+
+
+def furnished(place: Path, owner: int) -> Path:
+    """A directory of `owner` with a file to read."""
+    place.mkdir()
+    (place / "text").write_text("One thing is so. Another is not.\n" * 40)
+    for path in (place, place / "text"):
+        os.chown(path, owner, owner)
+    return place
 
 
 def _submitted(client: Client, params: Mapping[str, rpc.Json]) -> Mapping[str, rpc.Json]:

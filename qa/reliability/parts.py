@@ -7,17 +7,19 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from qa.daemon import PrivateDaemon
-from qa.reliability.load import KEY, at_once, below, run, settled
+from qa.reliability.load import KEY, at_once, below, celled_run, furnished, planned_run, run, settled
 from qa.reliability.snapshot import descendants, left_behind, resident_kib
 from tests.kernel import test_key_canary as canary
 from worker.wall import syscalls
 
 AT_ONCE = 16
+WARM_UP = 100
 SLOPE_KIB = 1.0
 READERS = 16
 CANARY = "canary-4d1f9e"
@@ -55,6 +57,9 @@ session.finish(json.dumps(told))
 """
 
 
+Work = Callable[[int], str]
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """One figure: its id, what was counted, and whether it is as promised."""
@@ -64,24 +69,39 @@ class Part:
     is_good: bool
 
 
-def cycles(agentd: PrivateDaemon, count: int, many: int, *, is_warm: bool) -> Part:
-    """R1 on the path of `submit`: so many runs, `many` at a time, leave nothing; memory does not grow with them."""
+def cycles(
+    agentd: PrivateDaemon, count: int, many: int, *, is_warm: bool, way: str = "", work: Work | None = None
+) -> Part:
+    """R1 on one way in: so many runs, `many` at a time, leave nothing; memory does not grow with them."""
     before, first_kib = settled(agentd), resident_kib(agentd.process.pid)
-    ends = Counter(at_once(many, count, lambda _: run(agentd)))
+    ends = Counter(at_once(many, count, work or (lambda _: run(agentd))))
     after, last_kib = settled(agentd), resident_kib(agentd.process.pid)
     left, slope = left_behind(before, after), (last_kib - first_kib) / count
-    counted = f"{count} runs, {many} at a time: {dict(ends)}; left {left or 'nothing'}; memory {slope:+.2f} KiB a run"
+    counted = (
+        f"{count} runs{way}, {many} at a time: {dict(ends)}; left {left or 'nothing'}; memory {slope:+.2f} KiB a run"
+    )
     is_flat = slope < SLOPE_KIB or not is_warm  # the database's cache has its full size after some two thousand runs
     return Part("R1", counted, is_good=ends == {"completed": count} and not left and is_flat)
+
+
+def other_ways(agentd: PrivateDaemon, place: Path, count: int) -> Iterator[Part]:
+    """R1 where more is started than one worker: plans of two subtasks, agents with a program in a cell."""
+    place.chmod(0o755)
+    ways: dict[str, Work] = {
+        " of plans": partial(planned_run, agentd, furnished(place / "planned", OWNER)),
+        " with a cell each": lambda _: celled_run(agentd, celled),
+    }
+    celled = furnished(place / "celled", OWNER)
+    for way, work in ways.items():
+        at_once(AT_ONCE, min(count, WARM_UP), work)
+        yield cycles(agentd, count, AT_ONCE, is_warm=False, way=way, work=work)
 
 
 def kills(agentd: PrivateDaemon, place: Path, count: int, *, seed: int = 1) -> Part:
     """R2: kill -9 of a worker, a cell, the zygote or the egress at random moments; each run ends, typed, and all comes
     back."""
-    workspace = place / "workspace"
-    workspace.mkdir()
-    os.chown(workspace, OWNER, OWNER)
     place.chmod(0o755)
+    workspace = furnished(place / "workspace", OWNER)
     celled = CELLED.replace("PLACE", repr(str(workspace)))
     chance = random.Random(seed)  # noqa: S311  # moments, not secrets
     ends: Counter[str] = Counter()
