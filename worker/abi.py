@@ -245,6 +245,7 @@ class Policy:
     cpu_s: int = 0  # this and what follows: of a cell
     execute: tuple[str, ...] = ()  # what may be executed, files and directories
     exec_writable: bool = False  # and whatever it writes itself
+    address_bytes: int = 0  # of each process, where it is not in a cgroup
     readable: tuple[str, ...] = ()  # all that may be read of a mount that holds some of it; of the rest names are shown
 
 

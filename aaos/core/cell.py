@@ -57,7 +57,8 @@ class PlacedSecret:
 
 @dataclass(frozen=True, slots=True)
 class CellLimits:
-    """Bounds of one cell; `output_bytes` holds for stdout and for stderr, each."""
+    """Bounds of one cell; `output_bytes` holds for stdout and for stderr, each. `address_bytes` (0: as the memory) is
+    what a process may reserve where there are no cgroups; what it uses of that is still bounded by `memory_bytes`."""
 
     wall_s: float
     cpu_s: int
@@ -67,6 +68,7 @@ class CellLimits:
     fsize_bytes: int
     output_bytes: int
     tmpfs_bytes: int
+    address_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

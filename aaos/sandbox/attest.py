@@ -343,7 +343,7 @@ def _memory_limits(policy: abi.Policy) -> Mapping[str, int]:
     if policy.profile not in frames.PROFILES:
         return {"Max address space": policy.memory_bytes}
     bounds = {"Max data size": policy.memory_bytes, "Max cpu time": policy.cpu_s}
-    return bounds if Layer.CGROUP in policy.layers else {**bounds, "Max address space": policy.memory_bytes}
+    return bounds if Layer.CGROUP in policy.layers else {**bounds, "Max address space": policy.address_bytes}
 
 
 def _check_cgroup(proc: str, leaf: Path | None) -> None:

@@ -66,6 +66,7 @@ class CellPlan:
             nofile=limits.nofile,
             fsize_bytes=limits.fsize_bytes,
             memory_bytes=limits.memory_bytes,
+            address_bytes=limits.address_bytes or limits.memory_bytes,
             pids=limits.pids + INIT,
             tmpfs_bytes=limits.tmpfs_bytes,
             cpu_s=limits.cpu_s,

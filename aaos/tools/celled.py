@@ -244,6 +244,7 @@ def _limits(limits: Limits) -> CellLimits:
         fsize_bytes=limits.fsize_bytes,
         output_bytes=limits.output_bytes,
         tmpfs_bytes=limits.tmpfs_bytes,
+        address_bytes=limits.address_bytes,
     )
 
 

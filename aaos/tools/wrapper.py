@@ -97,6 +97,7 @@ class Limits:
     fsize_bytes: int = 64 * 2**20
     output_bytes: int = 2**20
     tmpfs_bytes: int = 64 * 2**20
+    address_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,7 @@ class _Limits(_Document):
     fsize_bytes: Annotated[int, Field(ge=4_096, le=2**40)] = _DEFAULTS.fsize_bytes
     output_bytes: Annotated[int, Field(ge=1_024, le=16 * _MIB)] = _DEFAULTS.output_bytes
     tmpfs_bytes: Annotated[int, Field(ge=4_096, le=2**34)] = _DEFAULTS.tmpfs_bytes
+    address_bytes: Annotated[int, Field(ge=0, le=2**46)] = _DEFAULTS.address_bytes
 
 
 class _Wrapper(_Document):

@@ -189,7 +189,7 @@ def _memory_rlimits(policy: Policy) -> Mapping[int, int]:
     if policy.profile not in PROFILES:
         return {resource.RLIMIT_AS: policy.memory_bytes}
     bounds = {resource.RLIMIT_DATA: policy.memory_bytes, resource.RLIMIT_CPU: policy.cpu_s}
-    return bounds if "cgroup" in policy.layers else {**bounds, resource.RLIMIT_AS: policy.memory_bytes}
+    return bounds if "cgroup" in policy.layers else {**bounds, resource.RLIMIT_AS: policy.address_bytes}
 
 
 def _drop_capabilities(canaries: Canaries) -> None:

@@ -29,13 +29,15 @@ def test_all_of_them_are_read() -> None:
     """TOL-4"""
     assert LOADED.refused == ()
     assert set(SHIPPED) == {
-        "cargo_run", "ffmpeg", "gcc_build", "git_add", "git_clone", "git_commit", "git_diff", "git_log", "git_show",
+        "browser_render", "cargo_run", "ffmpeg", "gcc_build", "git_add", "git_clone", "git_commit", "git_diff",
+        "git_log", "git_show",
         "git_status", "imagemagick", "jq", "make_run", "pandoc", "python_run", "ripgrep", "shell", "sqlite_read",
     }  # fmt: skip
 
 
 REPO: dict[str, Json] = {"repository": "/r"}
 GOOD: dict[str, dict[str, Json]] = {
+    "browser_render": {"url": "https://h/x", "pdf": "/o.pdf", "width": 800},
     "cargo_run": {"workspace": "/w", "command": "test"},
     "ffmpeg": {"input": "/i", "output": "/o", "format": "mp4"},
     "gcc_build": {"sources": ["/a.c"], "output": "/o"},
@@ -101,6 +103,13 @@ HOSTILE: list[tuple[str, dict[str, Json]]] = [
     *(("imagemagick", {"input": "/i", "from": value, "output": "/o", "to": "png"}) for value in (
         "msl", "mvg", "svg", "ephemeral", "label", "text", "pdf", "ps", "url", "vid", "inline")),
     *(("imagemagick", {"input": "/i", "from": "png", "output": "/o", "to": v}) for v in ("msl", "show", "win", "info")),
+    # a browser
+    *(("browser_render", {"url": value}) for value in (
+        "file:///etc/passwd", "chrome://version", "data:text/html,x", "javascript:x", "about:blank", "view-source:https://h",
+        "--renderer-cmd-prefix=sh", "--utility-cmd-prefix=sh", "--load-extension=/x", "-", "https://u:p@h/", "h", "")),
+    *(("browser_render", {"url": "https://h/x", name: value}) for name, value in (
+        ("pdf", "--gpu-launcher=sh"), ("png", "x.png"), ("width", 0), ("height", "1 --x"), ("wait_ms", 10**9),
+        ("proxy", "x"), ("user_data_dir", "/home"))),
     # H-SUB-08
     *(("cargo_run", {"workspace": "/w", "command": value}) for value in (
         "+nightly", "--config=build.rustc-wrapper=sh", "install", "-Zunstable", "publish", "run --config x")),
@@ -173,7 +182,7 @@ def test_only_what_says_so_executes_what_it_wrote_or_whole_directories(name: str
     wrapper = SHIPPED[name]
     is_any = wrapper.exec_writable or any(path.count("/") <= 2 for path in wrapper.exec_paths)
     assert not is_any or name in ANY_CODE
-    assert not wrapper.connects or name == "git_clone"
+    assert not wrapper.connects or name in ("git_clone", "browser_render")
     assert not wrapper.control_writable or name in ("git_add", "git_commit", "git_clone")
 
 
@@ -213,7 +222,7 @@ def test_every_parameter_is_of_use_and_paths_say_what_for(name: str) -> None:
         if parameter.kind is ParameterKind.INTEGER:
             assert parameter.least >= 0, "a number is never an option"
         if parameter.use is PathUse.MAKE:
-            assert parameter.name in ("output", "into")
+            assert parameter.name in ("output", "into", "pdf", "png")
 
 
 def test_a_misspelt_tool_finds_its_name() -> None:
