@@ -85,6 +85,10 @@ _DOORS = (
     ("a self-test that passes what was allowed", SELFTEST, "is_ok=seen in refusals)", "is_ok=True)", ("tests/unit/selftest", "tests/kernel/test_trial.py")),
 )  # fmt: skip
 _OUTSIDE = (
+    ("long texts are kept, too", "aaos/core/memo.py", "if len(str(args[-1])) <= KEPT_CHARS else compute(*args, **named)", "if args else compute(*args, **named)", ("tests/unit/core/test_memo.py",)),
+    ("an address of any length when escaped", "aaos/core/url.py", "    _refuse_long(url.text)", "    pass", ("tests/unit/core/test_url.py",)),
+    ("repeats without end", "worker/pattern.py", "            if repeats > MAX_REPEATS:", "            if False:", ("tests/unit/worker/test_pattern.py",)),
+    ("work is begun while its agent ends", "aaos/agent/spawning.py", "            work.close()\n", "            raise\n", ("tests/unit/agent/test_spawning.py",)),
     ("IPv4 in disguise", ADDRESSES, '        "2002::/16": "an IPv4 address in disguise (6to4)",\n', "", BY_ADDRESS),
     ("metadata services", ADDRESSES, '        "169.254.0.0/16": "link-local, where clouds have their metadata service",\n', "", BY_ADDRESS),
     ("loopback", ADDRESSES, '        "127.0.0.0/8": "of this machine",\n', "", BY_ADDRESS),

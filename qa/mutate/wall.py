@@ -6,7 +6,7 @@ CONFINE, MOUNTS, RULES = "worker/wall/confine.py", "worker/wall/mounts.py", "wor
 ZYGOTE, TRANSPORT, ABI = "worker/wall/zygote.py", "worker/transport.py", "worker/abi.py"
 ROWS, FIELDS = "aaos/sandbox/rows.py", "worker/fields.py"
 CELLROWS, CELLPLAN = "aaos/sandbox/cellrows.py", "aaos/sandbox/cellplan.py"
-CELLS = "aaos/sandbox/cells.py"
+CELLS, TRUSTED = "aaos/sandbox/cells.py", "aaos/sandbox/trusted.py"
 FILTERS, ATTEST, LAUNCH = "aaos/sandbox/filters.py", "aaos/sandbox/attest.py", "aaos/sandbox/launch.py"
 YARD = "aaos/sandbox/yard.py"
 SESSION, POLICY, CONTROL = "aaos/sandbox/session.py", "aaos/sandbox/policy.py", "aaos/sandbox/control.py"
@@ -14,6 +14,7 @@ SESSION, POLICY, CONTROL = "aaos/sandbox/session.py", "aaos/sandbox/policy.py", 
 BY_ATTEST = ("tests/kernel/test_attest.py",)
 BY_CELLS = ("tests/kernel/test_cell_attacks.py", "tests/kernel/test_trial.py")
 BY_SOCKETS = ("tests/kernel/test_cell_sockets.py",)
+BY_TRUSTED = ("tests/kernel/test_trusted.py",)
 BY_CELLATTEST = ("tests/kernel/test_cellattest.py",)
 BY_PLANS = ("tests/kernel/test_cellplan.py",)
 BY_CHECKS = ("tests/kernel/test_attest_checks.py",)
@@ -132,6 +133,8 @@ _CELLS = (
     ("rows of cells: namespaces", CELLROWS, "NAMESPACES = 0x7E020000 ", "NAMESPACES = 0 ", BY_CELLS),
     ("rows of cells: files that run as others", CELLROWS, "SET_IDS = stat.S_ISUID | stat.S_ISGID\n", "SET_IDS = 0\n", BY_CELLS),
     ("a program that others can change", CELLPLAN, "_OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH", "_OTHERS_MAY_WRITE = 0", BY_PLANS),
+    ("a path that others can write to", TRUSTED, "_OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH", "_OTHERS_MAY_WRITE = 0", BY_TRUSTED),
+    ("a path that belongs to somebody", TRUSTED, "    if status.st_uid != 0:\n", "    if False:\n", BY_TRUSTED),
     ("everything may be executed in a cell", RULES, "        _allow(ruleset, path, _READ | _EXECUTE)\n", "        _allow(ruleset, \"/\", _READ | _EXECUTE)\n", BY_CELLS),
     ("all of /usr may be read in a cell", RULES, "else _NAMES_SHOWN if is_in_part else _READ", "else _READ", ("tests/kernel/test_cell_attacks.py",)),
     ("a cell writes what may be read", RULES, "rights = _READ_WRITE | _NAMES | own if mount.writable else _NAMES_SHOWN", "rights = _READ_WRITE | _NAMES | own if True else _NAMES_SHOWN", BY_RULES),
