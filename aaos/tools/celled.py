@@ -6,10 +6,11 @@ wrapper names, and nothing else; what it changed is looked for by agentd itself,
 
 import codecs
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 
 from aaos.broker.changes import Difference, Snapshot, Window, difference, now_ns, snapshot
 from aaos.broker.files import FileBroker
@@ -20,6 +21,7 @@ from aaos.core.errors import AaosError, ToolError
 from aaos.core.events import Event, EventKind, Scalar
 from aaos.core.paths import is_control_path
 from aaos.core.ports import BrokerResult, Label, Root
+from aaos.core.text import escape_for_terminal
 from aaos.core.threads import in_thread
 from aaos.core.url import parse_url
 from aaos.tools.aside import NOTHING, Aside, new_control_files, set_aside
@@ -254,13 +256,21 @@ def _fields(found: Difference, aside: Aside, *, is_git: bool) -> dict[str, Scala
     for name, paths in (("made", found.made), ("changed", found.changed), ("removed", found.removed)):
         fields[name] = len(paths)
         if paths:
-            fields[f"{name}_paths"] = "\n".join(paths[:SHOWN_PATHS])[:_SHOWN_CHARS]
+            fields[f"{name}_paths"] = _as_lines(paths)
     if aside.moved:
-        fields["aside_paths"] = "\n".join(list(aside.moved)[:SHOWN_PATHS])[:_SHOWN_CHARS]
+        fields["aside_paths"] = _as_lines(aside.moved)
     changed = [] if is_git else [path for path in (*found.made, *found.changed) if is_control_path(path)]
     control = [*aside.left, *changed]
     if control:
-        fields["control_paths"] = "\n".join(control[:SHOWN_PATHS])[:_SHOWN_CHARS]
+        fields["control_paths"] = _as_lines(control)
     if not found.is_complete:
         fields["message"] = "the walk over the writable roots met a bound"
     return fields
+
+
+def _as_lines(paths: Iterable[str]) -> str:
+    """The first paths, one on each line: no name makes a second line, and none but the first is cut."""
+    shown = [escape_for_terminal(path) for path in islice(paths, SHOWN_PATHS)]
+    while len(shown) > 1 and sum(map(len, shown)) + len(shown) > _SHOWN_CHARS:
+        shown.pop()
+    return "\n".join(shown)[:_SHOWN_CHARS]

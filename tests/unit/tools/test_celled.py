@@ -175,6 +175,27 @@ def test_a_program_that_fails_is_a_failed_call_with_its_words(tmp_path: Path) ->
     assert on.kinds[-1] is EventKind.TOOL_FAILED
 
 
+def test_no_name_of_a_file_stands_for_another(tmp_path: Path) -> None:
+    """BRK-7, H-FS-10: a line feed in it makes no second path, and a path is not cut to that of another file."""
+
+    def act(_: CellRequest) -> None:
+        (tmp_path / "!\n").mkdir()
+        (tmp_path / "!\n" / "shadow").write_text("1")
+        for number in range(15):
+            (tmp_path / f"{number:02}{'x' * 200}").write_text("1")
+
+    on = scene(tmp_path, FakeCells(act=act))
+    work = on.request("work", {"tree": str(tmp_path)})
+    assert isinstance(work, BrokerWork)
+    asyncio.run(work.run())
+    (event,) = [event for event in on.audit.events if event.kind is EventKind.FILE_CHANGED]
+    shown = str(event.fields["made_paths"]).splitlines()
+    assert event.fields["made"] == 16
+    assert 1 < len(shown) < 16
+    assert shown[0] == f"{tmp_path}/!\\n/shadow"
+    assert all(os.path.exists(line) for line in shown[1:])
+
+
 def test_what_a_program_changed_is_observed(tmp_path: Path) -> None:
     """BRK-7"""
     (tmp_path / "old").write_text("1")
