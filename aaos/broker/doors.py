@@ -49,7 +49,11 @@ def door_frame(
     if secret is None:
         return wire.Door(number, *places, max_bytes)
     value = secret.header.prefix + secret.header.secret.reveal()
-    return wire.Door(number, *places, max_bytes, secret.header.name, value, secret.forms(), secret.asks)
+    frame = wire.Door(number, *places, max_bytes, secret.header.name, value, secret.forms(), secret.asks)
+    if len(wire.encode(frame)) > abi.INLINE_BYTES:
+        message = f"secret {secret.name} is too long to be placed for a program, with the forms that servers give it"
+        raise InputError(message, f"set a shorter one: sudo agentd secrets set {secret.name} --host HOST")
+    return frame
 
 
 def _url(place: HostPort) -> Url:

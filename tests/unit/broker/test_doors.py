@@ -168,3 +168,11 @@ def test_what_was_asked_with_a_secret_is_on_record_with_its_name() -> None:
     assert str(event.fields["asked"]).startswith("GET /p?q=\\e[2J")
     assert len(str(event.fields["asked"])) < 400
     assert "asked" not in heard(TUNNEL).events[0].fields
+
+
+def test_a_secret_that_no_message_holds_is_refused_and_ends_no_egress() -> None:
+    """TOL-9: the egress would take a message that is too long for the end of agentd."""
+    forms = tuple("x" * 4_096 for _ in range(20))
+    with pytest.raises(InputError, match="too long to be placed") as caught:
+        door_frame(4, [HostPort("a.example", 443)], 1_000, replace(SECRET, forms=lambda: forms))
+    assert "12345678" not in caught.value.message
