@@ -160,6 +160,8 @@ def _walk_directory(
 def _walk_entries(
     fd: int, entries: Iterable[os.DirEntry[str]], *, prefix: str, depth: int, walk: _Walk
 ) -> Iterator[tuple[str, os.stat_result]]:
+    """What is in the directory itself first, so that a bound is met below and not before it was all seen."""
+    below: list[str] = []
     for entry in entries:
         if not walk.may_go_on():
             return
@@ -171,9 +173,11 @@ def _walk_entries(
             if status is not None:
                 yield path, status
         elif depth < MAX_DEPTH:
-            yield from _walk_directory(fd, entry.name, prefix=path, depth=depth + 1, walk=walk)
+            below.append(entry.name)
         else:
             walk.is_complete = False
+    for name in below:
+        yield from _walk_directory(fd, name, prefix=f"{prefix}/{name}", depth=depth + 1, walk=walk)
 
 
 def _status(entry: os.DirEntry[str]) -> os.stat_result | None:

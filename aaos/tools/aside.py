@@ -24,16 +24,20 @@ MAX_ASIDE = 256  # more of them are told and stay
 
 @dataclass(frozen=True, slots=True)
 class Aside:
-    """Control files that a cell made: those that have another name now, by their old one, and those that stay."""
+    """Control files that a cell made: those that have another name now, by their old one, and those that stay; unless
+    `is_whole`, there may be more."""
 
     moved: dict[str, str]
     left: tuple[str, ...]
+    is_whole: bool = True
 
     @property
     def text(self) -> str:
         """What the agent is told of the first ones; "" when there is nothing to tell."""
         lines = [f"{quoted(old)} was set aside as {quoted(new)}" for old, new in self.moved.items()]
         lines += [f"{quoted(path)} could not be set aside" for path in self.left]
+        if not self.is_whole:
+            lines.append("not all of it could be looked at")
         if not lines:
             return ""
         more = [f"and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
@@ -48,6 +52,11 @@ def new_control_files(before: Snapshot, after: Snapshot) -> tuple[str, ...]:
     known = set(before.control.values())
     found = [path for path, identity in after.control.items() if identity not in known and path not in before.control]
     return tuple(sorted(found)) if before.is_complete else ()
+
+
+def is_cut_short(before: Snapshot, after: Snapshot) -> bool:
+    """Whether a bound that was not met before keeps control files from being found now."""
+    return before.is_complete and not after.is_complete
 
 
 def set_aside(found: Sequence[str], trees: Sequence[Root], files: FileBroker, *, call: CallId) -> Aside:

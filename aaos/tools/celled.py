@@ -24,7 +24,7 @@ from aaos.core.ports import BrokerResult, Label, Root
 from aaos.core.text import escape_for_terminal
 from aaos.core.threads import in_thread
 from aaos.core.url import parse_url
-from aaos.tools.aside import NOTHING, Aside, new_control_files, set_aside
+from aaos.tools.aside import NOTHING, Aside, is_cut_short, new_control_files, set_aside
 from aaos.tools.celltext import cell_text, exit_facts
 from aaos.tools.opencall import OpenCall
 from aaos.tools.pieces import Pieces
@@ -130,6 +130,8 @@ class CellCall:
             put = partial(set_aside, control, trees, self.files, call=self.opened.draft.record.call)
             aside = await in_thread(put)
             after = await in_thread(partial(snapshot, trees))
+        if not self.tool.wrapper.control_writable and is_cut_short(before.seen, after):
+            aside = replace(aside, is_whole=False)
         found = difference(before.seen, after)
         self.opened.left = {path: after.sizes.get(path, 0) for path in (*found.made, *found.changed, *found.removed)}
         until_ns = time.time_ns()  # never earlier than what a change was stamped with

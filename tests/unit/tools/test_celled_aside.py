@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from aaos.broker.changes import MAX_ENTRIES
 from aaos.core.capability import Capability, Kind
 from aaos.core.cell import CellRequest
 from aaos.core.events import EventKind
@@ -99,3 +100,22 @@ def test_files_that_other_programs_obey_are_told_apart(tmp_path: Path) -> None:
     (event,) = [event for event in on.audit.events if event.kind is EventKind.FILE_CHANGED]
     assert (event.fields["made"], event.fields["control_paths"]) == (1, f"{tmp_path}/sub/.git/config")
     assert (tmp_path / "sub" / ".git").exists()
+
+
+def test_a_flood_of_names_hides_none_beside_it_and_is_told(tmp_path: Path) -> None:
+    """H-FS-15, RES: the walk ends at its bound; what lies less deep was seen by then."""
+
+    def act(_: CellRequest) -> None:
+        (tmp_path / "a" / "flood").mkdir(parents=True)
+        for number in range(MAX_ENTRIES):
+            os.close(os.open(tmp_path / "a" / "flood" / str(number), os.O_CREAT | os.O_WRONLY))
+        for above in (tmp_path, tmp_path / "a"):
+            (above / ".git").mkdir()
+
+    on = scene(tmp_path, FakeCells(act=act))
+    result = run(on, "work", tree=str(tmp_path))
+    assert "not all of it could be looked at" in result.text
+    assert not (tmp_path / ".git").exists()
+    assert not (tmp_path / "a" / ".git").exists()
+    (event,) = [event for event in on.audit.events if event.kind is EventKind.FILE_CHANGED]
+    assert "met a bound" in str(event.fields["message"])
