@@ -100,7 +100,7 @@ _syscall_with_gil.restype = c_long
 _prctl = _libc.prctl
 _unshare = _libc.unshare
 _umount2 = _libc.umount2
-_setfsuid, _setfsgid = _libc.setfsuid, _libc.setfsgid
+_setfsuid, _setfsgid = _libc_with_gil.setfsuid, _libc_with_gil.setfsgid  # they never wait
 _setfsuid.argtypes = _setfsgid.argtypes = (c_uint32,)
 _setfsuid.restype = _setfsgid.restype = c_uint32
 _mount = _libc.mount
