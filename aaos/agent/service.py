@@ -42,8 +42,8 @@ R = TypeVar("R", abi.ModelComplete, abi.ToolCall, abi.ToolDone, abi.Checkpoint)
 
 @dataclass(frozen=True, slots=True)
 class Doors:
-    """The rooms below that a session needs. `step` makes the rows of one step one transaction; `afterwards` too, to be
-    committed with what comes next or before it; `durable` waits until every row survives a power cut (RUN-8)."""
+    """The rooms below that a session needs. `step` makes the rows of one step one transaction, which survives a kill;
+    `afterwards` too, with what comes next or before it; `durable` waits until all survives a power cut (RUN-8)."""
 
     gate: Gate
     audit: AuditSink
@@ -83,8 +83,7 @@ class AgentService:
         self._turns = turns
         self._context = context
         self._asked = asked
-        self._gate = doors.gate
-        self._audit = doors.audit
+        self._gate, self._audit = doors.gate, doors.audit
         self._conversations = doors.conversations
         self._step = doors.step
         self._afterwards = doors.afterwards
@@ -225,6 +224,8 @@ class AgentService:
         if self._timer is None:
             self._arm(deadline_s)
         self._session.send(abi.Reply(request, permit.value), permit.fds)
+        with self._afterwards():  # begun while the worker works, for its report
+            pass
 
     def _on_done(self, frame: abi.ToolDone) -> None:
         self._order.done(frame.id, frame.permit)

@@ -363,7 +363,7 @@ def _parts(
         models=models,
         accounts=Accounts(Spends(base.database)),
         conversations=base.rows.conversations,
-        step=base.database.transaction,
+        step=base.database.step,
         afterwards=base.database.trailing,
         durable=base.database.durable,
         audit=base.audit,

@@ -15,9 +15,10 @@ from aaos.core.errors import BusyError
 from aaos.core.events import Event, EventKind, Recorded, Scalar
 from aaos.core.ids import RunId
 from aaos.store.copies import Copies
-from aaos.store.database import Database, Value
+from aaos.store.database import Database
 from aaos.store.eventtext import fields_to_json, recorded_from_row
 from aaos.store.flood import Flood
+from aaos.store.redo import Value
 from aaos.store.subscription import Subscription
 
 MAX_SUBSCRIPTIONS: Final = 256
@@ -137,7 +138,7 @@ class Audit:
 
     def _insert(self, event: Event) -> Recorded:
         fields, time_s = fields_to_json(event.fields), self._now_s()
-        values = (time_s, event.kind, event.run, event.subtask, event.agent, fields)
+        values = (time_s, event.kind.value, event.run, event.subtask, event.agent, fields)
         recorded = Recorded(self._database.insert(_INSERT, values), time_s, event)
         self._database.after_commit(partial(self._tell, recorded, fields))
         return recorded

@@ -66,8 +66,8 @@ class Calls:
     def settle_call(self, call: CallId, outcome: CallOutcome) -> None:
         """Write how a call ended. Raises NotFoundError, and ConflictError when it has an outcome."""
         o = outcome
-        seen = (o.state, o.result, o.truncated, o.evidence, o.duration_ms)
-        values = (*seen, o.post_hash, o.error_code, o.remedy, o.size_bytes, o.label, call)
+        seen = (o.state.value, o.result, int(o.truncated), o.evidence.value, o.duration_ms)
+        values = (*seen, o.post_hash, o.error_code, o.remedy, o.size_bytes, o.label.value, call)
         try:
             changed = self._database.change(_SETTLE, values)
         except ConflictError as error:
@@ -108,10 +108,10 @@ def _values(record: CallRecord, epoch: int, opened_s: float) -> tuple[str | int 
         record.agent,
         record.turn,
         record.tool,
-        record.origin,
+        record.origin.value,  # a plain str: SQLite's module looks for an adapter for anything else
         record.arguments,
         record.digest,
-        record.state,
+        record.state.value,
         record.pre_hash,
         epoch,
         opened_s,

@@ -2,7 +2,8 @@
 
 Invariant: a write is committed when the outermost `transaction()` ends, or not at all; what is written `trailing()` is
 committed with whatever is written next, and at the latest `TRAIL_S` after, so nothing that follows from it stands
-without it. A daemon that lost its place to a newer one (epoch) or its disk (failed sync) can write nothing more. Never
+without it. What is written in a `step()`, and before it, survives a kill when it ends (redo.py), and is committed as
+what trails. A daemon that lost its place to a newer one (epoch) or its disk (failed sync) can write nothing more. Never
 `await` inside a transaction.
 """
 
@@ -22,11 +23,11 @@ from aaos.store.checkpoint import HARD_BYTES, SOFT_BYTES, Checkpointer, checkpoi
 from aaos.store.faults import storage_error
 from aaos.store.migrate import Steps
 from aaos.store.opening import Opened, open_connection
+from aaos.store.redo import NEXT_BATCH, Redo, Statement, Value
 from aaos.store.schema import MIGRATIONS
 from aaos.store.statedir import Marker, StateDir
 from aaos.store.wal import close_keeping_log
 
-Value = str | int | float | bytes | None
 Row = tuple[Any, ...]  # columns have the types of schema.py, which is STRICT
 TRAIL_S = 0.002
 _EPOCH_COMMIT = 1  # opening made it
@@ -37,7 +38,9 @@ _log = logging.getLogger("agentd")
 class Database:
     """An open database. Every method but `durable` returns without waiting; all but `is_ours` are for one thread."""
 
-    def __init__(self, state: StateDir, opened: Opened, barrier: SyncBarrier, checkpointer: Checkpointer) -> None:
+    def __init__(
+        self, state: StateDir, opened: Opened, barrier: SyncBarrier, checkpointer: Checkpointer, redo: Redo
+    ) -> None:
         self.epoch = opened.epoch
         self.findings = opened.findings
         self._state = state
@@ -47,14 +50,18 @@ class Database:
         self._control = opened.connection.cursor()  # so that a COMMIT does not overwrite the outcome of a write
         self._barrier = barrier
         self._checkpointer = checkpointer
-        self._transaction = _Transaction(self, trails=False)
-        self._trailing = _Transaction(self, trails=True)
+        self._redo = redo
+        self._transaction = _Transaction(self, self._commit)
+        self._trailing = _Transaction(self, self._trail)
+        self._step = _Transaction(self, self._keep)
         self._depth = 0
         self._trails = False  # a transaction is open although nobody is in it
+        self._written: list[Statement] = []  # in it, and not in the log of steps
+        self._has_kept = False  # in it is what the log of steps has
         self._timer: asyncio.TimerHandle | None = None
         self._commits = _EPOCH_COMMIT
         self._after: list[Callable[[], None]] = []
-        self._marks: list[int] = []
+        self._marks: list[tuple[int, int]] = []
         self._failure: AaosError | None = None
         self._broken: AaosError | None = None
         self._is_open = True
@@ -88,10 +95,11 @@ class Database:
             barrier.wait_blocking(_EPOCH_COMMIT)
             state.sync()
             state.write_marker(Marker(opened.database, opened.epoch, is_clean=False))
+            redo = Redo.open(state, opened.database, opened.batch)
         except BaseException:
             barrier.close()
             raise
-        return cls(state, opened, barrier, Checkpointer(state.database))
+        return cls(state, opened, barrier, Checkpointer(state.database), redo)
 
     @property
     def directory(self) -> Path:
@@ -117,11 +125,18 @@ class Database:
         return self._transaction
 
     def trailing(self) -> "_Transaction":
-        """As `transaction()`, for what nobody but a later write depends on: the commit may wait for that write."""
+        """As `transaction()`, for what nobody but a later write depends on: the commit may wait for that write.
+
+        With nothing in it, it spares the next write its beginning.
+        """
         return self._trailing
 
+    def step(self) -> "_Transaction":
+        """As `transaction()`, for what must survive a kill of this daemon, but no power cut, when it ends."""
+        return self._step
+
     def after_commit(self, action: Callable[[], None]) -> None:
-        """Run `action`, which must not raise, once the outermost transaction is committed; never when it is not."""
+        """Run `action`, which must not raise, once the outermost transaction has ended well; never when it has not."""
         self._after.append(action)
 
     async def durable(self) -> None:
@@ -144,6 +159,7 @@ class Database:
         with self._transaction:
             self._execute(self._cursor, sql, values)
             (number,) = self._cursor.fetchone()
+            self._written.append((sql, values))
         return int(number)
 
     def rows(self, sql: str, values: tuple[Value, ...] = ()) -> list[Row]:
@@ -173,6 +189,7 @@ class Database:
         finally:
             close_keeping_log(self._connection, self._state.wal)
             self._barrier.close()
+            self._redo.close()
             self._state.close()
 
     def _close_cleanly(self) -> None:
@@ -180,13 +197,16 @@ class Database:
         if self._failure is None and checkpoint(self._connection):
             self._state.write_marker(Marker(self._name, self.epoch, is_clean=True))
             self._connection.close()
+            self._redo.discard()
 
     def _write(self, sql: str, values: tuple[Value, ...]) -> None:
         if not self._depth:
             with self._transaction:
                 self._execute(self._cursor, sql, values)
+                self._written.append((sql, values))
         else:
             self._execute(self._cursor, sql, values)
+            self._written.append((sql, values))
 
     def _execute(self, cursor: sqlite3.Cursor, sql: str, values: tuple[Value, ...] = ()) -> None:
         if self._broken is not None:
@@ -204,14 +224,35 @@ class Database:
         failure = self._failure or self._barrier.failure
         if failure is not None:
             raise failure.with_traceback(None)
-        if self._depth or self._trails:
+        if self._depth or (self._trails and not self._is_ahead):
             self._execute(self._control, f"SAVEPOINT level{self._depth}")
-            self._marks.append(len(self._after))
+            self._marks.append((len(self._after), len(self._written)))
+        elif self._trails:
+            self._trails = False
         else:
             self._broken = None
             self._execute(self._control, "BEGIN IMMEDIATE")
             self._fence()
+            self._repeat()
         self._depth += 1
+
+    @property
+    def _is_ahead(self) -> bool:
+        """Whether what is open is only the beginning of a transaction: then a failure takes nothing along."""
+        return not (self._written or self._has_kept or self._after)
+
+    def _repeat(self) -> None:
+        """What was acted on comes before all else when its commit failed. Raises StorageError."""
+        if not self._redo.kept:
+            return
+        try:
+            self._execute(self._control, NEXT_BATCH, (self._redo.batch + 1,))
+            for sql, values in self._redo.kept:
+                self._execute(self._control, sql, values)
+        except AaosError:
+            self._roll_back()
+            raise
+        self._has_kept = True
 
     def _fence(self) -> None:
         self._execute(self._control, "SELECT epoch FROM daemon")
@@ -222,7 +263,7 @@ class Database:
             self._failure = ConflictError(message, f"end this one: kill {os.getpid()}")
             raise self._failure
 
-    def _end(self, *, is_good: bool, trails: bool) -> None:
+    def _end(self, ending: Callable[[], None], *, is_good: bool) -> None:
         self._depth -= 1
         if self._depth or self._trails:
             self._end_inner(is_good=is_good)
@@ -230,10 +271,7 @@ class Database:
             self._after = []
             self._roll_back()
         if not self._depth and is_good:
-            if trails:
-                self._trail()
-            else:
-                self._commit()
+            ending()
 
     def _trail(self) -> None:
         """Leave the transaction open to the next; where no loop runs there is nobody to end it in time."""
@@ -245,6 +283,22 @@ class Database:
         except RuntimeError:
             self._commit()
 
+    def _keep(self) -> None:
+        """Put what was written into the log of steps and leave its commit to later; or commit it now."""
+        self._trail()
+        if not self._trails or self._is_ahead:
+            return
+        try:
+            if not self._has_kept:
+                self._execute(self._control, NEXT_BATCH, (self._redo.batch + 1,))
+                self._has_kept = True
+            self._redo.append(self._written)
+        except (OSError, AaosError):
+            self._commit()
+            return
+        self._written = []
+        self._tell()
+
     def _catch_up(self) -> None:
         """Commit what trails. Raises StorageError."""
         if self._trails and not self._depth:
@@ -255,21 +309,31 @@ class Database:
         try:
             self._catch_up()
         except AaosError as error:  # whoever writes next meets it too
-            _log.error("what was written last is lost: %s", error.message)
+            _log.error("what was written last is not committed: %s", error.message)
 
     def _commit(self) -> None:
         self._trails = False
-        after, self._after = self._after, []
+        is_blank = self._is_ahead
         try:
             self._execute(self._control, "COMMIT")
         except AaosError:
+            self._after = []
             self._roll_back()
             raise
+        if self._has_kept:
+            self._redo.committed()
+        self._written, self._has_kept = [], False
+        self._tell()
+        if is_blank:
+            return
         self._commits += 1
-        for action in after:
-            action()
         if not self._commits % _COMMITS_PER_LOOK:
             self._bound_log()
+
+    def _tell(self) -> None:
+        after, self._after = self._after, []
+        for action in after:
+            action()
 
     def _bound_log(self) -> None:
         size_bytes = self._barrier.size_bytes()
@@ -280,9 +344,10 @@ class Database:
                 checkpoint(self._connection)
 
     def _end_inner(self, *, is_good: bool) -> None:
-        mark = self._marks.pop()
+        after, written = self._marks.pop()
         if not is_good:
-            del self._after[mark:]
+            del self._after[after:]
+            del self._written[written:]
         if self._broken is not None:
             self._forget_trail()
             if is_good:
@@ -297,9 +362,11 @@ class Database:
         if not self._depth and self._trails:
             self._trails = False
             self._after = []
+            self._written, self._has_kept = [], False
             _log.error("what was written just before is lost as well")
 
     def _roll_back(self) -> None:
+        self._written, self._has_kept = [], False
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
 
@@ -314,11 +381,11 @@ class Database:
 class _Transaction:
     """The context manager; it has no state of its own, so one serves all levels."""
 
-    __slots__ = ("_database", "_trails")
+    __slots__ = ("_database", "_ending")
 
-    def __init__(self, database: Database, *, trails: bool) -> None:
+    def __init__(self, database: Database, ending: Callable[[], None]) -> None:
         self._database = database
-        self._trails = trails
+        self._ending = ending
 
     def __enter__(self) -> None:
         self._database._begin()
@@ -326,4 +393,4 @@ class _Transaction:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._database._end(is_good=kind is None, trails=self._trails)
+        self._database._end(self._ending, is_good=kind is None)

@@ -13,6 +13,7 @@ from pathlib import Path
 from aaos.core.errors import StorageError
 from aaos.store.faults import damaged, storage_error
 from aaos.store.migrate import Steps, migrate
+from aaos.store.redo import NEXT_BATCH, REDO, left_over
 from aaos.store.statedir import DATABASE, MARKER, Marker, StateDir
 from aaos.store.wal import WalScan, close_keeping_log, drop_kept_log, scan
 
@@ -26,16 +27,19 @@ _PRAGMAS = (
     "cell_size_check = ON",
     "temp_store = MEMORY",
 )
+_UNFIT = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH)  # the disk is well
 _STATEMENTS = 256  # more than this program has, so each is compiled once
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A connection to write with, the name of its database, this daemon's epoch, and what the operator must know."""
+    """A connection to write with, the name of its database, this daemon's epoch, the last batch of steps that the
+    database has (redo.py), and what the operator must know."""
 
     connection: sqlite3.Connection
     database: str
     epoch: int
+    batch: int
     findings: tuple[str, ...]
 
 
@@ -96,14 +100,15 @@ def _prepare(
     findings = _keep_damaged_log(connection, state, log)
     if marker is not None:
         _check_marker(connection, state, marker)
+    findings += _carry_out(connection, state)
     backup = migrate(connection, state, steps)
     if backup is not None:
         findings.append(f"the layout was brought up to date; the database as it was: {backup}")
-    database, epoch = connection.execute("SELECT database, epoch FROM daemon").fetchone()
+    database, epoch, batch = connection.execute("SELECT database, epoch, batch FROM daemon").fetchone()
     if marker is None and epoch:
         findings.append(f"{state.path / MARKER} was missing: whether commits were lost is not known")
     connection.execute("UPDATE daemon SET epoch = epoch + 1")
-    return Opened(connection, database, epoch + 1, tuple(findings))
+    return Opened(connection, database, epoch + 1, batch, tuple(findings))
 
 
 def _check_integrity(connection: sqlite3.Connection, state: StateDir) -> None:
@@ -125,6 +130,36 @@ def _keep_damaged_log(connection: sqlite3.Connection, state: StateDir, log: WalS
     shutil.copyfile(state.wal, kept)
     lost = f"frames {read_frames + 1} to {log.commits_end} of {state.wal} could not be read"
     return [f"{lost}: commits are lost, by damage or a power cut; the log was kept as {kept}"]
+
+
+def _carry_out(connection: sqlite3.Connection, state: StateDir) -> list[str]:
+    """Commit the steps that a killed daemon had acted on; in the layout that it had. What does not fit is kept."""
+    if not state.check(REDO) or not _has_batches(connection):
+        return []
+    database, batch = connection.execute("SELECT database, batch FROM daemon").fetchone()
+    statements = left_over(state.path / REDO, database, batch)
+    if not statements:
+        return []
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        connection.execute(NEXT_BATCH, (batch + 1,))
+        for sql, values in statements:
+            connection.execute(sql, values)
+        connection.execute("COMMIT")
+    except sqlite3.DatabaseError as error:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        if error.sqlite_errorcode & 0xFF not in _UNFIT:
+            raise
+        kept = state.path / f"{REDO}.damaged-{batch + 1}"
+        (state.path / REDO).replace(kept)
+        return [f"{len(statements)} writes of the last moment do not fit ({error}): their log was kept as {kept}"]
+    return []
+
+
+def _has_batches(connection: sqlite3.Connection) -> bool:
+    columns = connection.execute("SELECT name FROM pragma_table_info('daemon')").fetchall()
+    return ("batch",) in columns
 
 
 def _check_marker(connection: sqlite3.Connection, state: StateDir, marker: Marker) -> None:

@@ -84,5 +84,15 @@ _SEVENTH: Final = (
     "CREATE INDEX approvals_by_run ON approvals (run)",
     "CREATE INDEX approvals_waiting ON approvals (id) WHERE state = 'waiting'",
 )
+_EIGHTH: Final = ("ALTER TABLE daemon ADD COLUMN batch INTEGER NOT NULL DEFAULT 0",)
 
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH, _SEVENTH)
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
+    _FIRST,
+    _SECOND,
+    _THIRD,
+    _FOURTH,
+    _FIFTH,
+    _SIXTH,
+    _SEVENTH,
+    _EIGHTH,
+)

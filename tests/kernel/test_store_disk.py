@@ -121,25 +121,31 @@ from aaos.core.events import Event, EventKind
 from aaos.store.audit import Audit
 from aaos.store.database import Database
 
+EVERY = 10
+
 async def main():
     database = Database.open(Path(sys.argv[1]))
     audit = Audit(database)
     while True:
-        recorded = audit.record(Event(EventKind.AGENT_CHECKPOINT, fields={"text": "x" * 2000}))
-        if recorded.seq % 10 == 0:
+        with database.transaction():
+            recorded = audit.record(Event(EventKind.AGENT_CHECKPOINT, fields={"text": "x" * 2000}))
+        if recorded.seq % EVERY == 0:
             await database.durable()
         sys.stdout.write(f"{recorded.seq}\\n")
         sys.stdout.flush()
+        await asyncio.sleep(0)
 
 asyncio.run(main())
 """
+STEPS = WRITER.replace("database.transaction()", "database.step()").replace("EVERY = 10", "EVERY = 500")
 
 
+@pytest.mark.parametrize("program", [WRITER, STEPS], ids=["transactions", "steps"])
 @pytest.mark.parametrize("lines", [1, 37, 1200, 6000])
-def test_a_killed_daemon_has_lost_nothing_that_it_acknowledged(tmp_path: Path, lines: int) -> None:
+def test_a_killed_daemon_has_lost_nothing_that_it_acknowledged(tmp_path: Path, lines: int, program: str) -> None:
     """H-DUR-01, RUN-8: also in the middle of checkpoints, which begin after about a thousand rows."""
     state_dir = tmp_path / "state"
-    command = (sys.executable, "-c", WRITER, str(state_dir))
+    command = (sys.executable, "-c", program, str(state_dir))
     acknowledged = 0
     for life in range(1, 3):
         with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as writer:

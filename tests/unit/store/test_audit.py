@@ -73,7 +73,7 @@ def test_several_are_written_together_or_not_at_all(
     write = database.insert
 
     def full(sql: str, values: tuple[object, ...]) -> int:
-        if values[1] is EventKind.TOOL_DENIED:
+        if values[1] == EventKind.TOOL_DENIED:
             raise StorageError("no room", "make some")
         return write(sql, values)  # type: ignore[arg-type]  # as it came
 

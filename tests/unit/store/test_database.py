@@ -275,7 +275,7 @@ def test_all_files_are_private_whatever_the_umask(state_dir: Path) -> None:
         database.close()
     finally:
         os.umask(before)
-    names = ["aaos.db", "aaos.db-shm", "aaos.db-wal", "database.json", "lock"]
+    names = ["aaos.db", "aaos.db-shm", "aaos.db-wal", "database.json", "lock", "redo"]
     assert modes == dict.fromkeys(names, 0o600)
     assert state_dir.stat().st_mode & 0o777 == 0o700
 
