@@ -98,6 +98,7 @@ _syscall.restype = c_long
 _syscall_with_gil = _libc_with_gil.syscall
 _syscall_with_gil.restype = c_long
 _prctl = _libc.prctl
+_prctl.argtypes = (c_int, c_ulong, c_ulong, c_ulong, c_ulong)
 _unshare = _libc.unshare
 _umount2 = _libc.umount2
 _setfsuid, _setfsgid = _libc_with_gil.setfsuid, _libc_with_gil.setfsgid  # they never wait
@@ -262,7 +263,7 @@ def mount_setattr(dir_fd: int, path: str, *, set_attributes: int, userns_fd: int
 def drop_bounding_set() -> None:
     """Empty the bounding set, up to the last capability that the kernel knows. Source: PR_CAPBSET_DROP in prctl(2)."""
     for capability in range(64):
-        if _prctl(c_int(PR_CAPBSET_DROP), c_ulong(capability), c_ulong(0), c_ulong(0), c_ulong(0)) < 0:
+        if _prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) < 0:
             if ctypes.get_errno() != 22:  # EINVAL: past the last one
                 _check(-1, "prctl(PR_CAPBSET_DROP)")
             return
@@ -282,8 +283,7 @@ def keep_capabilities(kept: int) -> None:
 
 def refuse_exec_gain() -> None:
     """Memory that was writable can never become executable. Source: PR_SET_MDWE in prctl(2), Linux 6.3."""
-    args = (c_ulong(PR_MDWE_REFUSE_EXEC_GAIN), c_ulong(0), c_ulong(0), c_ulong(0))
-    _check(_prctl(c_int(PR_SET_MDWE), *args), "prctl(PR_SET_MDWE)")
+    _check(_prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0), "prctl(PR_SET_MDWE)")
 
 
 def landlock_create_ruleset(*, access_fs: int = 0, access_net: int = 0, scoped: int = 0) -> int:

@@ -206,13 +206,22 @@ def _assigned(
     sock: socket.socket, policy: abi.Policy, template: Template, program_filter: bytes, canaries: confine.Canaries
 ) -> Callable[[socket.socket], None]:
     """What a worker is to run, once its wall is finished."""
-    rehearsal.rehearse(policy.layers)
+    if _is_idle(sock):  # else somebody waits already
+        rehearsal.rehearse(policy.layers)
     assigned, fds = transport.receive(sock, abi.TO_PARKED)
     granted = [abi.build(abi.Mount, mount) for mount in assigned.mounts]
     trees = [fds.pop(0) for _ in granted]
     confine.confine(confine.Materials(granted, trees, program_filter), canaries)
     program = _read_once(fds.pop(0)) if assigned.program else b""  # an agent's bytes: only now
     return lambda sock: template.run(sock, assigned.entry, program)
+
+
+def _is_idle(sock: socket.socket) -> bool:
+    try:
+        sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return True
+    return False
 
 
 def _keep_only_socket(order: Order) -> socket.socket:
