@@ -24,7 +24,13 @@ from tests.kernel.harness import Stand
 from worker.wall import syscalls
 
 AGENT = AgentId("a-1")
-THREE = "import os, time\nos.fork() or os.fork()\nopen(f'/tmp/{os.getpid()}', 'w').close()\nwhile True: time.sleep(9)"
+THREE = """
+import ctypes, os, time
+ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE: what an outsider may see of it is not its choice
+os.fork() or os.fork()
+open(f"/tmp/{os.getpid()}", "w").close()
+while True: time.sleep(9)
+"""
 DEADLINE_S = 10.0
 
 
