@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import h11
+
 from aaos.core import pattern, rpc
 from aaos.core.capability import Capability, Kind, covers, is_within, narrow, parse_capabilities, path_resource
 from aaos.core.config import Settings, load_settings
@@ -23,6 +25,8 @@ from aaos.core.rolefile import read_role
 from aaos.core.url import parse_url, resolve
 from aaos.daemon import params
 from aaos.egress import wire
+from aaos.egress.asking import HEAD_BYTES, Placing, asked, may_ask
+from aaos.egress.tunnel import RefusedError, places
 from aaos.llm.table import read_table
 from aaos.plan.drafting import Terms, drafted
 from aaos.plan.phrases import parse_goal
@@ -95,6 +99,36 @@ def frame_of_egress(data: bytes) -> bool:
     except abi.FrameError:
         return False
     assert wire.decode(wire.encode(told), wire.FROM_EGRESS) == told
+    return True
+
+
+PLACING = Placing("authorization", "Bearer canary-1", (), ("GET /*/info/refs", "POST /**"))
+ALLOWED = places(("git.example:443", "other.example:8443"), ("", ""))
+
+
+def door_request(data: bytes) -> bool:
+    """What a cell says at a door whose requests get a secret: what goes on is one request, to where the secret is for,
+    and the secret once; another reader of HTTP sees the same."""
+    inner = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_BYTES)
+    try:
+        inner.receive_data(data)
+        request = inner.next_event()
+        if not isinstance(request, h11.Request):
+            return False
+        wanted = asked(request, PLACING, ALLOWED)
+    except (h11.RemoteProtocolError, RefusedError):
+        return False
+    sent = h11.Connection(h11.CLIENT).send(
+        h11.Request(method=wanted.method, target=wanted.target, headers=list(wanted.headers))
+    )
+    assert sent is not None
+    first, *lines = sent.partition(b"\r\n\r\n")[0].split(b"\r\n")
+    assert first == f"{wanted.method} {wanted.target} HTTP/1.1".encode()
+    assert may_ask(PLACING.asks, wanted.method, wanted.target.partition("?")[0])
+    names = [line.partition(b":")[0].lower() for line in lines]
+    assert names.count(b"authorization") == names.count(b"host") == 1
+    assert b"canary" in data or sent.count(b"canary") == 1
+    assert wanted.place in ALLOWED.values()
     return True
 
 
@@ -317,6 +351,7 @@ TARGETS: tuple[Target, ...] = (
     Target("ABI frames", frame_from_worker, seeds.FRAMES),
     Target("zygote frames", frame_of_zygote, seeds.ZYGOTE),
     Target("egress frames", frame_of_egress, seeds.EGRESS),
+    Target("door's requests", door_request, seeds.DOORS),
     Target("operator's lines", operator_line, seeds.LINES),
     Target("daemon's answers", answer_line, seeds.ANSWERS),
     Target("globs", glob, seeds.GLOBS),
