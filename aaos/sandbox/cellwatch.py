@@ -147,7 +147,7 @@ class Watch:
         peak = report.peak_bytes if report else None
         cpu_us = max(self._cpu_us, report.cpu_us if report else 0)
         if leaf:
-            cpu_us, peak = leaf.used()
+            cpu_us, peak = leaf.cpu_us(), leaf.peak_bytes()
             if end in (CellEnd.LOST, CellEnd.SIGNALLED) and leaf.trouble()["oom_kill"]:
                 end = CellEnd.MEMORY
         return Facts(

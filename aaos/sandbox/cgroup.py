@@ -17,6 +17,9 @@ from aaos.core.errors import ConfinementError
 CONTROLLERS = ("cpu", "memory", "pids")
 IO = "io"  # used where it is there
 WORKERS = "workers"  # the inner node that holds the leaves; processes live in leaves only
+# Of 1 to 10000, where all workers and cells together have 100: agentd does little and everybody waits for it, so that it
+# is on the processor at once, however many cells want that; they share what it leaves.
+OWN_WEIGHT = 1000
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _REMEDY = "run agentd by its unit (Delegate=yes), or name the layer to do without: agentd run --without cgroup"
 
@@ -66,10 +69,14 @@ class Leaf:
         for name, value in _bounds(memory_bytes, pids).items():
             _write(self.path / name, value)
 
-    def used(self) -> tuple[int, int]:
-        """Microseconds of processor time, and the most bytes of memory, of everything that was ever in it."""
+    def cpu_us(self) -> int:
+        """Microseconds of processor time of everything that was ever in it."""
+        return _counts(self.path / "cpu.stat").get("usage_usec", 0)
+
+    def peak_bytes(self) -> int:
+        """The most memory that it had at once."""
         peak = self.path / "memory.peak"
-        return _counts(self.path / "cpu.stat").get("usage_usec", 0), int(_text(peak)) if peak.exists() else 0
+        return int(_text(peak)) if peak.exists() else 0
 
     def limit_io(self, disks: Iterable[str], bytes_per_s: int) -> None:
         """Bound reading and writing of each disk, by its device number. Raises ConfinementError."""
@@ -125,6 +132,9 @@ class CgroupTree:
         used = (*CONTROLLERS, *(name for name in (IO,) if name in self._offered()))
         enable = " ".join(f"+{name}" for name in used)
         _write(self.root / "cgroup.subtree_control", enable)
+        _write(own / "cpu.weight", str(OWN_WEIGHT))
+        if (file := own / "io.weight").exists():  # it belongs to some schedulers of disks only
+            _write(file, f"default {OWN_WEIGHT}")
         _write(workers / "cgroup.subtree_control", enable)
 
     def make(self, name: str, limits: WorkerSettings) -> Leaf:

@@ -17,7 +17,7 @@ _UTIME = 11  # field 14 of proc_pid_stat(5), counted from the state, which follo
 def cpu_us(init: int, leaf: Leaf | None, *, max_processes: int, proc: Path = Path("/proc")) -> int:
     """Microseconds of everything in the cell whose PID 1 is `init`."""
     if leaf is not None:
-        return leaf.used()[0]
+        return leaf.cpu_us()
     return sum(_ticks(proc / str(pid)) for pid in family(init, max_processes, proc)) * _TICK_US
 
 

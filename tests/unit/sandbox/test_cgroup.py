@@ -11,7 +11,7 @@ from aaos.sandbox.cgroup import CONTROLLERS, CgroupTree, Leaf, disks
 
 FILES = dict.fromkeys(
     "cgroup.procs cgroup.kill cgroup.freeze cgroup.subtree_control memory.max memory.swap.max memory.oom.group "
-    "pids.max cpu.weight io.max".split(),
+    "pids.max cpu.weight io.max io.weight".split(),
     "",
 ) | {
     "cgroup.controllers": "cpuset cpu io memory pids\n",
@@ -109,6 +109,21 @@ def test_agentd_moves_aside_and_hands_the_controllers_down(tree: CgroupTree) -> 
     assert (tree.root / "cgroup.subtree_control").read_text() == enabled
     assert (tree.root / "workers" / "cgroup.subtree_control").read_text() == enabled
     assert tree.leaves() == ()
+
+
+def test_agentd_comes_before_all_workers_together(tree: CgroupTree) -> None:
+    """R12, H-RES-06: whatever their number, the node that holds them has the kernel's own weight, 100."""
+    tree.prepare()
+    own, workers = tree.root / "daemon", tree.root / "workers"
+    assert (own / "cpu.weight").read_text() == "1000"
+    assert (own / "io.weight").read_text() == "default 1000"
+    assert (workers / "cpu.weight").read_text() == (workers / "io.weight").read_text() == ""
+    (own / "io.weight").unlink()
+    tree.prepare()
+    assert not (own / "io.weight").exists()
+    (own / "cpu.weight").unlink()
+    with pytest.raises(ConfinementError, match="cpu.weight"):
+        tree.prepare()
 
 
 def test_a_machine_without_a_controller_for_disks_has_the_others(tree: CgroupTree) -> None:
