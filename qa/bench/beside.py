@@ -21,7 +21,7 @@ from qa.daemon import REPOSITORY, PrivateDaemon, left_out, private_daemon
 SECONDS = 20
 ENDS_S = 120
 NOBODY = 65534
-HOSTILE = REPOSITORY / "qa/hostile/four_cells.py"
+HOSTILE = REPOSITORY / "qa/hostile/greedy_cells.py"
 FIGURES = ("status", "version", "file_read")
 
 
@@ -37,7 +37,7 @@ def main() -> None:
         idle = taken(agentd, place)
         hogs = _submitted(
             agentd,
-            f"keep four at work in {place}/work",
+            f"take forks memory disk flood in {place}/work",
             "--write",
             f"{place}/work",
             "--read",

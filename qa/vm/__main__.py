@@ -17,6 +17,7 @@ from qa.beside import ASKS, READS
 from qa.daemon import REPOSITORY
 from qa.demo import WAITING_PROGRAM
 from qa.vm.boot import NoGuestError
+from qa.vm.checks_leaks import RUNS
 from qa.vm.guest import Guest, Image, booted
 from qa.vm.table import CHECKS, QUICK
 
@@ -81,6 +82,7 @@ def _payload(place: Path, package: Path) -> Path:
     (files / "ticks.py").write_text(TICKS)
     (files / "asks.py").write_text(ASKS)
     (files / "reads.py").write_text(READS)
+    (files / "runs.py").write_text(RUNS)
     subprocess.run(["mke2fs", "-qF", "-t", "ext4", "-d", files, place / "payload", "32M"], check=True)
     return place / "payload"
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from qa.vm.guest import Guest, Ran
 
-OPERATOR, OTHER, STRANGER = "vera", "otto", "stan"
+OPERATOR, OTHER, ADMIN, STRANGER = "vera", "otto", "anna", "stan"
 SERVICE = "/sys/fs/cgroup/system.slice/agentd.service"
 
 

@@ -1,10 +1,10 @@
-"""Cells in the guest, with every layer: hostile ones, four at once."""
+"""Cells in the guest, with every layer: greedy ones, and one that somebody changes from outside."""
 
 import json
 import time
 from collections.abc import Mapping
 
-from qa.vm.asking import OPERATOR, journal, ok, started, until
+from qa.vm.asking import OPERATOR, SERVICE, journal, ok, started, until
 from qa.vm.guest import Guest
 
 SECONDS = 20
@@ -12,28 +12,67 @@ READ = "/usr/share/common-licenses/BSD"
 ENDS = {"memory", "output"}  # what ends a cell within that time, whatever the machine
 
 
-def bears_four_hostile_cells_at_once(guest: Guest) -> str:
+def bears_four_greedy_cells_at_once(guest: Guest) -> str:
     """H-RES-01, H-RES-02, H-RES-06, H-RES-07: processes, memory, the disk, output; each taken by one as far as it goes.
 
     Beside them the operator is answered, a tool is called and an honest goal is carried out; a limit ends each, none
     agentd. The times decide nothing here: `qa/bench/beside.py` takes them where the processor is not emulated.
     """
     main = ok(guest.run("systemctl show agentd --value -p MainPID"))
-    ok(guest.run("mkdir -p work", user=OPERATOR))
     alone = _waits_ms(guest)
-    program = "--program /payload/hostile/four_cells.py --read work --write work --tool python_run"
-    run = started(guest, program, goal="take all in /home/vera/work")
-    until(lambda: _cells(guest, run, "cell.confined") >= 4)
+    run = _greedy(guest, "forks", "memory", "disk", "flood")
     beside = _waits_ms(guest)
     beside_s = _honest(guest)
     until(lambda: _ends(guest, run) >= ENDS)
-    ok(guest.run(f"agentd stop {run}"))
-    until(lambda: _cells(guest, run, "cell.ended") == _cells(guest, run, "cell.confined"))
+    _stopped(guest, run)
     kinds = {entry["AAOS_EVENT"] for entry in journal(guest, f"-t agentd AAOS_RUN_ID={run}")}
     assert {"agent.oom", "limit.reached"} <= kinds, kinds
     assert ok(guest.run("systemctl show agentd --value -p MainPID")) == main
-    waits = ", ".join(f"{name} {alone[name]['p99']:g} -> {beside[name]['p99']:g}" for name in alone)
-    return f"ms, p99 alone -> beside them: {waits}; an honest goal in {beside_s:.0f} s"
+    return f"p99 alone {_shown(alone)}; beside them {_shown(beside)}; an honest goal in {beside_s:.0f} s"
+
+
+def bears_eight_cells_that_burn_processors(guest: Guest) -> str:
+    """H-RES-06: agentd comes before all workers and cells; the operator is answered, and tools are called."""
+    run = _greedy(guest, *["cpu"] * 8)
+    weights = ok(guest.run(f"cat {SERVICE}/daemon/cpu.weight {SERVICE}/workers/cpu.weight")).split()
+    assert int(weights[0]) >= 10 * int(weights[1]), weights
+    beside = _waits_ms(guest)
+    beside_s = _honest(guest)
+    _stopped(guest, run)
+    return f"p99 beside them {_shown(beside)}; an honest goal in {beside_s:.0f} s"
+
+
+def ends_a_cell_that_has_drifted(guest: Guest) -> str:
+    """ISO-9: a cell is attested with its worker, and a limit that is lifted behind agentd's back ends the session."""
+    run = _greedy(guest, "cpu")
+    first, second = json.loads(ok(guest.run(f"agentd --json attest {run}")))["attestations"]
+    assert (first["call"], bool(second["call"]), second["missing"]) == (None, True, []), (first, second)
+    leaf = ok(guest.run(f"sed -n 's/^0:://p' /proc/{second['pid']}/cgroup"))
+    ok(guest.run(f"echo max > /sys/fs/cgroup{leaf}/pids.max"))
+    ran = guest.run(f"agentd attest {run}")
+    assert ran.status == 6 and "pids.max" in ran.output, ran
+    until(lambda: _status(guest, run)["state"] == "failed")
+    until(lambda: guest.run(f"test -e /sys/fs/cgroup{leaf}").status != 0)
+    assert _count(guest, run, "agent.drifted") == 1
+    return ran.output.splitlines()[0]
+
+
+def _greedy(guest: Guest, *kinds: str) -> str:
+    """A run whose cells are all at work."""
+    ok(guest.run("mkdir -p work", user=OPERATOR))
+    program = "--program /payload/hostile/greedy_cells.py --read work --write work --tool python_run"
+    run = started(guest, program, goal=f"take {' '.join(kinds)} in /home/{OPERATOR}/work")
+    until(lambda: _count(guest, run, "cell.confined") >= len(kinds))
+    return run
+
+
+def _stopped(guest: Guest, run: str) -> None:
+    ok(guest.run(f"agentd stop {run}"))
+    until(lambda: _count(guest, run, "cell.ended") == _count(guest, run, "cell.confined"))
+
+
+def _shown(waits_ms: Mapping[str, Mapping[str, float]]) -> str:
+    return ", ".join(f"{name} {waits['p99']:.0f}" for name, waits in waits_ms.items()) + " ms"
 
 
 def _waits_ms(guest: Guest) -> Mapping[str, Mapping[str, float]]:
@@ -50,7 +89,7 @@ def _honest(guest: Guest) -> float:
     return time.monotonic() - begun_s
 
 
-def _cells(guest: Guest, run: str, kind: str) -> int:
+def _count(guest: Guest, run: str, kind: str) -> int:
     return sum(entry["AAOS_EVENT"] == kind for entry in journal(guest, f"-t agentd AAOS_RUN_ID={run}"))
 
 

@@ -1,10 +1,11 @@
 """The journal: AUD-1, AUD-2 in the guest, and what the documents say of it."""
 
+import json
 import re
 import shlex
 
 from qa.daemon import REPOSITORY
-from qa.vm.asking import OPERATOR, journal, last_run, ok
+from qa.vm.asking import OPERATOR, journal, last_run, ok, run_id
 from qa.vm.guest import Guest
 
 DOCUMENTS = (*sorted((REPOSITORY / "docs").glob("*.md")), REPOSITORY / "README.md", REPOSITORY / "SECURITY.md")
@@ -54,3 +55,18 @@ def is_quiet(guest: Guest) -> str:
     said = [e for e in journal(guest, "-b -p warning -u agentd") if e.get("_SYSTEMD_UNIT") == "agentd.service"]
     assert not said, [entry.get("MESSAGE") for entry in said]
     return "nothing of agentd at warning or above"
+
+
+def takes_no_text_for_fields(guest: Guest) -> str:
+    """H-SEC-08, H-RES-14: an agent's words make no entry and no field; each denial is an entry, or counted in one."""
+    program = "--program /payload/hostile/forged_journal.py"
+    run = run_id(guest.run(f"agentd submit {program} 'forge entries'", user=OPERATOR))
+    fields = ("SYSLOG_IDENTIFIER=forged", "_SYSTEMD_UNIT=forged.service", "AAOS_EVENT=approval.given")
+    assert [query for query in (*fields, "-p emerg -t agentd") if journal(guest, f"-b {query}")] == []
+    told = journal(guest, f"-t agentd AAOS_RUN_ID={run}")
+    said = [entry for entry in told if entry["AAOS_EVENT"] == "agent.log"]
+    assert len(said) == 5 and all(isinstance(value, str) for entry in said for value in entry.values()), said  # no ESC
+    denied = sum(entry["AAOS_EVENT"] == "tool.denied" for entry in told)
+    counts = [json.loads(entry["AAOS_FIELDS"]) for entry in told if entry["AAOS_EVENT"] == "audit.suppressed"]
+    assert denied + sum(one["count"] for one in counts if one["kind"] == "tool.denied") == 200, (denied, counts)
+    return f"{denied} denials, {len(counts)} counts of others; nothing forged"

@@ -1,6 +1,8 @@
 """What the package adds around the daemon, which only a kernel with AppArmor under systemd shows; and its own tests."""
 
-from qa.vm.asking import ok
+import json
+
+from qa.vm.asking import ADMIN, OPERATOR, ok
 from qa.vm.guest import Guest
 
 PROFILE = "aaos-agentd (enforce)"
@@ -25,3 +27,17 @@ def passes_its_own_tests(guest: Guest) -> str:
         ok(guest.run(f"cp /payload/tests/{test} /tmp/{test} && chmod +x /tmp/{test} && /tmp/{test}", timeout_s=600))
     assert tests == ["goal", "service"], tests
     return f"{', '.join(tests)}"
+
+
+def withstands_its_own_attacks(guest: Guest) -> str:
+    """ISO-10: the self-test in workers and cells of the installation, with every layer, for who is not root."""
+    refused = guest.run("agentd selftest", user=OPERATOR)
+    assert refused.status == 3 and "aaos-admin" in refused.output, refused
+    ran = guest.run("agentd --json selftest", user=ADMIN, timeout_s=600)
+    lines = ran.output.splitlines()
+    told = json.loads(lines[-1])
+    bad = [one for one in told["results"] if not one["ok"]]
+    assert (ran.status, told["failed"], told["missing_layers"]) == (0, 0, []) and not bad, (ran.status, bad)
+    places = sorted({one["place"] for one in told["results"]})
+    assert len(told["results"]) >= 200 and len(places) > 1, places
+    return f"{len(told['results'])} attacks from {', '.join(places)}, in {told['duration_ms'] / 1e3:.0f} s"

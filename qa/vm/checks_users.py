@@ -1,6 +1,6 @@
 """Who may do what: CAP-0, OPS-2, H-API-01, H-SEC-10 in the guest."""
 
-from qa.vm.asking import OPERATOR, OTHER, STRANGER, last_run, ok
+from qa.vm.asking import ADMIN, OPERATOR, OTHER, STRANGER, last_run, ok
 from qa.vm.guest import Guest
 
 NOBODYS = "r-000000000000"
@@ -8,10 +8,11 @@ CONNECT = "import socket; socket.socket(socket.AF_UNIX).connect('/run/agentd/age
 
 
 def has_users(guest: Guest) -> str:
-    """OPS-2: two members of the group, and a stranger."""
-    for name, groups in ((OPERATOR, "--groups aaos"), (OTHER, "--groups aaos"), (STRANGER, "")):
+    """OPS-2: two members of the group, an administrator, and a stranger."""
+    members = {OPERATOR: "--groups aaos", OTHER: "--groups aaos", ADMIN: "--groups aaos,aaos-admin", STRANGER: ""}
+    for name, groups in members.items():
         ok(guest.run(f"useradd --create-home --shell /bin/sh {groups} {name}"))
-    return f"{OPERATOR} and {OTHER} in group aaos, {STRANGER} in none"
+    return f"{OPERATOR} and {OTHER} in group aaos, {ADMIN} in aaos-admin as well, {STRANGER} in none"
 
 
 def refuses_with_the_grant(guest: Guest) -> str:

@@ -6,7 +6,16 @@ shown and decide nothing. What makes warnings in the journal comes after `is qui
 
 from collections.abc import Callable, Mapping
 
-from qa.vm import checks, checks_cells, checks_journal, checks_life, checks_limits, checks_package, checks_users
+from qa.vm import (
+    checks,
+    checks_cells,
+    checks_journal,
+    checks_leaks,
+    checks_life,
+    checks_limits,
+    checks_package,
+    checks_users,
+)
 from qa.vm.guest import Guest
 
 Check = Callable[[Guest], str]
@@ -35,9 +44,14 @@ _ORDER: tuple[Check, ...] = (
     checks_limits.stands_still_while_it_is_paused,
     checks_limits.ends_what_is_out_of_memory,
     checks_limits.ends_what_has_drifted,
-    checks_cells.bears_four_hostile_cells_at_once,
+    checks_cells.ends_a_cell_that_has_drifted,
+    checks_cells.bears_four_greedy_cells_at_once,
+    checks_cells.bears_eight_cells_that_burn_processors,
+    checks_leaks.leaves_nothing_after_many_runs,
     checks_life.survives_its_own_death,
     checks.breaks_no_rule,
+    checks_package.withstands_its_own_attacks,
+    checks_journal.takes_no_text_for_fields,
     checks_journal.answers_what_the_documents_ask,
     checks_journal.explains_itself,
     checks.keeps_edited_settings,
@@ -48,8 +62,10 @@ _SLOW = frozenset(
     {
         checks.wakes_by_its_socket,
         checks.takes_a_model,
-        checks_cells.bears_four_hostile_cells_at_once,
+        checks_cells.bears_four_greedy_cells_at_once,
+        checks_cells.bears_eight_cells_that_burn_processors,
         checks_limits.stands_still_while_it_is_paused,
+        checks_leaks.leaves_nothing_after_many_runs,
         checks.keeps_edited_settings,
         checks.says_what_is_wrong,
         checks_package.passes_its_own_tests,

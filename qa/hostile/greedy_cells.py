@@ -1,7 +1,7 @@
-"""Keeps four cells at work, each of which takes all it can get: processes, memory, the disk, a reader's time.
+"""Keeps cells at work, each of which takes all it can get of one thing: processors, memory, the disk, a reader's time.
 
-It uses nothing of aaOS but the socket it was given; its goal ends with a directory that is granted to it. A cell
-that was ended is followed by the next of its kind, until the run is stopped.
+It uses nothing of aaOS but the socket it was given. Its goal names the cells by their kinds, and at its end a directory
+that is granted to it. A cell that was ended is followed by the next of its kind, until the run is stopped.
 """
 
 import json
@@ -10,10 +10,14 @@ import socket
 FORKS = "import os\nwhile True:\n    try:\n        os.fork()\n    except OSError:\n        pass\n"
 MEMORY = """
 import mmap, os
-os.fork(), os.fork()
-held = []
+is_first, held = os.fork(), []
+os.fork()
 while True:
-    held.append(mmap.mmap(-1, 2**25, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE))
+    if is_first:
+        held.append(mmap.mmap(-1, 2**25, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE))
+    else:
+        held.append(os.memfd_create("held"))
+        os.posix_fallocate(held[-1], 0, 2**23)
 """
 DISK = """
 import os
@@ -26,10 +30,11 @@ while True:
         os.close(fd)
 """
 FLOOD = "import sys\nwhile True:\n    sys.stdout.write('x' * 65536)\n"
-KINDS = {"forks": FORKS, "memory": MEMORY, "disk": DISK, "flood": FLOOD}
+CPU = "while True:\n    pass\n"
+KINDS = {"cpu": CPU, "forks": FORKS, "memory": MEMORY, "disk": DISK, "flood": FLOOD}
 
 agentd = socket.socket(fileno=3)
-place = json.loads(agentd.recv(65536))["goal"].split()[-1]
+*words, place = json.loads(agentd.recv(65536))["goal"].split()
 running = {}
 
 
@@ -39,7 +44,7 @@ def begin(number, kind):
     agentd.send(json.dumps({"t": "tool.call", "id": number, "tool": "python_run", "args": args}).encode())
 
 
-for number, kind in enumerate(KINDS):
+for number, kind in enumerate(word for word in words if word in KINDS):
     begin(number, kind)
 while True:
     answer = json.loads(agentd.recv(65536))
