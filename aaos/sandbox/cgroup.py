@@ -17,8 +17,8 @@ from aaos.core.errors import ConfinementError
 CONTROLLERS = ("cpu", "memory", "pids")
 IO = "io"  # used where it is there
 WORKERS = "workers"  # the inner node that holds the leaves; processes live in leaves only
-# Of 1 to 10000, where all workers and cells together have 100: agentd does little and everybody waits for it, so that it
-# is on the processor at once, however many cells want that; they share what it leaves.
+# Of 1 to 10000, where all workers and cells together have 100: agentd does little and everybody waits for it, so that
+# it is on the processor at once, however many cells want that; they share what it leaves.
 OWN_WEIGHT = 1000
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _REMEDY = "run agentd by its unit (Delegate=yes), or name the layer to do without: agentd run --without cgroup"

@@ -122,7 +122,7 @@ def test_agentd_comes_before_all_workers_together(tree: CgroupTree) -> None:
     tree.prepare()
     assert not (own / "io.weight").exists()
     (own / "cpu.weight").unlink()
-    with pytest.raises(ConfinementError, match="cpu.weight"):
+    with pytest.raises(ConfinementError, match=r"cpu\.weight"):
         tree.prepare()
 
 
