@@ -156,7 +156,8 @@ def comes_back_from_a_newer_layout(packages: Packages) -> str:
     assert ran.returncode == 8, ran
     refusal, remedy = ran.stderr.splitlines()[-2:]
     assert "has layout" in refusal, ran
-    assert _contents() == before
+    after = _contents()
+    assert after == before, [path for path in before.keys() | after.keys() if before.get(path) != after.get(path)]
     _ok("sh", "-euc", remedy.partition("put aside: ")[2])
     with _daemon():
         (run,) = (row["run"] for row in _runs() if row["state"] == "running")
@@ -285,8 +286,9 @@ def _layout() -> int:
 
 
 def _contents() -> dict[str, bytes]:
-    """Every file of the state, whole."""
-    return {str(path): path.read_bytes() for path in STATE.rglob("*") if path.is_file()}
+    """All that the state holds; the lock has the process id of who asked last, and an empty log is none."""
+    files = (path for path in STATE.rglob("*") if path.is_file() and path.name != "lock")
+    return {str(path): data for path in files if (data := path.read_bytes())}
 
 
 def _state(run: str) -> object:
