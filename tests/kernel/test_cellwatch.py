@@ -55,19 +55,17 @@ def test_a_grandchild_does_not_outlive_its_program(stand: Stand) -> None:
 
 def test_processor_time_of_one_process_is_bounded(stand: Stand) -> None:
     """ISO-12: by the kernel."""
-    result, took_s = _timed(stand, python("while True: pass", cpu_s=1, wall_s=19))
+    result, _ = _timed(stand, python("while True: pass", cpu_s=1, wall_s=19))
     assert result.end is CellEnd.CPU
     assert 700 <= result.cpu_ms < 2500
-    assert took_s < 10
 
 
 def test_processor_time_of_many_processes_is_bounded_together(stand: Stand) -> None:
     """ISO-12: each is below the limit of one, by the look from outside."""
     source = "import os\nfor _ in range(5): os.fork() or (i for i in ()).close()\nwhile True: pass"
-    result, took_s = _timed(stand, python(source, cpu_s=2, wall_s=19, pids=40))
+    result, _ = _timed(stand, python(source, cpu_s=2, wall_s=19, pids=40))
     assert result.end is CellEnd.CPU
     assert 1900 <= result.cpu_ms < 4500
-    assert took_s < 10
 
 
 @pytest.mark.parametrize(

@@ -72,10 +72,23 @@ def _all_hostile(method: str) -> rpc.Json:
         "kind": HOSTILE,
         "fields": flat,
     }
-    lists = ("runs", "roles", "refused", "tools", "attestations", "findings", "subtasks", "events", "approvals")
+    lists = (
+        "runs",
+        "roles",
+        "refused",
+        "tools",
+        "attestations",
+        "findings",
+        "subtasks",
+        "events",
+        "approvals",
+        "workspaces",
+        "changes",
+    )
     whole: dict[str, rpc.Json] = {
         **item,
         **{name: [item] for name in lists},
+        "events": [item, {**item, "kind": "file.written", "fields": {"path": HOSTILE, "tool": HOSTILE}}],
         "missing_layers": [HOSTILE],
         "version": HOSTILE,
     }
@@ -91,13 +104,17 @@ def _every_command() -> list[list[str]]:
         "resume": ["r"],
         "logs": ["r"],
         "attest": ["r"],
+        "diff": ["r"],
+        "workspace": ["list"],
     }
     alone = ("run", "configure", "secrets", "dev-provider")  # these ask no daemon
     commands = [[name, *words.get(name, [])] for name in COMMANDS if name not in alone]
     settling = [["approvals", action, "ap"] for action in ("show", "approve", "deny")]
+    spaces = [["workspace", action, "r"] for action in ("show", "rm")]
     return [
         *commands,
         *settling,
+        *spaces,
         ["logs", "-f", "r"],
         ["logs", "-a", "-f", "r"],
         ["submit", "goal", "--json"],
