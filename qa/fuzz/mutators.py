@@ -121,7 +121,7 @@ def _tokens(seed: bytes, chance: random.Random, others: Sequence[bytes]) -> byte
                 other = chance.randrange(len(tokens))
                 tokens[at], tokens[other] = tokens[other], tokens[at]
             case 3:
-                tokens[at] *= chance.choice((2, 3, 100))
+                tokens[at] = (tokens[at] * chance.choice((2, 3, 100)))[:MAX_BYTES]  # as often as five times
             case 4:
                 theirs = _TOKEN.findall(chance.choice(list(others))) or [b""]
                 start = chance.randrange(len(theirs))
