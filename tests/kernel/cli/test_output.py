@@ -41,25 +41,8 @@ def test_no_escape_reaches_a_terminal_from_any_field(tmp_path: Path) -> None:
 
 
 def _all_hostile(method: str) -> rpc.Json:
-    keys = (
-        "run",
-        "state",
-        "goal",
-        "result",
-        "name",
-        "summary",
-        "entry",
-        "route",
-        "detail",
-        "remedy",
-        "message",
-        "agent",
-        "approval",
-        "tool",
-        "resource",
-        "preview",
-        "reason",
-    )
+    keys = "run state goal result name summary entry route".split()
+    keys += "detail remedy message agent approval tool resource preview reason".split()
     flat: dict[str, rpc.Json] = dict.fromkeys(keys, HOSTILE)
     item: dict[str, rpc.Json] = {
         **flat,
