@@ -111,7 +111,7 @@ class _Talk:
                 if event is h11.PAUSED:
                     raise FetchError("http", f"{self._fetch.host}: it changed the protocol")
                 self._http.receive_data(await self._read(timeout_s))
-            except h11.RemoteProtocolError as error:
+            except (h11.RemoteProtocolError, ValueError) as error:  # also of a length too long to be a number
                 raise FetchError("http", f"{self._fetch.host}: not HTTP as it should be: {error}") from error
 
     async def _read(self, timeout_s: float) -> bytes:

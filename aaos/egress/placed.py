@@ -100,6 +100,8 @@ class Exchange:
             while (event := self._inner.next_event()) is h11.NEED_DATA:
                 data = await _in_time(loop.sock_recv(self._cell, READ_BYTES))
                 self._inner.receive_data(data)
+        except ValueError as error:  # a length of more digits than Python reads
+            raise RefusedError(HTTPStatus.BAD_REQUEST, "not HTTP as it should be: a length without end") from error
         except h11.RemoteProtocolError as error:
             status = HTTPStatus(error.error_status_hint)
             raise RefusedError(status, f"not HTTP as it should be: {error}") from error
@@ -114,7 +116,7 @@ class Exchange:
                 data = await _in_time(connection.reader.read(READ_BYTES))
                 self._counted.received(len(data))
                 self._outer.receive_data(data)
-        except h11.RemoteProtocolError:
+        except (h11.RemoteProtocolError, ValueError):
             raise ConnectionResetError(0, _NOT_HTTP) from None  # the error holds the server's words
         except OSError as error:
             raise ConnectionResetError(0, error.strerror if isinstance(error, TimeoutError) else _BROKE) from error

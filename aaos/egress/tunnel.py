@@ -67,6 +67,8 @@ class Head:
         try:
             self._http.receive_data(data)
             event = self._http.next_event()
+        except ValueError as error:  # a length of more digits than Python reads
+            raise RefusedError(HTTPStatus.BAD_REQUEST, "not HTTP as it should be: a length without end") from error
         except h11.RemoteProtocolError as error:
             status = HTTPStatus(error.error_status_hint)
             raise RefusedError(status, f"not HTTP as it should be: {error}") from error

@@ -113,10 +113,13 @@ def door_request(data: bytes) -> bool:
     try:
         inner.receive_data(data)
         request = inner.next_event()
-        if not isinstance(request, h11.Request):
-            return False
+    except (h11.RemoteProtocolError, ValueError):  # as `placed` reads it
+        return False
+    if not isinstance(request, h11.Request):
+        return False
+    try:
         wanted = asked(request, PLACING, ALLOWED)
-    except (h11.RemoteProtocolError, RefusedError):
+    except RefusedError:
         return False
     sent = h11.Connection(h11.CLIENT).send(
         h11.Request(method=wanted.method, target=wanted.target, headers=list(wanted.headers))

@@ -96,6 +96,7 @@ def test_a_page_that_breaks_off_is_partial(answer: bytes, why: str) -> None:
         OK + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nwords",
         OK + b"Content-Length: 5, 6\r\n\r\nwords",
         OK + b"Content-Length: 99999999999999999999999\r\n\r\n",
+        OK + b"Content-Length: " + b"3" * 5_000 + b"\r\n\r\n",
         OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
         OK + b"Content-Encoding: br\r\n\r\nwords",
         OK + b"Content-Encoding: gzip\r\n\r\nwords",
@@ -107,7 +108,7 @@ def test_a_page_that_breaks_off_is_partial(answer: bytes, why: str) -> None:
         b"HTTP/1.1 100 Continue\r\n\r\n" * (MAX_INTERIM + 2),
         b"HTTP/1.1 100 Continue\r\n\r\n" * 100_000,
     ],
-    ids=range(21),
+    ids=range(22),
 )
 def test_an_answer_that_cannot_be_understood_is_an_error(answer: bytes) -> None:
     """H-NET-10: headers without end, interim answers without end, lengths that lie."""

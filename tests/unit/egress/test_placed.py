@@ -154,6 +154,7 @@ def _refused(monkeypatch: pytest.MonkeyPatch, data: bytes, frame: wire.Door = DO
         (b"PUT http://a.example/ HTTP/1.1\r\nHost: a\r\n\r\n", 403),
         (b"GET /p HTTP/1.1\r\nHost: a\r\n\r\n", 400),
         (b"\x16\x03\x01 tls", 400),
+        (b"POST http://a.example/ HTTP/1.1\r\nHost: a\r\nContent-Length: " + b"3" * 5_000 + b"\r\n\r\n", 400),
         (b"GET http://a.example/ HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
         (b"GET http://a.example/ HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 70_000, 431),
         (b"GET http://a.e", 400),

@@ -79,6 +79,7 @@ def test_a_request_in_pieces_waits_for_its_end_and_keeps_what_came_early() -> No
         (b"CONNECT git.example:443 HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello", 400),
         (b"CONNECT git.example:443 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", 400),
         (b"CONNECT git.example:443 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+        (b"CONNECT git.example:443 HTTP/1.1\r\nHost: x\r\nContent-Length: " + b"3" * 5_000 + b"\r\n\r\n", 400),
         (b"CONNECT git.example:443 HTTP/2.0\r\nHost: x\r\n\r\n", 505),
         (b"CONNECT  git.example:443 HTTP/1.1\r\nHost: x\r\n\r\n", 400),
         (b"CONNECT git.example:443\0 HTTP/1.1\r\nHost: x\r\n\r\n", 400),
