@@ -21,6 +21,7 @@ YAML, SELFTEST, ORDER, ASKED = (
 
 BY_OPENING = ("tests/unit/broker/test_opening.py", "tests/unit/broker/test_files.py")
 BY_PUBLISHING = ("tests/unit/broker/test_publishing.py",)
+BY_STEPS = ("tests/unit/store/test_redo.py", "tests/unit/store/test_database_steps.py")
 BY_STATE = ("tests/unit/store/test_statedir.py", "tests/unit/store/test_database.py")
 BY_DISK = ("tests/unit/store", "tests/kernel/test_store_disk.py")
 BY_GATE = ("tests/unit/tools",)
@@ -56,6 +57,8 @@ _STORE = (
     ("a state that others read", STATE, "    if stat.S_IMODE(info.st_mode) != 0o600:", "    if False:", BY_STATE),
     ("an old daemon goes on writing", DATABASE, "        if epoch != self.epoch:", "        if False:", BY_DISK),
     ("a damaged database is opened", "aaos/store/opening.py", '    if rows != [("ok",)]:', "    if False:", BY_DISK),
+    ("a torn step is carried out", "aaos/store/redo.py", " or zlib.crc32(body) != checksum:", ":", BY_STEPS),
+    ("a step is carried out twice", DATABASE, "                self._has_kept = True\n            self._redo", "                self._has_kept = False\n            self._redo", BY_STEPS),
     ("an older database is opened", "aaos/store/opening.py", "    elif epoch < marker.epoch:", "    elif False:", BY_DISK),
 )  # fmt: skip
 _GRANTS = (

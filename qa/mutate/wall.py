@@ -145,7 +145,7 @@ _SPEAKING = (
     ("fds of a wrong frame stay open", TRANSPORT, "    except BaseException:  # whatever ends this, nobody else knows of the fds\n        close_all(fds)\n", "    except BaseException:\n", BY_TRANSPORT),
     ("fds that programs inherit", TRANSPORT, "_CLOEXEC = int(socket.MSG_CMSG_CLOEXEC)", "_CLOEXEC = 0", BY_TRANSPORT),
     ("a key twice in a frame", ABI, "    if len(document) != len(pairs):", "    if False:", BY_FRAMES),
-    ("frames of any depth", ABI, "    if text.count(\"[\") + text.count(\"{\") > MAX_DEPTH:", "    if False:", BY_FRAMES),
+    ("frames of any depth", ABI, " and text.count(\"[\") + text.count(\"{\") > MAX_DEPTH:", " and False:", BY_FRAMES),
     ("true as a number", FIELDS, "type(value) is int and 0 <= value <= MAX_INT", "isinstance(value, int) and 0 <= value <= MAX_INT", BY_FRAMES),
     ("numbers of any size", FIELDS, "type(value) is int and 0 <= value <= MAX_INT", "type(value) is int", BY_FRAMES),
     ("fields that nobody knows", ABI, '            raise FrameError(f"{_show(name)}: unknown field")', "            continue", BY_FRAMES),
