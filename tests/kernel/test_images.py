@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,11 +21,12 @@ MIB = 2**20
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """An image of 16 MiB."""
-    made = tmp_path / f"{RUN}.1234.ext4"
-    images.make_image(made, 16 * MIB, run=RUN, owner=OWNER)
-    return made
+def path() -> Iterator[Path]:
+    """An image of 16 MiB, on a disk as agentd's are: a tmpfs does not keep what is written as zeros."""
+    with tempfile.TemporaryDirectory(prefix="aaos-image-", dir="/var/tmp") as place:
+        made = Path(place, f"{RUN}.1234.ext4")
+        images.make_image(made, 16 * MIB, run=RUN, owner=OWNER)
+        yield made
 
 
 @pytest.fixture
