@@ -63,7 +63,7 @@ def test_workspaces_have_what_they_take() -> None:
     """RUN-9, DEB-2: mkfs.ext4 and loop devices, where the unit permits no others."""
     unit = (DEBIAN / "aaos.agentd.service").read_text(encoding="utf-8")
     assert SERVICE["DevicePolicy"] == "closed"
-    assert re.findall(r"^DeviceAllow=(.*)$", unit, re.MULTILINE) == ["/dev/loop-control rw", "block-loop rw"]
+    assert re.findall(r"^DeviceAllow=(.*)$", unit, re.MULTILINE) == ["/dev/loop-control rw", "block-7 rw"]
     assert re.search(r"^ e2fsprogs,$", (DEBIAN / "control").read_text(encoding="utf-8"), re.MULTILINE)
     assert not re.search(r"deny /dev/[^\n]*loop", RULES)
 
