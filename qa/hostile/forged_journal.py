@@ -7,7 +7,7 @@ import json
 import socket
 
 FIELDS = "PRIORITY=0\n_SYSTEMD_UNIT=forged.service\nSYSLOG_IDENTIFIER=forged\nAAOS_EVENT=approval.given"
-FORGED = f"said\n{FIELDS}\n\x1b[2J\x00 end"
+FORGED = f"said\n{FIELDS}\n\x1b[2J end"
 DENIED = 200
 
 agentd = socket.socket(fileno=3)

@@ -5,10 +5,11 @@ import re
 import shlex
 
 from qa.daemon import REPOSITORY
-from qa.vm.asking import OPERATOR, journal, last_run, ok, run_id
+from qa.vm.asking import OPERATOR, journal, last_run, ok, run_id, until
 from qa.vm.guest import Guest
 
 DOCUMENTS = (*sorted((REPOSITORY / "docs").glob("*.md")), REPOSITORY / "README.md", REPOSITORY / "SECURITY.md")
+DENIED = 200  # by qa/hostile/forged_journal.py
 _QUERY = re.compile(r"^\$ (journalctl .*)$", re.MULTILINE)
 _KIND = re.compile(r"^### ([a-z._]+)\n([^\n]+)", re.MULTILINE)
 
@@ -66,7 +67,14 @@ def takes_no_text_for_fields(guest: Guest) -> str:
     told = journal(guest, f"-t agentd AAOS_RUN_ID={run}")
     said = [entry for entry in told if entry["AAOS_EVENT"] == "agent.log"]
     assert len(said) == 5 and all(isinstance(value, str) for entry in said for value in entry.values()), said  # no ESC
-    denied = sum(entry["AAOS_EVENT"] == "tool.denied" for entry in told)
+    until(lambda: sum(_denials(guest, run)) == DENIED)
+    entries, counted = _denials(guest, run)
+    return f"{entries} denials as entries, {counted} counted; nothing forged"
+
+
+def _denials(guest: Guest, run: str) -> tuple[int, int]:
+    """How many are entries, and how many are in the counts of what was left out."""
+    told = journal(guest, f"-t agentd AAOS_RUN_ID={run}")
     counts = [json.loads(entry["AAOS_FIELDS"]) for entry in told if entry["AAOS_EVENT"] == "audit.suppressed"]
-    assert denied + sum(one["count"] for one in counts if one["kind"] == "tool.denied") == 200, (denied, counts)
-    return f"{denied} denials, {len(counts)} counts of others; nothing forged"
+    entries = sum(entry["AAOS_EVENT"] == "tool.denied" for entry in told)
+    return entries, sum(one["count"] for one in counts if one["kind"] == "tool.denied")
