@@ -3,6 +3,8 @@
 Invariant: nothing here comes from what a worker says. Bounded: of what programs change only declared files are kept.
 """
 
+from collections.abc import Callable
+
 from aaos.broker.changes import Window
 from aaos.core.ports import WrittenFile
 from aaos.tools.brokered import BrokerWork
@@ -12,16 +14,18 @@ from aaos.tools.opencall import OpenCall
 
 class Deeds:
     """`outputs` are the files of its output contract; `made` has the bytes of each that a program was the last to
-    change, 0 for what is no file then."""
+    change, 0 for what is no file then. `on_published` is told each path at once that agentd has written."""
 
-    def __init__(self, outputs: tuple[str, ...] = ()) -> None:
+    def __init__(self, outputs: tuple[str, ...] = (), on_published: Callable[[str], None] = lambda _: None) -> None:
         self._outputs = outputs
+        self._on_published = on_published
         self.written: list[WrittenFile] = []
         self.windows: list[Window] = []
         self.made: dict[str, int] = {}
 
     def published(self, file: WrittenFile) -> None:
         """agentd wrote it."""
+        self._on_published(file.path)
         self.written.append(file)
         self.made.pop(file.path, None)
 

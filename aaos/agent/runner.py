@@ -7,8 +7,6 @@ what it wrote is told from what agentd itself published. It must not retry and m
 
 import asyncio
 import logging
-import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -16,6 +14,8 @@ from functools import partial
 
 from aaos.agent.asked import AskedCalls
 from aaos.agent.context import Context, ConversationStore
+from aaos.agent.deeds import Deeds
+from aaos.agent.onrecord import OnRecord
 from aaos.agent.order import AbiBrokenError
 from aaos.agent.pause import Pause
 from aaos.agent.registry import AgentState, LiveAgent, Registry
@@ -24,7 +24,7 @@ from aaos.agent.service import AgentService, Doors, Terms
 from aaos.agent.spawning import spawner
 from aaos.agent.turns import ModelDoor, Turns, TurnTerms
 from aaos.agent.verdict import verdict
-from aaos.broker.changes import Window, changed_files, now_ns
+from aaos.broker.changes import now_ns
 from aaos.broker.files import FileBroker
 from aaos.broker.roots import close_roots
 from aaos.core.capability import Capability, Kind
@@ -66,7 +66,6 @@ from worker import abi
 
 _CLEAN_UP_S = 8.0
 _SETTLE_S = 5.0
-_PUBLISHED = 10_000  # paths published by all agents that are kept, to know them from changes nobody reported
 _log = logging.getLogger("agentd")
 
 
@@ -117,8 +116,7 @@ class AgentRunner:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._published: dict[str, int] = {}  # path -> when, in nanoseconds since the epoch
-        self._windows: deque[Window] = deque(maxlen=1_000)  # what programs changed, which is on record
+        self._on_record = OnRecord()
 
     async def run_agent(self, task: AgentTask) -> AgentOutcome:
         """One attempt at one subtask. Its errors are in the outcome; cancellation alone is raised."""
@@ -234,7 +232,7 @@ class AgentRunner:
             may_code_call=task.role.code_calls,
             credits=abi.MAX_OUTSTANDING,
             call_timeout_s=task.envelope.limits.call_timeout_s,
-            outputs=asks.expanded.output_files,
+            deeds=Deeds(asks.expanded.output_files, self._on_record.publish),
             charge_call=lambda: parts.registry.charge_call(task.run, task.envelope.limits.max_calls),
             replay=Replay(asks.past, digest=partial(call_digest, parts.catalog)),
             pause=pause,
@@ -323,16 +321,10 @@ class AgentRunner:
 
     async def _tell_changes(self, work: "_Work", roots: tuple[Root, ...], since_ns: int) -> None:
         """BRK-7: what changed in the worker's own writable mounts beside the calls on record."""
-        for written in work.service.deeds.written:
-            self._published[written.path] = time.time_ns()
-        self._windows.extend(work.service.deeds.windows)
-        while len(self._published) > _PUBLISHED:
-            del self._published[next(iter(self._published))]
+        self._on_record.programs(work.service.deeds.windows)
         if not (mounted := [root for root in roots if root.writable and root.held is Held.KERNEL]):
             return
-        known = frozenset(path for path, at_ns in self._published.items() if at_ns >= since_ns)
-        look = partial(changed_files, mounted, since_ns=since_ns, known=known, windows=tuple(self._windows))
-        changes = await asyncio.to_thread(look)
+        changes = await asyncio.to_thread(self._on_record.beside(mounted, since_ns=since_ns))
         asks = work.asks
         for path in changes.paths:
             self._record(EventKind.FILE_UNREPORTED, asks.agent, asks.task, path=path, evidence=Evidence.OBSERVED)

@@ -63,7 +63,7 @@ class Terms:
     credits: int
     call_timeout_s: float
     charge_call: Callable[[], None]
-    outputs: tuple[str, ...] = ()  # the files of its output contract
+    deeds: Deeds = field(default_factory=Deeds)
     replay: Replay = field(default_factory=Replay)
     pause: Pause = field(default_factory=Pause)
 
@@ -94,7 +94,7 @@ class AgentService:
         self._timer: asyncio.TimerHandle | None = None
         self._turn: asyncio.Future[None] | None = None
         self._working: set[asyncio.Future[None]] = set()
-        self.deeds = Deeds(terms.outputs)
+        self.deeds = terms.deeds
         self.ended = asyncio.Event()
         self.error: AaosError | None = None
         self.last_failure: AaosError | None = None  # of a call

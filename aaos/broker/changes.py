@@ -88,12 +88,12 @@ def changed_files(
     roots: Iterable[Root],
     *,
     since_ns: int,
-    known: frozenset[str],
+    known: Mapping[str, int],
     windows: Iterable[Window] = (),
     time_s: float = 2.0,
 ) -> Changes:
-    """Regular files below writable `roots` with a status change at or after `since_ns`, without those in `known` and
-    those in `windows`.
+    """Regular files below writable `roots` with a status change at or after `since_ns`, without those on record:
+    `known` has the time of a path's last one, in nanoseconds since the epoch; and those in `windows`.
 
     The status-change time can't be set by a process. Bounded; blocking: call it in a thread.
     """
@@ -103,7 +103,7 @@ def changed_files(
     for root in roots:
         for path, status in _files_below(root, walk):
             changed_ns = status.st_ctime_ns
-            is_new = stat.S_ISREG(status.st_mode) and changed_ns >= since_ns and path not in known
+            is_new = stat.S_ISREG(status.st_mode) and changed_ns >= since_ns and changed_ns > known.get(path, 0)
             if is_new and not any(window.holds(path, changed_ns) for window in windows):
                 paths.append(path)
             if len(paths) >= MAX_REPORTED:

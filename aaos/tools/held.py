@@ -86,7 +86,7 @@ async def require_same(opened: OpenCall, files: FileBroker, limits: BindLimits) 
     if found == opened.bound:
         return
     trees = tuple(opened.handout.trees)
-    look = partial(changed_files, trees, since_ns=opened.bound_ns, known=frozenset())
+    look = partial(changed_files, trees, since_ns=opened.bound_ns, known={})
     names = [quoted(path) for path in (await in_thread(look)).paths[:SHOWN_CHANGES]]
     tool, which = opened.draft.record.tool, f" ({', '.join(names)})" if names else ""
     message = f"{tool}: what it would see was changed while the call waited for its approval{which}: it was not run"
