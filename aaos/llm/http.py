@@ -106,7 +106,7 @@ class Exchange:
         try:
             async with asyncio.timeout(None) as timer:
                 self._wait(timer, "begin to answer", self._deadlines.first_s)
-                response = await connections.handle_async_request(request)
+                response = await self._head(connections, request)
                 try:
                     return await self._answer(response, timer, reader=reader, on_text=on_text)
                 finally:
@@ -121,13 +121,20 @@ class Exchange:
         request = httpx.Request("GET", question.url, headers=[*question.headers, *_HEADERS])
         with contextlib.suppress(TimeoutError, httpx.HTTPError, AaosError):
             async with asyncio.timeout(_LIST_S):
-                response = await connections.handle_async_request(request)
+                response = await self._head(connections, request)
                 try:
                     await self._refuse(response)
                     return _listed(parsed(await _body(response, MAX_LIST_BYTES)))
                 finally:
                     await response.aclose()
         return ()
+
+    async def _head(self, connections: httpx.AsyncBaseTransport, request: httpx.Request) -> httpx.Response:
+        """Up to the answer's body. h11 hands on int's ValueError for a length of more digits than Python reads."""
+        try:
+            return await connections.handle_async_request(request)
+        except ValueError as error:
+            raise self._not_ours("a head that is not HTTP") from error
 
     def _wait(self, timer: asyncio.Timeout, phase: str, seconds: float) -> None:
         self._phase, self._until_s = phase, seconds

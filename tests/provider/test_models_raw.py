@@ -63,6 +63,7 @@ SERVERS = {
     "headers without end": endless(OK, b"x: y\r\n" * 10_000),
     "two lengths": said(OK + b"content-length: 5\r\ncontent-length: 9\r\n\r\nhello"),
     "a negative length": said(OK + b"content-length: -1\r\n\r\nhello"),
+    "a length of five thousand digits": held(OK + b"content-length: " + b"9" * 5000 + b"\r\n\r\nhello"),
     "a length that is not kept": said(OK + b"content-length: 99999\r\n\r\ndata: x"),
     "a length that never comes": held(OK + b"content-length: 99999\r\n\r\ndata: x"),
     "a chunk of 2^64": said(OK + b"transfer-encoding: chunked\r\n\r\nffffffffffffffff\r\nx"),
