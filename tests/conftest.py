@@ -1,6 +1,7 @@
 """What holds for every test: unit tests run between tripwires, kernel tests run as root."""
 
 import os
+import signal
 from collections.abc import Generator
 from pathlib import Path
 
@@ -23,6 +24,13 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         return (yield)
     with armed():
         return (yield)
+
+
+def pytest_configure() -> None:
+    """What a shell starts in the background ignores these two, and so would all that the tests start: signal(7)."""
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
