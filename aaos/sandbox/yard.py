@@ -26,6 +26,7 @@ from aaos.sandbox.zygote import Zygote
 from worker import abi, transport
 
 DEMAND_S = 60.0  # launches of so long ago are still a reason to keep a worker ready
+RETRY_S = 1.0  # until another try, when none could be made
 LEAF_REMOVE_TRIES = 50
 SETTLE_TRIES, SETTLE_S = 10, 0.005
 
@@ -130,13 +131,17 @@ class Yard:
 
     async def keep_filled(self) -> None:
         """Park workers when launches have shown the need, in quiet moments; runs until cancelled."""
+        pause_s = DEMAND_S
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout(DEMAND_S):
+                async with asyncio.timeout(pause_s):
                     await self._wanted.wait()
             self._wanted.clear()
-            with suppress(AaosError):  # the next launch meets the same, and says so
+            pause_s = DEMAND_S
+            try:
                 await self._fill()
+            except AaosError:  # the next launch meets the same, and says so
+                pause_s = RETRY_S
             await self._settle()
 
     async def clear(self) -> None:

@@ -12,7 +12,7 @@ import pytest
 from aaos.core.errors import AaosError, BusyError, ConfinementError
 from aaos.core.layers import ALL_LAYERS
 from aaos.sandbox.session import WorkerSession
-from aaos.sandbox.yard import SETTLE_S, SETTLE_TRIES, Parked
+from aaos.sandbox.yard import SETTLE_S, SETTLE_TRIES, Kind, Parked, Yard
 from tests.kernel.harness import OWNER, REDUCED, Stand, boot_script, children, granted, inside, request, serve
 
 BOUND = 4
@@ -42,6 +42,23 @@ async def _asked_for(stand: Stand, count: int) -> None:
     sessions = await asyncio.gather(*(stand.launcher.launch(request()) for _ in range(count)))
     await asyncio.gather(*(session.close("shown") for session in sessions))
     await _until(lambda: stand.launcher.parked == min(count, BOUND))
+
+
+def test_a_stock_that_could_not_be_made_is_made_soon_after(yard: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has to ask again for it."""
+    make, tries = Yard._make, []
+
+    async def make_later(self: Yard, kind: Kind) -> Parked:
+        tries.append(kind)
+        if len(tries) == 1:
+            raise BusyError("every id is in use", "try again")
+        return await make(self, kind)
+
+    yard.run(_until(lambda: yard.launcher.parked == 1))
+    monkeypatch.setattr(Yard, "_make", make_later)
+    yard.run(yard.launcher._yard.clear())
+    yard.run(_until(lambda: yard.launcher.parked == 1))
+    assert len(tries) == 2
 
 
 def test_a_parked_worker_is_the_one_that_is_launched(yard: Stand) -> None:
