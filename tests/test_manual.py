@@ -103,7 +103,10 @@ def test_the_page_of_wrappers_has_every_key() -> None:
     assert _terms(WRAPPERS, "PATHS") == [use.value for use in PathUse]
     told = dict(re.findall(r"`limits\.(\w+)`\n:   .*?([0-9]+(?: MiB)?) unless given", WRAPPERS))
     mib = 2**20
-    for name, value in dataclasses.asdict(Limits()).items():
+    defaults = dataclasses.asdict(Limits())
+    assert not defaults.pop("address_bytes")
+    assert "as much as *memory_bytes* unless given" in " ".join(WRAPPERS.split())
+    for name, value in defaults.items():
         assert told[name] == (f"{value // mib} MiB" if name.endswith("_bytes") else str(value)), name
 
 
