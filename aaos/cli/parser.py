@@ -17,7 +17,7 @@ from aaos.core.text import nearest, quoted
 COMMANDS = {
     "run": "start the daemon in the foreground",
     "configure": "set up a language model and its key, or show the settings in force",
-    "secrets": "list, set or remove secrets that are sent for agents, which never see them",
+    "secrets": "list, set, allow or remove secrets that are sent for agents, which never see them",
     "submit": "give a goal and watch it being carried out",
     "list": "show the newest runs",
     "status": "show one run, its subtasks and its agents",
@@ -32,7 +32,7 @@ COMMANDS = {
     "tools": "show the tools that agents can be granted",
     "attest": "show what confines a live agent, verified anew",
     "doctor": "check this machine",
-    "selftest": "try to get out of workers and cells in 240 ways, and show what stopped each",
+    "selftest": "try to get out of workers in some 250 ways and of cells in some 210, and show what stopped each",
     "dev-provider": "play a script as a language model, for trying roles without one",
     "version": "show the versions of this program and of the daemon",
 }

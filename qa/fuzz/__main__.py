@@ -1,6 +1,6 @@
 """`python -m qa.fuzz [--full] [--count N] [--seed N] [NAME…]`: each target in a process of its own, two at a time.
 
-With `--full` the counts of R9: a million inputs for each parser and each socket. Exits 1 when anything broke, took
+With `--full` a million inputs for each parser and each socket (R9; hours). Exits 1 when anything broke, took
 longer than a second, or grew by ten MiB.
 """
 
@@ -24,7 +24,7 @@ def _one(job: tuple[int, int, int]) -> Counted:
 def main(words: Sequence[str]) -> int:
     """0 when all is well."""
     parser = argparse.ArgumentParser(prog="./dev fuzz", description="mutated inputs to every parser")
-    parser.add_argument("--full", action="store_true", help="the counts of R9")
+    parser.add_argument("--full", action="store_true", help="a million inputs for each parser (hours)")
     parser.add_argument("--count", type=int, default=SAMPLE, help=f"inputs for each target ({SAMPLE})")
     parser.add_argument("--seed", type=int, default=1, help="another number gives other inputs")
     parser.add_argument("names", nargs="*", metavar="NAME", help="targets with this in their name")
