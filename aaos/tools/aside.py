@@ -48,10 +48,27 @@ NOTHING = Aside({}, ())
 
 
 def new_control_files(before: Snapshot, after: Snapshot) -> tuple[str, ...]:
-    """The outermost ones; none when it is not known what there was before."""
-    known = set(before.control.values())
-    found = [path for path, identity in after.control.items() if identity not in known and path not in before.control]
+    """The outermost ones; none when it is not known what there was before. One is new that is another file than any
+    there was, also at a path where there was one: a cell can move the directory around it and make both anew."""
+    known, now = set(before.control.values()), set(after.control.values())
+    found = [
+        path
+        for path, identity in after.control.items()
+        if identity not in known and not (path in after.files and _is_gone(path, before, now))
+    ]
     return tuple(sorted(found)) if before.is_complete else ()
+
+
+def rewritten(before: Snapshot, after: Snapshot) -> tuple[str, ...]:
+    """Files that took the place of control files which are no more, as an editor's do: told and not renamed, for no
+    cell can unlink what is covered, and they may be a user's."""
+    known, now = set(before.control.values()), set(after.control.values())
+    found = [path for path, one in after.control.items() if one not in known and _is_gone(path, before, now)]
+    return tuple(sorted(path for path in found if path in after.files))
+
+
+def _is_gone(path: str, before: Snapshot, now: set[tuple[int, int]]) -> bool:
+    return path in before.control and before.control[path] not in now
 
 
 def is_cut_short(before: Snapshot, after: Snapshot) -> bool:

@@ -24,7 +24,7 @@ from aaos.core.ports import BrokerResult, Label, Root
 from aaos.core.text import escape_for_terminal
 from aaos.core.threads import in_thread
 from aaos.core.url import parse_url
-from aaos.tools.aside import NOTHING, Aside, is_cut_short, new_control_files, set_aside
+from aaos.tools.aside import NOTHING, Aside, is_cut_short, new_control_files, rewritten, set_aside
 from aaos.tools.celltext import cell_text, exit_facts
 from aaos.tools.opencall import OpenCall
 from aaos.tools.pieces import Pieces
@@ -124,12 +124,14 @@ class CellCall:
         trees, aside = before.trees, NOTHING
         after = await in_thread(partial(snapshot, trees))
         control = () if self.tool.wrapper.control_writable else new_control_files(before.seen, after)
+        left = () if self.tool.wrapper.control_writable else rewritten(before.seen, after)
         if control and before.claim.met_controls:  # they may be git's, which another call was running there
             aside = Aside({}, control)
         elif control:
             put = partial(set_aside, control, trees, self.files, call=self.opened.draft.record.call)
             aside = await in_thread(put)
             after = await in_thread(partial(snapshot, trees))
+        aside = replace(aside, left=(*aside.left, *left))
         if not self.tool.wrapper.control_writable and is_cut_short(before.seen, after):
             aside = replace(aside, is_whole=False)
         found = difference(before.seen, after)

@@ -9,7 +9,7 @@ from aaos.broker.changes import Snapshot, snapshot
 from aaos.core.ids import CallId
 from aaos.core.ports import Held, Root
 from aaos.tools import aside
-from aaos.tools.aside import new_control_files, set_aside
+from aaos.tools.aside import new_control_files, rewritten, set_aside
 from tests.unit.tools.scene import broker, root
 
 CALL = CallId("a-1-0-0")
@@ -57,6 +57,52 @@ def test_only_the_outermost_and_only_the_new_ones(tmp_path: Path) -> None:
     (tmp_path / "moved" / ".git" / "more").mkdir()
     (tmp_path / "new" / ".git" / ".git").mkdir(parents=True)
     assert new_control_files(before, seen(tmp_path)) == (f"{tmp_path}/new/.git",)
+
+
+@pytest.mark.parametrize("kind", ["directory", "file", "link"])
+def test_one_that_takes_the_place_of_another_is_new(tmp_path: Path, kind: str) -> None:
+    """H-FS-15: the directory around a covered one is moved, and both are made anew; the one that was there stays."""
+    at = tmp_path / "sub" / ".git"
+    at.mkdir(parents=True)
+    before = seen(tmp_path)
+    (tmp_path / "sub").rename(tmp_path / "sub.old")
+    (tmp_path / "sub").mkdir()
+    if kind == "directory":
+        at.mkdir()
+    elif kind == "file":
+        at.write_text("gitdir: /elsewhere")
+    else:
+        at.symlink_to("/elsewhere")
+    found = new_control_files(before, seen(tmp_path))
+    assert found == (str(at),)
+    assert rewritten(before, seen(tmp_path)) == ()
+    assert set_aside(found, [tree(tmp_path)], broker(), call=CALL).left == ()
+    assert os.listdir(tmp_path / "sub") == ["aside-a-1-0-0-0"]
+    assert os.listdir(tmp_path / "sub.old") == [".git"]
+
+
+def test_two_that_change_places_are_what_there_was(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name / ".git").mkdir(parents=True)
+    before = seen(tmp_path)
+    for old, new in (("a", "c"), ("b", "a"), ("c", "b")):
+        (tmp_path / old).rename(tmp_path / new)
+    assert new_control_files(before, seen(tmp_path)) == ()
+    assert rewritten(before, seen(tmp_path)) == ()
+
+
+def test_a_file_that_was_written_anew_is_told_and_a_directory_renamed(tmp_path: Path) -> None:
+    """An editor's new file may be a user's; no program makes a repository in the place of one."""
+    (tmp_path / ".gitattributes").write_text("old")
+    (tmp_path / "sub" / ".git").mkdir(parents=True)
+    (tmp_path / "other").mkdir()
+    before = seen(tmp_path)
+    (tmp_path / "new").write_text("new")
+    (tmp_path / "new").rename(tmp_path / ".gitattributes")
+    (tmp_path / "sub" / ".git").rename(tmp_path / "sub" / "plain")
+    (tmp_path / "other").rename(tmp_path / "sub" / ".git")
+    assert rewritten(before, seen(tmp_path)) == (f"{tmp_path}/.gitattributes",)
+    assert new_control_files(before, seen(tmp_path)) == (f"{tmp_path}/sub/.git",)
 
 
 def test_when_it_is_not_known_what_there_was_nothing_is_touched(tmp_path: Path) -> None:

@@ -53,6 +53,31 @@ def test_one_that_cannot_be_set_aside_makes_the_call_fail(tmp_path: Path) -> Non
     assert event.fields["control_paths"] == f"{tmp_path}/.git"
 
 
+def test_one_in_the_place_of_another_is_set_aside_and_a_rewritten_one_makes_the_call_fail(tmp_path: Path) -> None:
+    """H-FS-15"""
+    (tmp_path / "sub" / ".git").mkdir(parents=True)
+    (tmp_path / ".gitattributes").write_text("* text")
+
+    def plant(request: CellRequest) -> None:
+        (tmp_path / "sub").rename(tmp_path / "sub.old")
+        (tmp_path / "sub" / ".git").mkdir(parents=True)
+
+    on = scene(tmp_path, FakeCells(act=plant))
+    result = run(on, "work", tree=str(tmp_path))
+    assert result.ok
+    assert "was set aside as" in result.text
+    assert not (tmp_path / "sub" / ".git").exists()
+    assert (tmp_path / "sub.old" / ".git").exists()
+
+    def rewrite(_: CellRequest) -> None:
+        (tmp_path / "new").write_text("* filter=evil")
+        (tmp_path / "new").rename(tmp_path / ".gitattributes")
+
+    result = run(scene(tmp_path, FakeCells(act=rewrite)), "work", tree=str(tmp_path))
+    assert not result.ok
+    assert f"{tmp_path}/.gitattributes could not be set aside" in result.text.replace("'", "").replace('"', "")
+
+
 def test_a_cell_that_is_stopped_leaves_no_control_file_either(tmp_path: Path) -> None:
     def act(_: CellRequest) -> None:
         (tmp_path / ".git").mkdir()
