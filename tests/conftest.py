@@ -2,9 +2,10 @@
 
 import os
 import signal
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
+import prctl
 import pytest
 from hypothesis import settings
 
@@ -24,6 +25,23 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         return (yield)
     with armed():
         return (yield)
+
+
+@pytest.fixture(autouse=True)
+def _leaves_the_process_as_it_was() -> Iterator[None]:
+    """A daemon's own hardening, called within this process, would change what all later tests see."""
+    before = _hardening()
+    yield
+    after = _hardening()
+    os.umask(before[0])
+    prctl.set_dumpable(before[1])
+    assert after == before, "umask and dumpable of the process that runs the tests"
+
+
+def _hardening() -> tuple[int, bool]:
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask, bool(prctl.get_dumpable())
 
 
 def pytest_configure() -> None:

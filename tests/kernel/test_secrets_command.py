@@ -18,6 +18,13 @@ OLD, NEW = "old-0123456789", "new-0123456789"
 STEPS = 40  # more than there are
 
 
+@pytest.fixture(autouse=True)
+def _ordinary(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process that runs the tests is neither hardened nor left without its own standard input."""
+    monkeypatch.setattr("aaos.daemon.process.harden", lambda: None)
+    monkeypatch.setattr(sys, "stdin", sys.stdin)
+
+
 def _command(place: Path, *words: str, value: str = "") -> int:
     sys.stdin = io.TextIOWrapper(io.BytesIO(value.encode()))
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
