@@ -30,5 +30,5 @@ except OSError as error:
 agentd = Abi(socket.socket(fileno=3))
 grants = agentd.start().grants
 place = next(one for one in grants if one.startswith("file_write: ")).partition(": ")[2].removesuffix("/**")
-said = [agentd.call("python_run", {"workspace": place, "code": code}).text for code in (BYTES, NAMES)]
+said = [agentd.call("python_run", {"directory": place, "code": code}).text for code in (BYTES, NAMES)]
 agentd.finish(json.dumps(said))

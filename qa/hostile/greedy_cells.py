@@ -40,7 +40,7 @@ running = {}
 
 def begin(number, kind):
     running[number] = kind
-    args = {"workspace": place, "code": KINDS[kind]}
+    args = {"directory": place, "code": KINDS[kind]}
     agentd.send(json.dumps({"t": "tool.call", "id": number, "tool": "python_run", "args": args}).encode())
 
 

@@ -41,7 +41,7 @@ import json, socket
 from worker.user.client import Abi
 session = Abi(socket.socket(fileno=3))
 session.start()
-result = session.call("python_run", {"workspace": PLACE, "code": "print(1)"})
+result = session.call("python_run", {"directory": PLACE, "code": "print(1)"})
 assert result.ok, result.text
 session.finish("done")
 """

@@ -38,7 +38,7 @@ from worker.user.client import Abi
 session = Abi(socket.socket(fileno=3))
 session.start()
 code = "import time; time.sleep(0.3)"
-result = session.call("python_run", {"workspace": PLACE, "code": code})
+result = session.call("python_run", {"directory": PLACE, "code": code})
 session.finish(json.dumps([result.ok, result.code]))
 """
 READER = """

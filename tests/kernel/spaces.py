@@ -26,7 +26,7 @@ said = []
 def call(tool, **args):
     return session.call(tool, args)
 def python(code):
-    return call("python_run", workspace=space, code=code)
+    return call("python_run", directory=space, code=code)
 def waits():
     while True:
         session.call("file_list", {"path": space})

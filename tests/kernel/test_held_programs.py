@@ -24,7 +24,7 @@ def until(path, text):
         pass
 
 receive()
-args = {"workspace": WORK, "script": SCRIPT}
+args = {"directory": WORK, "script": SCRIPT}
 session.send(json.dumps({"t": "tool.call", "id": 1, "tool": "shell", "args": args}).encode())
 until(WAITS_FOR, "now\\n")
 os.write(os.open(WORK + "/words", os.O_WRONLY), b"evil")

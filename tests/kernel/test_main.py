@@ -254,7 +254,7 @@ import socket
 from worker.user.client import Abi
 session = Abi(socket.socket(fileno=3))
 session.start()
-session.call("python_run", {"workspace": PLACE, "code": "import time; time.sleep(600)"})
+session.call("python_run", {"directory": PLACE, "code": "import time; time.sleep(600)"})
 session.finish("done")
 """
 

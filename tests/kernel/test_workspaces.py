@@ -295,7 +295,7 @@ def test_a_program_works_in_it_beside_a_directory_of_another_group(place: Path) 
     os.chown(shared, OPERATOR, OPERATOR + 7)
     lines = f"""
     said.append(python("open('a', 'w').write('a')").text)
-    said.append(call("python_run", workspace="{shared}", code="open('b', 'w').write('b')").text)
+    said.append(call("python_run", directory="{shared}", code="open('b', 'w').write('b')").text)
     """
     params = submission(lines) | {"read": [f"{shared}/**"], "write": [f"{shared}/**"]}
     with daemon(place) as process, Client(place) as client:

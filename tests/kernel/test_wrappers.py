@@ -51,8 +51,8 @@ def test_a_program_is_built_and_its_test_runs(bench: Workbench) -> None:
     assert built.ok, built.text
     assert os.stat(bench.workspace / "add").st_uid == OWNER
     bench.write("Makefile", "test: add\n\t./add | grep -x 42\nadd: add.c\n\tgcc -o $@ $<\n")
-    assert bench.call("make_run", workspace=str(bench.workspace), target="test").text.splitlines()[-1] == "42"
-    refused = bench.call("shell", workspace=str(bench.workspace), script="./add")
+    assert bench.call("make_run", directory=str(bench.workspace), target="test").text.splitlines()[-1] == "42"
+    refused = bench.call("shell", directory=str(bench.workspace), script="./add")
     assert "Permission denied" in refused.text
     changed = [event for event in bench.audit.events if event.kind is EventKind.FILE_CHANGED]
     assert changed[0].fields["made_paths"] == f"{bench.workspace}/add"
@@ -62,7 +62,7 @@ def test_a_program_is_built_and_its_test_runs(bench: Workbench) -> None:
 def test_python_runs_with_its_arguments(bench: Workbench) -> None:
     """TOL-4"""
     code = "import sys, pathlib\npathlib.Path('out').write_text('x')\nprint(sys.argv[1:], sys.flags.isolated)"
-    assert bench.call("python_run", workspace=str(bench.workspace), code=code, args=["a b"]).text == "['a b'] 1"
+    assert bench.call("python_run", directory=str(bench.workspace), code=code, args=["a b"]).text == "['a b'] 1"
     assert (bench.workspace / "out").read_text() == "x"
 
 
@@ -70,7 +70,7 @@ def test_python_runs_with_its_arguments(bench: Workbench) -> None:
 def test_sqlite_gives_rows(bench: Workbench) -> None:
     """TOL-4"""
     path = f"{bench.workspace}/d.db"
-    bench.call("python_run", workspace=str(bench.workspace), code=_DATABASE)
+    bench.call("python_run", directory=str(bench.workspace), code=_DATABASE)
     assert bench.call("sqlite_read", database=path, sql="SELECT a FROM t").text == '[{"a":1}]'
 
 
@@ -80,7 +80,7 @@ def test_cargo_tests_a_package(bench: Workbench) -> None:
     bench.write("Cargo.toml", '[package]\nname = "x"\nversion = "0.1.0"\nedition = "2021"\n')
     bench.write("build.rs", 'fn main() { assert!(std::fs::read("/etc/shadow").is_err()); }\n')
     bench.write("src/lib.rs", "#[test]\nfn it_works() { assert_eq!(2 + 2, 4); }\n")
-    result = bench.call("cargo_run", workspace=str(bench.workspace), command="test")
+    result = bench.call("cargo_run", directory=str(bench.workspace), command="test")
     assert "test it_works ... ok" in result.text
 
 
@@ -138,7 +138,7 @@ def test_imagemagick_turns_a_picture_and_no_script(bench: Workbench) -> None:
 )  # fmt: skip
 def test_sqlite_reads_and_does_nothing_else(bench: Workbench, sql: str) -> None:
     """H-SUB-09"""
-    bench.call("python_run", workspace=str(bench.workspace), code=_DATABASE)
+    bench.call("python_run", directory=str(bench.workspace), code=_DATABASE)
     before = (bench.workspace / "d.db").read_bytes()
     result = bench.call("sqlite_read", database=f"{bench.workspace}/d.db", sql=sql.format(out=bench.workspace / "out"))
     assert not result.ok
@@ -196,7 +196,7 @@ def test_code_of_an_agent_gets_nowhere(bench: Workbench, what: str) -> None:
     bench.write(".git/config", "[core]\n")
     code = f"import os, socket, subprocess, ctypes\ntry:\n    {ESCAPES[what]}\nexcept Exception as error:\n"
     code += "    print('refused:', type(error).__name__)\nelse:\n    print('IT WORKED')\n"
-    result = bench.call("python_run", workspace=str(bench.workspace), code=code)
+    result = bench.call("python_run", directory=str(bench.workspace), code=code)
     assert result.text.splitlines()[0].startswith("refused: "), result.text
 
 
@@ -205,16 +205,16 @@ def test_a_script_starts_what_is_listed_and_nothing_else(bench: Workbench) -> No
     """H-SUB-12, H-SUB-14: the kernel decides, however the script is written."""
     bench.write("a", "2\n1\n")
     work = str(bench.workspace)
-    assert bench.call("shell", workspace=work, script="sort a | head -n 1").text == "1"
+    assert bench.call("shell", directory=work, script="sort a | head -n 1").text == "1"
     chained = "; ".join(["true"] * 60 + ["IFS=,; c=i$(printf d); $c", "echo reached"])
     for script in ("id", "/usr/bin/id", "\\i\\d", "$(printf id)", "eval 'i''d'", "exec id", chained, "x=id; $x",
                    "cat <<EOF >s\nid\nEOF\nsh s", "sed '1e id' a", "awk 'BEGIN{system(\"id\")}'", "find . -exec id +",
                    "cp /usr/bin/id ./ls2 && ./ls2", "ln -s /usr/bin/id l && ./l", "xargs id <a", "env id"):  # fmt: skip
-        result = bench.call("shell", workspace=work, script=script)
+        result = bench.call("shell", directory=work, script=script)
         assert "uid=" not in result.text, script
         assert "reached" not in result.text, script
     shadow = bench.write("sort", "#!/usr/bin/sh\necho pwned\n", mode=0o755)
-    assert "pwned" not in bench.call("shell", workspace=work, script=f"PATH={work}:.; sort a || {shadow}").text
+    assert "pwned" not in bench.call("shell", directory=work, script=f"PATH={work}:.; sort a || {shadow}").text
 
 
 @missing("make_run")
@@ -222,7 +222,7 @@ def test_a_makefile_gets_nowhere(bench: Workbench) -> None:
     """H-SUB-08"""
     bench.write(".git/config", "[core]\n")
     bench.write("Makefile", "all:\n\t-cat /etc/shadow\n\t-echo x >> .git/config\n\t-id\n\t-curl http://127.0.0.1/\n")
-    result = bench.call("make_run", workspace=str(bench.workspace))
+    result = bench.call("make_run", directory=str(bench.workspace))
     assert "root:" not in result.text
     assert (bench.workspace / ".git" / "config").read_text() == "[core]\n"
 
@@ -240,7 +240,7 @@ def test_a_source_reads_no_file_that_is_not_shown(bench: Workbench) -> None:
 @missing("shell")
 def test_nobody_is_asked_anything(bench: Workbench) -> None:
     """H-SUB-13"""
-    result = bench.call("shell", workspace=str(bench.workspace), script="test -t 0 && echo tty; read x || echo none")
+    result = bench.call("shell", directory=str(bench.workspace), script="test -t 0 && echo tty; read x || echo none")
     assert "tty" not in result.text
     assert "none" in result.text
 
@@ -250,7 +250,7 @@ def test_what_is_outside_of_the_grant_is_denied_before_anything_runs(bench: Work
     """CAP-1"""
     for path in ("/etc", "/", str(bench.workspace.parent), f"{bench.workspace}-not"):
         with pytest.raises(DeniedError):
-            bench.call("shell", workspace=path, script="true")
+            bench.call("shell", directory=path, script="true")
     assert EventKind.TOOL_PERMITTED not in bench.audit.kinds()
 
 
@@ -304,7 +304,7 @@ cp -r mine/.git copies/.git
 mv mine moved
 mv moved/.git moved/git || echo kept
 """
-    result = bench.call("shell", workspace=str(bench.workspace), script=script.replace("-r ", "-R "))
+    result = bench.call("shell", directory=str(bench.workspace), script=script.replace("-r ", "-R "))
     left = sorted(str(path.relative_to(bench.workspace)) for path in bench.workspace.rglob("*") if path.is_dir())
     assert [path for path in left if path.lower().rstrip().endswith(".git")] == ["moved/.git"]
     assert sum("aside-" in path.rpartition("/")[2] for path in left) == 4, left
@@ -316,6 +316,6 @@ mv moved/.git moved/git || echo kept
 def test_one_where_the_owner_may_not_rename_it_is_told_and_is_a_failure(bench: Workbench) -> None:
     """H-FS-15"""
     tools = "import os\nos.makedirs('shut/.git')\nos.chmod('shut', 0o555)\n"
-    result = bench.call("python_run", workspace=str(bench.workspace), code=tools)
+    result = bench.call("python_run", directory=str(bench.workspace), code=tools)
     assert not result.ok
     assert f"{bench.workspace}/shut/.git' could not be set aside" in result.text

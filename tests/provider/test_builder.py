@@ -78,9 +78,9 @@ def script(work: Path) -> Iterator[Step]:
                 "path": f"{at}test.c", "old": "    return 0;", "new": "    assert(sub(5, 3) == 2);\n    return 0;",
             }),
         ),
-        (Call(tool="make_run", args={"workspace": repository, "target": "test"}),),
+        (Call(tool="make_run", args={"directory": repository, "target": "test"}),),
         (Call(tool="file_edit", args={"path": f"{at}calc.c", "old": wrong, "new": right}),),
-        (Call(tool="make_run", args={"workspace": repository, "target": "test"}),),
+        (Call(tool="make_run", args={"directory": repository, "target": "test"}),),
         (
             Call(tool="git_diff", args={"repository": repository}),
             Call(tool="file_edit", args={"path": f"{at}.git/config", "old": "[core]", "new": "[core]\n\tx = y"}),

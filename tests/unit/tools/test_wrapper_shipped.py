@@ -38,7 +38,7 @@ def test_all_of_them_are_read() -> None:
 REPO: dict[str, Json] = {"repository": "/r"}
 GOOD: dict[str, dict[str, Json]] = {
     "browser_render": {"url": "https://h/x", "pdf": "/o.pdf", "width": 800},
-    "cargo_run": {"workspace": "/w", "command": "test"},
+    "cargo_run": {"directory": "/w", "command": "test"},
     "ffmpeg": {"input": "/i", "output": "/o", "format": "mp4"},
     "gcc_build": {"sources": ["/a.c"], "output": "/o"},
     "git_add": {**REPO, "paths": ["/r/x"]},
@@ -50,11 +50,11 @@ GOOD: dict[str, dict[str, Json]] = {
     "git_status": REPO,
     "imagemagick": {"input": "/i", "from": "png", "output": "/o", "to": "png"},
     "jq": {"file": "/j", "filter": "."},
-    "make_run": {"workspace": "/w", "target": "all"},
+    "make_run": {"directory": "/w", "target": "all"},
     "pandoc": {"input": "/d.md", "from": "gfm", "to": "html", "output": "/o"},
-    "python_run": {"workspace": "/w", "code": "1", "args": ["x"]},
+    "python_run": {"directory": "/w", "code": "1", "args": ["x"]},
     "ripgrep": {"pattern": "x", "path": "/r"},
-    "shell": {"workspace": "/w", "script": "x"},
+    "shell": {"directory": "/w", "script": "x"},
     "sqlite_read": {"database": "/d", "sql": "SELECT 1"},
 }
 HOSTILE: list[tuple[str, dict[str, Json]]] = [
@@ -111,9 +111,9 @@ HOSTILE: list[tuple[str, dict[str, Json]]] = [
         ("pdf", "--gpu-launcher=sh"), ("png", "x.png"), ("width", 0), ("height", "1 --x"), ("wait_ms", 10**9),
         ("proxy", "x"), ("user_data_dir", "/home"))),
     # H-SUB-08
-    *(("cargo_run", {"workspace": "/w", "command": value}) for value in (
+    *(("cargo_run", {"directory": "/w", "command": value}) for value in (
         "+nightly", "--config=build.rustc-wrapper=sh", "install", "-Zunstable", "publish", "run --config x")),
-    *(("make_run", {"workspace": "/w", "target": value}) for value in (
+    *(("make_run", {"directory": "/w", "target": value}) for value in (
         "--eval=$(shell id)", "SHELL=/x", "-f/x", "-C/", "CC=sh", "a b", "$(shell id)", "x\n")),
     *(("gcc_build", {"sources": [value], "output": "/o"}) for value in (
         "@/etc/shadow", "-fplugin=/x.so", "-specs=/x", "-wrapper", "-B/x", "--sysroot=/x")),
@@ -121,9 +121,9 @@ HOSTILE: list[tuple[str, dict[str, Json]]] = [
     # H-SUB-09
     *(("sqlite_read", {"database": "/d", "sql": value}) for value in ("-cmd", "--init", "-unsafe-testing", "-A")),
     *(("sqlite_read", {"database": value, "sql": "x"}) for value in ("-cmd", "file:/d?mode=rwc", "zip:/x", "")),
-    *(("python_run", {"workspace": "/w", "code": "1", "args": [value]}) for value in ("-c", "-m", "--", "-i")),
-    ("shell", {"workspace": "/w", "script": "x\0"}),
-    ("shell", {"workspace": "-i", "script": "x"}),
+    *(("python_run", {"directory": "/w", "code": "1", "args": [value]}) for value in ("-c", "-m", "--", "-i")),
+    ("shell", {"directory": "/w", "script": "x\0"}),
+    ("shell", {"directory": "-i", "script": "x"}),
     # H-SUB-11: no tool takes variables
     *((name, {**args, "env": {"LD_PRELOAD": "/x"}}) for name, args in GOOD.items()),
 ]  # fmt: skip
@@ -148,7 +148,7 @@ HARMLESS: list[tuple[str, dict[str, Json], str]] = [
     ("git_commit", {**REPO, "message": "--amend\n-F/etc/shadow"}, "--message=--amend\n-F/etc/shadow"),
     ("git_add", {**REPO, "paths": ["/r/--x"]}, "/r/--x"),
     ("git_show", {**REPO, "object": "HEAD:a/b.c"}, "HEAD:a/b.c"),
-    ("shell", {"workspace": "/w", "script": "-c id; x"}, "-c id; x"),
+    ("shell", {"directory": "/w", "script": "-c id; x"}, "-c id; x"),
     ("pandoc", {"input": "/d.md", "output": "/o --filter"}, "--output=/o --filter"),
     ("jq", {"file": "/j", "filter": "env, $__prog_args, input_filename"}, "env, $__prog_args, input_filename"),
 ]
@@ -163,10 +163,10 @@ def test_text_that_looks_like_an_option_stays_one_argument(name: str, args: dict
 
 def test_code_goes_where_code_belongs() -> None:
     """H-SUB-09: not into a place of options, and not through a shell that nobody asked for."""
-    python = rendered("python_run", {"workspace": "/w", "code": "-c\nimport os", "args": ["a b"]})
+    python = rendered("python_run", {"directory": "/w", "code": "-c\nimport os", "args": ["a b"]})
     assert python.argv == ("python3", "-I", "-B", "-", "a b")
     assert python.stdin == b"-c\nimport os"
-    assert rendered("shell", {"workspace": "/w", "script": "id"}).argv == ("sh", "-eu", "-c", "--", "id")
+    assert rendered("shell", {"directory": "/w", "script": "id"}).argv == ("sh", "-eu", "-c", "--", "id")
 
 
 def test_no_shell_runs_but_the_one_that_is_asked_for() -> None:
