@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -155,12 +156,11 @@ def test_a_killed_daemon_has_lost_nothing_that_it_acknowledged(tmp_path: Path, l
             writer.send_signal(signal.SIGKILL)
             for line in writer.stdout:
                 acknowledged = int(line) if line.endswith("\n") else acknowledged
-        database = Database.open(state_dir)
-        assert database.findings == ()
-        assert database.epoch == 2 * life
-        (highest, count) = database.rows("SELECT max(seq), count(*) FROM events")[0]
-        assert highest == count >= acknowledged
-        database.close()
+        with closing(Database.open(state_dir)) as database:
+            assert database.findings == ()
+            assert database.epoch == 2 * life
+            (highest, count) = database.rows("SELECT max(seq), count(*) FROM events")[0]
+            assert highest == count >= acknowledged
 
 
 def test_a_second_daemon_is_refused_while_the_first_is_stopped(tmp_path: Path) -> None:

@@ -8,10 +8,11 @@ import pytest
 from aaos.core.errors import StorageError
 from aaos.core.events import Event, EventKind
 from aaos.store.audit import Audit
+from aaos.store.checkpoint import checkpoint
 from aaos.store.database import Database
 from aaos.store.schema import MIGRATIONS
 from aaos.store.statedir import DATABASE, MARKER
-from aaos.store.wal import HEADER_BYTES
+from aaos.store.wal import HEADER_BYTES, scan
 
 Killed = Callable[[Path], Path]
 FRAME_BYTES = 24 + 4096
@@ -193,6 +194,70 @@ def test_a_bit_in_the_middle_of_the_log_is_told_and_the_log_is_kept(database: Da
     assert str(kept) in again.findings[0]
     assert kept.read_bytes() == bytes(data)
     assert kept.stat().st_mode & 0o777 == 0o600
+    again.close()
+
+
+def _after_kill_in_commit(database: Database, killed: Killed) -> tuple[Path, int]:
+    """A directory as a kill leaves it that came when the mark of a commit's end was written and its page was not, in a
+    log that is used again; and the number of events that anybody was told of."""
+    _record(database, 50)
+    checkpoint(database._connection)
+    _record(database, 3)
+    before, after = database.directory.parent / "before", database.directory.parent / "after"
+    shutil.copytree(database.directory, before)
+    _record(database, 1)
+    shutil.copytree(database.directory, after)
+    old, new = ((at / f"{DATABASE}-wal").read_bytes() for at in (before, after))
+    assert len(old) == len(new)
+    changed = [n for n in range(HEADER_BYTES, len(new), FRAME_BYTES) if old[n : n + 24] != new[n : n + 24]]
+    assert changed
+    at = changed[-1] + 24
+    directory = killed(before)
+    (directory / f"{DATABASE}-wal").write_bytes(new[:at] + old[at : at + 4096] + new[at + 4096 :])
+    return directory, 53
+
+
+def test_a_commit_in_the_middle_of_which_the_daemon_was_killed_is_no_loss(database: Database, killed: Killed) -> None:
+    """H-DUR-01, H-DUR-06: nobody was told of it."""
+    directory, acknowledged = _after_kill_in_commit(database, killed)
+    again = Database.open(directory)
+    assert (_events(again), again.findings) == (acknowledged, ())
+    assert not list(directory.glob("*.damaged-*"))
+    again.close()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [Path.unlink, lambda p: p.write_bytes(b""), lambda p: p.write_bytes(b"\0" + p.read_bytes()[1:])],
+    ids=["deleted", "emptied", "damaged"],
+)
+def test_without_the_index_such_a_commit_is_told(
+    database: Database, killed: Killed, damage: Callable[[Path], object]
+) -> None:
+    """H-DUR-06: nothing says then that it was not acknowledged."""
+    directory, _ = _after_kill_in_commit(database, killed)
+    damage(directory / f"{DATABASE}-shm")
+    again = Database.open(directory)
+    assert "commits are lost" in again.findings[0]
+    again.close()
+
+
+@pytest.mark.parametrize("is_used_again", [True, False])
+def test_a_bit_in_the_last_commit_is_told(database: Database, killed: Killed, is_used_again: bool) -> None:
+    """H-DUR-06: it was acknowledged."""
+    _record(database, 50)
+    if is_used_again:
+        checkpoint(database._connection)
+        _record(database, 3)
+    directory = killed(database.directory)
+    log, found = directory / f"{DATABASE}-wal", scan(directory / f"{DATABASE}-wal")
+    assert found is not None
+    data = bytearray(log.read_bytes())
+    data[HEADER_BYTES + FRAME_BYTES * (found.commits_end - 1) + 2000] ^= 16
+    log.write_bytes(data)
+    again = Database.open(directory)
+    assert _events(again) == (52 if is_used_again else 49)
+    assert "commits are lost" in again.findings[0]
     again.close()
 
 
