@@ -164,7 +164,8 @@ class Database:
 
     def rows(self, sql: str, values: tuple[Value, ...] = ()) -> list[Row]:
         """All rows of a bounded query; outside of a transaction, of what is committed. Raises StorageError."""
-        self._catch_up()
+        if self._trails:
+            self._catch_up()
         try:
             return self._connection.execute(sql, values).fetchall()
         except sqlite3.DatabaseError as error:
@@ -172,8 +173,7 @@ class Database:
 
     def row(self, sql: str, values: tuple[Value, ...] = ()) -> Row | None:
         """The first row, or None. Raises StorageError."""
-        rows = self.rows(sql, values)
-        return rows[0] if rows else None
+        return next(iter(self.rows(sql, values)), None)
 
     def close(self) -> None:
         """Copy the log, mark a clean end and let the next daemon in; idempotent. Raises StorageError."""
@@ -300,9 +300,12 @@ class Database:
         self._tell()
 
     def _catch_up(self) -> None:
-        """Commit what trails. Raises StorageError."""
+        """Commit what trails, and what was acted on when its commit failed. Raises StorageError."""
         if self._trails and not self._depth:
             self._commit()
+        elif self._redo.kept and not self._depth:
+            with self._transaction:
+                pass
 
     def _catch_up_late(self) -> None:
         self._timer = None

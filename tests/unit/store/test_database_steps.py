@@ -12,6 +12,7 @@ import pytest
 
 from aaos.core.errors import StorageError
 from aaos.store.database import TRAIL_S, Database
+from aaos.store.redo import Value
 from aaos.store.schema import MIGRATIONS
 
 INSERT = "INSERT INTO programs VALUES (?, x'00')"
@@ -165,6 +166,54 @@ def test_a_step_whose_commit_fails_comes_before_what_is_written_next(
         assert committed(state_dir) == ["1", "2", "3", "5"]
 
     asyncio.run(main())
+
+
+def refuse_commits(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    execute = database._execute
+
+    def refuse(cursor: sqlite3.Cursor, sql: str, values: tuple[Value, ...] = ()) -> None:
+        if sql == "COMMIT":
+            raise StorageError("the disk is full", "make room")
+        execute(cursor, sql, values)
+
+    monkeypatch.setattr(database, "_execute", refuse)
+
+
+def test_nothing_is_durable_before_a_step_whose_commit_failed(
+    database: Database, state_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RUN-8: what waits for the disk must not overtake what was acted on before it."""
+
+    async def main() -> None:
+        step(database, "1")
+        with monkeypatch.context() as patch:
+            refuse_commits(database, patch)
+            with pytest.raises(StorageError):
+                await database.durable()
+            assert database.rows(KEYS) == []
+            with pytest.raises(StorageError):
+                await database.durable()
+        assert committed(state_dir) == []
+        await database.durable()
+        assert committed(state_dir) == ["1"]
+
+    asyncio.run(main())
+
+
+def test_the_log_of_steps_outlives_a_close_that_could_not_commit_them(
+    database: Database, state_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        step(database, "1")
+        refuse_commits(database, monkeypatch)
+        for _ in range(2):
+            with pytest.raises(StorageError):
+                await database.durable()
+        with pytest.raises(StorageError):
+            database.close()
+
+    asyncio.run(main())
+    assert found(state_dir) == ["1"]
 
 
 def test_a_step_too_large_for_the_log_is_committed_at_once(database: Database, state_dir: Path) -> None:
