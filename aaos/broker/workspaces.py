@@ -110,10 +110,11 @@ class Workspaces:
                 del self._making[run]
         try:
             self.attach(run)
+            self._make_private(run)
         except BaseException:
+            self.detach(run)
             path.unlink(missing_ok=True)
             raise
-        self._make_private(run)
         return size_bytes
 
     def attach(self, run: RunId, *, is_writable: bool = True) -> None:

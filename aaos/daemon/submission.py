@@ -9,18 +9,20 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 from aaos.agent.registry import Registry
 from aaos.agent.runner import run_holder
 from aaos.core.capability import Capability, Kind, narrow, path_resource
 from aaos.core.config import LimitSettings
 from aaos.core.envelope import Envelope, Limits
-from aaos.core.errors import AaosError, BusyError, InputError
+from aaos.core.errors import AaosError, BusyError, CancelledError, InputError
 from aaos.core.events import Event, EventKind, Scalar
 from aaos.core.graph import Plan, RunState
 from aaos.core.ids import Gid, RoleName, RunId, Uid, new_run_id
 from aaos.core.pace import Bucket, Pace
 from aaos.core.text import clip
+from aaos.core.threads import in_thread
 from aaos.core.token import TokenBox
 from aaos.daemon.grants import Paths, asked_first, connect_capability, granted, host_capability, page_capability
 from aaos.daemon.params import SubmitParams
@@ -102,18 +104,27 @@ class Submissions:
         run = new_run_id()
         try:
             self._desk.live.check_room(peer.uid)
-            params, made = await asyncio.to_thread(self._with_workspace, peer, params, run)
+            params, made = await in_thread(partial(self._with_workspace, peer, params, run))
             understood = await asyncio.to_thread(self._understand, peer, params, made)
             self._begin(run, peer, params, understood)
-        except AaosError as error:
-            await asyncio.to_thread(self._desk.keeping.unmake, run)
-            fields: dict[str, Scalar] = {"uid": peer.uid, "goal": _shown(params.goal), "code": error.code}
-            fields |= {"message": error.message, "remedy": error.remedy}
-            self._desk.audit.record(Event(EventKind.RUN_REFUSED, fields=fields))
+        except BaseException as error:  # also of a client that is gone: nobody else knows of its workspace
+            try:
+                await in_thread(partial(self._desk.keeping.unmake, run))
+            finally:
+                self._tell_refused(peer, params, error)
             raise
         await self._desk.database.durable()
         workspace = self._desk.keeping.workspaces.path_of(run) if made else None
         return Submitted(run=run, envelope=understood.envelope, plan=understood.plan, workspace=workspace)
+
+    def _tell_refused(self, peer: Peer, params: SubmitParams, error: BaseException) -> None:
+        if isinstance(error, asyncio.CancelledError):
+            error = CancelledError("its client was gone before it was a run", "submit the goal again")
+        elif not isinstance(error, AaosError):
+            error = AaosError("the submission failed inside agentd", "see `journalctl -t agentd`, and report it")
+        fields: dict[str, Scalar] = {"uid": peer.uid, "goal": _shown(params.goal), "code": error.code}
+        fields |= {"message": error.message, "remedy": error.remedy}
+        self._desk.audit.record(Event(EventKind.RUN_REFUSED, fields=fields))
 
     def _check_pace(self, peer: Peer) -> None:
         """Before anything is recorded, so that a flood of goals is no flood of events. Raises BusyError."""

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from aaos.broker.archive import Told, archive, list_entries
 from aaos.broker.files import Entry
@@ -24,6 +25,7 @@ from aaos.core.events import Event, EventKind, Scalar
 from aaos.core.ids import Gid, RunId, Uid
 from aaos.core.ports import AuditSink, Held, Root
 from aaos.core.rpc import Json
+from aaos.core.threads import in_thread
 from aaos.daemon.connection import Send
 from aaos.daemon.views import GOAL_BYTES, View, fit
 from aaos.store.runs import RunRow, Runs
@@ -73,21 +75,25 @@ class Keeping:
     def unmake(self, run: RunId) -> None:
         """Forget the workspace of a run that was refused. Blocking."""
         if run in self._making:
-            self.workspaces.detach(run)
-            self.workspaces.remove(run)
-            self._making.discard(run)
+            try:
+                self.workspaces.detach(run)
+                self.workspaces.remove(run)
+            finally:
+                self._making.discard(run)  # what could not be removed is swept
 
     async def begin(self, run: RunId) -> None:
         """Mount the workspace of a run that goes on, if it has one. Raises AaosError."""
         if self.workspaces.has(run) and not self.workspaces.is_mounted(run):
-            await asyncio.to_thread(self.workspaces.attach, run)
+            await in_thread(partial(self.workspaces.attach, run))
 
     async def end(self, run: RunId) -> None:
         """Unmount the workspace of a run that has ended, or is left to the next daemon."""
         if self.workspaces.is_mounted(run):
-            await self.look()
-            self._full.discard(run)
-            await asyncio.shield(asyncio.to_thread(self.workspaces.detach, run))
+            try:
+                await self.look()
+            finally:  # a run that is stopped twice is cancelled here too
+                self._full.discard(run)
+                await in_thread(partial(self.workspaces.detach, run))
 
     @contextmanager
     def at_hand(self, run: RunId) -> Iterator[None]:

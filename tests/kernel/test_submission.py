@@ -1,13 +1,22 @@
 """Goals that become runs, and goals that do not."""
 
+import asyncio
 import json
+import os
+import threading
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from aaos.core import rpc
 from aaos.core.config import WrappersSettings
+from aaos.core.envelope import Submitter
 from aaos.core.events import EventKind
+from aaos.core.ids import Gid, RunId, Uid
+from aaos.daemon.peers import Peer
+from aaos.daemon.submission import Submissions
 from aaos.daemon.wiring import Daemon
 from tests.kernel.operators import ROLES, Client, options, place, with_daemon
 
@@ -135,3 +144,43 @@ def test_programs_are_granted_by_name_alone(place: Path) -> None:
     known = options(place)
     wrappers = WrappersSettings(dirs=(ROLES.parent / "wrappers",))
     with_daemon(place, check, chosen=replace(known, settings=known.settings.model_copy(update={"wrappers": wrappers})))
+
+
+@pytest.mark.parametrize("how", ["gone", "failed"])
+def test_a_submission_that_is_cut_off_leaves_no_workspace(
+    place: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """RUN-9, H-RES-03: its client is gone while the image is made, or what nobody foresaw comes after that."""
+
+    def failing(*_: object) -> None:
+        raise OSError("unforeseen")
+
+    async def check(daemon: Daemon, path: Path) -> None:
+        del path
+        workspaces, entered, release = daemon.keeping.workspaces, asyncio.Event(), threading.Event()
+        make, loop = workspaces.make, asyncio.get_running_loop()
+
+        def slow(run: RunId, owner: Submitter, size_bytes: int) -> int:
+            loop.call_soon_threadsafe(entered.set)
+            release.wait()
+            return make(run, owner, size_bytes)
+
+        async def send(_: Mapping[str, rpc.Json]) -> None: ...
+
+        monkeypatch.setattr(workspaces, "make", slow)
+        request = rpc.Request(1, "submit", {"goal": "x", "cwd": "/", "program": "pass", "workspace": 16 * 2**20})
+        submitting = asyncio.ensure_future(daemon.operator.call(Peer(Uid(0), Gid(0), (), os.getpid()), request, send))
+        await entered.wait()
+        if how == "failed":
+            monkeypatch.setattr(Submissions, "_understand", failing)
+        for _ in range(0 if how == "failed" else 3):
+            submitting.cancel()
+            await asyncio.sleep(0)
+        release.set()
+        with pytest.raises(OSError if how == "failed" else asyncio.CancelledError):
+            await submitting
+        assert (workspaces.all(), list((place / "run" / "workspaces").iterdir()), len(daemon.live)) == ((), [], 0)
+        refused = [one.event for one in daemon.audit.query() if one.event.kind is EventKind.RUN_REFUSED]
+        assert [one.fields["code"] for one in refused] == ["internal" if how == "failed" else "cancelled"]
+
+    with_daemon(place, check)
