@@ -32,6 +32,11 @@ class Aside:
     is_whole: bool = True
 
     @property
+    def is_all(self) -> bool:
+        """Whether none stays, as far as can be known; a call of which it is not known did not end well."""
+        return self.is_whole and not self.left
+
+    @property
     def text(self) -> str:
         """What the agent is told of the first ones; "" when there is nothing to tell."""
         lines = [f"{quoted(old)} was set aside as {quoted(new)}" for old, new in self.moved.items()]
@@ -69,11 +74,6 @@ def rewritten(before: Snapshot, after: Snapshot) -> tuple[str, ...]:
 
 def _is_gone(path: str, before: Snapshot, now: set[tuple[int, int]]) -> bool:
     return path in before.control and before.control[path] not in now
-
-
-def is_cut_short(before: Snapshot, after: Snapshot) -> bool:
-    """Whether a bound that was not met before keeps control files from being found now."""
-    return before.is_complete and not after.is_complete
 
 
 def set_aside(found: Sequence[str], trees: Sequence[Root], files: FileBroker, *, call: CallId) -> Aside:

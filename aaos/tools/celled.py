@@ -24,7 +24,7 @@ from aaos.core.ports import BrokerResult, Label, Root
 from aaos.core.text import escape_for_terminal
 from aaos.core.threads import in_thread
 from aaos.core.url import parse_url
-from aaos.tools.aside import NOTHING, Aside, is_cut_short, new_control_files, rewritten, set_aside
+from aaos.tools.aside import NOTHING, Aside, new_control_files, rewritten, set_aside
 from aaos.tools.celltext import cell_text, exit_facts
 from aaos.tools.opencall import OpenCall
 from aaos.tools.pieces import Pieces
@@ -81,6 +81,8 @@ class CellCall:
         self, request: CellRequest, writable: list[Root], claim: Claim, secret: Secret | None
     ) -> BrokerResult:
         seen = await in_thread(partial(snapshot, writable)) if writable else None
+        if seen and not seen.is_complete and not request.control_writable:
+            raise _too_large(self.tool.name, writable)
         before = _Before(writable, seen, now_ns(), claim, secret) if seen else None
         live = _Live(self.opened, self.cells.note, secret)
         try:
@@ -98,7 +100,7 @@ class CellCall:
         label = Label.OUTSIDE if self.tool.wrapper.connects else Label.NONE
         facts = dict(exit_facts(result)) | ({} if changed is None else {"changed": changed.count})
         text = f"{told.text}\n{before.shown(aside.text)}" if before and aside.text else told.text
-        return BrokerResult(text, told.is_cut, label, is_ok=told.is_ok and not aside.left, facts=facts)
+        return BrokerResult(text, told.is_cut, label, is_ok=told.is_ok and aside.is_all, facts=facts)
 
     async def _tell_lost(self, before: "_Before", error: BaseException) -> None:
         """What a cell had changed that was lost or stopped: nothing of it runs any more, what it did is there."""
@@ -124,6 +126,7 @@ class CellCall:
         trees, aside = before.trees, NOTHING
         after = await in_thread(partial(snapshot, trees))
         control = () if self.tool.wrapper.control_writable else new_control_files(before.seen, after)
+        is_cut = not after.is_complete
         left = () if self.tool.wrapper.control_writable else rewritten(before.seen, after)
         if control and before.claim.met_controls:  # they may be git's, which another call was running there
             aside = Aside({}, control)
@@ -132,7 +135,7 @@ class CellCall:
             aside = await in_thread(put)
             after = await in_thread(partial(snapshot, trees))
         aside = replace(aside, left=(*aside.left, *left))
-        if not self.tool.wrapper.control_writable and is_cut_short(before.seen, after):
+        if not self.tool.wrapper.control_writable and (is_cut or not after.is_complete):
             aside = replace(aside, is_whole=False)
         found = difference(before.seen, after)
         self.opened.left = {path: after.sizes.get(path, 0) for path in (*found.made, *found.changed, *found.removed)}
@@ -158,6 +161,12 @@ class _Before:
     def shown(self, text: str) -> str:
         """Words of the program, names of files among them, without the secret."""
         return text if self.secret is None else self.secret.redacted(text)
+
+
+def _too_large(tool: str, trees: Iterable[Root]) -> ToolError:
+    """Without knowing what there was before, nobody could tell which control files the program made."""
+    places = " and ".join(tree.path for tree in trees)
+    return ToolError(f"{tool}: {places} cannot be searched whole for control files", "name a smaller directory")
 
 
 def cell_request(opened: OpenCall, wrapper: Wrapper, rendered: Rendered, *, trees: tuple[Root, ...]) -> CellRequest:

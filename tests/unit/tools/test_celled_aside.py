@@ -2,15 +2,21 @@
 
 import asyncio
 import os
+from collections.abc import Iterable
 from dataclasses import replace
+from functools import partialmethod
 from pathlib import Path
 
 import pytest
 
+from aaos.broker import changes
 from aaos.broker.changes import MAX_ENTRIES
 from aaos.core.capability import Capability, Kind
 from aaos.core.cell import CellRequest
+from aaos.core.errors import ToolError
 from aaos.core.events import EventKind
+from aaos.core.ports import CallState, Root
+from aaos.tools import celled
 from aaos.tools.brokered import BrokerWork, ToolResult
 from aaos.tools.wrapperfile import read_wrapper
 from aaos.tools.wrapperparameter import cell_tool
@@ -140,7 +146,62 @@ def test_a_flood_of_names_hides_none_beside_it_and_is_told(tmp_path: Path) -> No
     on = scene(tmp_path, FakeCells(act=act))
     result = run(on, "work", tree=str(tmp_path))
     assert "not all of it could be looked at" in result.text
+    assert not result.ok
     assert not (tmp_path / ".git").exists()
     assert not (tmp_path / "a" / ".git").exists()
     (event,) = [event for event in on.audit.events if event.kind is EventKind.FILE_CHANGED]
     assert "met a bound" in str(event.fields["message"])
+
+
+def test_one_behind_a_flood_of_names_makes_the_call_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """H-FS-15, RES: what was not reached may be one; a second look that sees all takes nothing of that back."""
+    monkeypatch.setattr(changes._Walk, "__init__", partialmethod(changes._Walk.__init__, left=50))
+
+    def act(_: CellRequest) -> None:
+        for directory in ("a", "z"):
+            (tmp_path / directory).mkdir()
+            for number in range(60):
+                (tmp_path / directory / str(number)).touch()
+            (tmp_path / directory / "deep").mkdir()
+            (tmp_path / directory / "deep" / ".git").mkdir()
+
+    result = run(scene(tmp_path, FakeCells(act=act)), "work", tree=str(tmp_path))
+    assert any((tmp_path / directory / "deep" / ".git").exists() for directory in ("a", "z"))
+    assert not result.ok
+    assert "not all of it could be looked at" in result.text
+
+
+def test_a_first_look_that_was_cut_is_told_though_a_second_saw_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """H-FS-15: what the second alone could have seen was not set aside."""
+    looks: list[changes.Snapshot] = []
+
+    def look(trees: Iterable[Root]) -> changes.Snapshot:
+        looks.append(changes.snapshot(trees))
+        return replace(looks[-1], is_complete=len(looks) != 2)
+
+    monkeypatch.setattr(celled, "snapshot", look)
+    result = run(scene(tmp_path, FakeCells(act=lambda _: (tmp_path / ".git").mkdir())), "work", tree=str(tmp_path))
+    assert len(looks) == 3
+    assert not result.ok
+
+
+def test_where_it_is_not_known_what_there_was_only_a_program_runs_whose_work_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """H-FS-15, RES: the bound is that of all its directories together; nothing was started, nothing stays open."""
+    monkeypatch.setattr(changes._Walk, "__init__", partialmethod(changes._Walk.__init__, left=5))
+    for number in range(10):
+        (tmp_path / str(number)).touch()
+    cells = FakeCells()
+    on = scene(tmp_path, cells)
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(ToolError, match="cannot be searched whole for control files"):
+        run(on, "work", tree=str(tmp_path))
+    assert cells.asked == []
+    assert on.last_outcome.state is CallState.FAILED
+    assert len(os.listdir("/proc/self/fd")) == before
+    on.gate._catalog = {**CATALOG, "git": cell_tool(read_wrapper(GIT.encode(), "/git.yaml", taken=()))}
+    on.tokens.grant(on.caller.agent, [Capability(Kind.TOOL, "git")])
+    assert run(on, "git", tree=str(tmp_path)).ok
