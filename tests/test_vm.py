@@ -1,11 +1,13 @@
 """What of `qa/vm` can be tried without a guest: who is to blame for one that does not come up, and what is left out."""
 
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from qa.vm import __main__ as vm
 from qa.vm.boot import BOOT_S, LOGIN_S, SILENT_S, Boot, NoGuestError, require_room
+from qa.vm.guest import Guest
 from qa.vm.table import CHECKS, QUICK
 
 KERNEL = "[    0.000000] Linux version 6.12.117\n"
@@ -79,6 +81,19 @@ def test_what_the_time_did_not_suffice_for_is_named(capsys: pytest.CaptureFixtur
     said = capsys.readouterr()
     assert "2 of 2 checks passed" in said.out
     assert "NOT tried, since the time was over: serves" in said.err
+
+
+def test_a_check_that_fails_without_a_word_shows_what_did_not_hold(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DEB-1"""
+
+    def is_right(guest: Guest) -> str:
+        raise AssertionError
+
+    monkeypatch.setattr(vm, "CHECKS", {"is right": is_right})
+    assert not vm._check("is right", cast(Guest, "a guest"))
+    assert "AssertionError: raise AssertionError" in capsys.readouterr().out
 
 
 def test_every_change_is_tried_by_what_is_promised_of_it() -> None:

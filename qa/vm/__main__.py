@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -64,9 +65,14 @@ def _check(name: str, guest: Guest) -> bool:
     try:
         said, passed = CHECKS[name](guest), True
     except Exception as error:  # noqa: BLE001  # whatever it is, the check has failed
-        said, passed = f"{type(error).__name__}: {error}", False
+        said, passed = f"{type(error).__name__}: {str(error) or _line(error)}", False
     print(f"{'ok    ' if passed else 'FAILED'}  {name:<26} {time.monotonic() - began_s:5.1f} s  {said}", flush=True)
     return passed
+
+
+def _line(error: Exception) -> str | None:
+    """What did not hold, where an assertion says nothing of it: Python's own leaves it out."""
+    return traceback.extract_tb(error.__traceback__)[-1].line
 
 
 def _payload(place: Path, package: Path) -> Path:

@@ -14,8 +14,10 @@ def keeps_what_a_run_made(guest: Guest) -> str:
     """RUN-9: a goal writes into its workspace, which the machine does not see; its owner exports and removes it."""
     goal = "count the lines in /etc/services and write the result to {workspace}/n.md"
     run = run_id(guest.run(f"agentd submit --workspace {SIZE_MIB}M '{goal}'", user=OPERATOR))
-    assert run in ok(guest.run("agentd workspace list", user=OPERATOR))
-    assert "n.md" in ok(guest.run(f"agentd workspace export {run} -o kept.tar && tar tf kept.tar", user=OPERATOR))
+    listed = ok(guest.run("agentd workspace list", user=OPERATOR))
+    assert run in listed, listed
+    kept = ok(guest.run(f"agentd workspace export {run} -o {run}.tar && tar tf {run}.tar", user=OPERATOR))
+    assert "n.md" in kept, kept
     _gone(guest, run)
     return f"{SIZE_MIB} MiB with n.md in it, exported and removed"
 
@@ -38,10 +40,12 @@ def bounds_what_a_run_makes(guest: Guest) -> str:
 
 def _gone(guest: Guest, run: str) -> None:
     """The machine never had it mounted, and nothing of it is left once its owner has removed it."""
-    assert "workspaces" not in ok(guest.run("cat /proc/1/mountinfo"))
+    mounts = ok(guest.run("cat /proc/1/mountinfo"))
+    assert "workspaces" not in mounts, mounts
     ok(guest.run(f"agentd workspace rm {run}", user=OPERATOR))
     until(lambda: guest.run("losetup --all").output.strip() == "")
-    assert ok(guest.run("find /var/lib/aaos/workspaces -name '*.ext4'")) == ""
+    left = ok(guest.run("find /var/lib/aaos/workspaces -name '*.ext4'"))
+    assert left == "", left
 
 
 def _free_mib(guest: Guest) -> int:
