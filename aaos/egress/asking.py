@@ -96,7 +96,7 @@ def may_ask(asks: Iterable[str], method: str, path: str) -> bool:
 
 def answered(response: h11.Response, placing: Placing, place: Place) -> h11.Response:
     """The head of an answer as the cell gets it. Raises RefusedError for one in which the secret could not be found."""
-    headers = []
+    headers, is_chunked = [], any(name == b"transfer-encoding" for name, _ in response.headers)
     for name, value in response.headers:
         if name == b"content-encoding" and value.strip().lower() != b"identity":
             raise RefusedError(
@@ -104,6 +104,8 @@ def answered(response: h11.Response, placing: Placing, place: Place) -> h11.Resp
             )
         if name in RETURNED:
             seen = placing.masking().whole(value)
+            if name == b"content-length" and (is_chunked or seen != value):
+                continue  # it is not the length of the body, or no number any more
             headers.append((name, _as_asked(seen, place) if name == b"location" else seen))
     return h11.Response(status_code=response.status_code, headers=[*headers, (b"connection", b"close")])
 

@@ -2,7 +2,8 @@
 
 Invariant: nothing is connected to but the places that agentd allowed for this door, at addresses that were checked; at
 most so many connections at once and in all, so many bytes, and no silence without end; when the door is shut, every
-connection at it ends and is told. What the bytes are is not looked at, but at a door that places a secret.
+connection at it ends and is told. One that fails, whatever its ends do, fails alone. What the bytes are is not looked
+at, but at a door that places a secret.
 """
 
 import asyncio
@@ -115,6 +116,8 @@ class Door:
         except asyncio.CancelledError:
             talk.message = "the door was shut"
             raise
+        except Exception as error:  # noqa: BLE001  # the boundary of a connection: a cell or a server may be behind it
+            talk.message = f"unforeseen: {type(error).__name__}"  # without its words, which may hold the secret
         finally:
             await self._say(talk.told(self._id))
 

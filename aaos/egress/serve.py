@@ -110,7 +110,7 @@ class Service:
         unused.pop_all()
         listener = listening(fds[0])
         door = Door(frame, listener, lookups=self._door_lookups, say=self._send, trust=self._tools.trust)
-        task = self._doors[frame.id] = group.create_task(door.serve())
+        task = self._doors[frame.id] = group.create_task(_bounded(door))
 
         def closed(_: object) -> None:
             del self._doors[frame.id]
@@ -131,14 +131,14 @@ class Service:
     async def _fetch(self, fetch: wire.Fetch) -> None:
         try:
             fetched, part = await fetch_page(fetch, self._tools)
+            memfd = transport.sealed_memfd(part)
         except FetchError as error:
             await self._send(wire.Failed(fetch.id, error.code, error.message[:2_000]))
             if isinstance(error, StuckError):
                 self._ended.set()
         except Exception as error:  # noqa: BLE001  # the boundary of a fetch: its server may be behind it
-            await self._send(wire.Failed(fetch.id, "internal", f"{type(error).__name__}: {error}"[:500]))
+            await self._send(wire.Failed(fetch.id, "internal", f"unforeseen: {type(error).__name__}"))
         else:
-            memfd = transport.sealed_memfd(part)
             try:
                 await self._send(fetched, [memfd])
             finally:
@@ -154,6 +154,12 @@ class Service:
                 await asyncio.sleep(SEND_AGAIN_S)  # agentd reads those before
             except OSError:
                 self._ended.set()
+
+
+async def _bounded(door: Door) -> None:
+    """Serve it; whatever it fails of, it fails alone, and is told as one that was closed."""
+    with suppress(Exception):
+        await door.serve()
 
 
 def _cancel(task: "asyncio.Task[None] | None") -> None:

@@ -133,6 +133,37 @@ def test_an_answer_that_breaks_off_is_not_made_whole(monkeypatch: pytest.MonkeyP
     assert told.message in ("the server does not speak HTTP as it should", "the connection to the server broke")
 
 
+@pytest.mark.parametrize("length", [b"5", SECRET[4:].encode()])
+def test_a_length_that_is_none_is_not_said(monkeypatch: pytest.MonkeyPatch, length: bytes) -> None:
+    """H-NET-10: chunks have the last word, and a length that is the secret is no number any more."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %s\r\nTransfer-Encoding: chunked\r\n\r\n" % length
+    play, got = answering(head + b"8\r\nabcdefgh\r\n0\r\n\r\n")
+    assert played(monkeypatch, play, frame=replace(DOOR, masked=(SECRET[4:],))).message == ""
+    assert b"content-length" not in got[1].lower()
+    assert got[1].endswith(b"8\r\nabcdefgh\r\n0\r\n\r\n")
+
+
+def test_a_length_that_is_the_secret_ends_nothing_but_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """H-NET-10, H-SEC-03"""
+    play, got = answering(b"HTTP/1.1 200 OK\r\nContent-Length: 12345678\r\n\r\nabc")
+    told = played(monkeypatch, play, frame=replace(DOOR, masked=(SECRET[4:],)))
+    assert told.message == "the server does not speak HTTP as it should"
+    assert got[1].endswith(b"3\r\nabc\r\n")
+    assert SECRET[4:].encode() not in got[1]
+
+
+def test_what_is_not_foreseen_ends_its_connection_and_is_told_without_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """H-NET-10, H-SEC-03: here a secret that is no header's value, which the words of h11 would name."""
+
+    async def play(scene: Scene) -> None:
+        await scene.write(scene.cell, ASK)
+        assert await whole(scene, scene.cell) == b""
+        assert await whole(scene, scene.server) == b""
+
+    told = played(monkeypatch, play, frame=replace(DOOR, secret=f"{SECRET}\n"))
+    assert told.message == "unforeseen: LocalProtocolError"
+
+
 def _refused(monkeypatch: pytest.MonkeyPatch, data: bytes, frame: wire.Door = DOOR) -> tuple[wire.Tunnel, bytes]:
     got: list[bytes] = []
 

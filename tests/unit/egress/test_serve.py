@@ -88,7 +88,7 @@ def test_each_fetch_gets_its_own_answer(monkeypatch: pytest.MonkeyPatch) -> None
         assert isinstance(broken, wire.Failed)
         assert isinstance(worse, wire.Failed)
         assert (broken.code, len(broken.message)) == ("tls", 2_000)
-        assert (worse.code, worse.message) == ("internal", "ZeroDivisionError: of a library")
+        assert (worse.code, worse.message) == ("internal", "unforeseen: ZeroDivisionError")
 
     played(monkeypatch, _page, play)
 
@@ -175,6 +175,41 @@ def test_a_door_is_open_until_it_is_shut_and_then_it_is_told(monkeypatch: pytest
             line.ask(replace(FETCH, id=6, host="a"))
             assert (await line.hear())[0].id == 6
         assert not line.service._ended.is_set()
+
+    played(monkeypatch, _page, play)
+
+
+def test_a_door_that_fails_ends_alone_and_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """H-NET-10"""
+
+    class Failing(Waiting):
+        async def serve(self) -> None:
+            """Of nothing that is foreseen."""
+            raise ZeroDivisionError
+
+    monkeypatch.setattr(room, "Door", Failing)
+
+    async def play(line: Line) -> None:
+        first, second = socket.socketpair()
+        with first, second:
+            line.ask(DOOR, [first.fileno()])
+            assert (await line.hear())[0] == wire.Closed(5)
+            line.ask(replace(FETCH, id=6, host="a"))
+            assert (await line.hear())[0].id == 6
+
+    played(monkeypatch, _page, play)
+
+
+def test_a_page_for_which_there_is_no_memory_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(_: bytes) -> int:
+        raise OSError(24, "too many open files")
+
+    monkeypatch.setattr(transport, "sealed_memfd", none)
+
+    async def play(line: Line) -> None:
+        for number in range(2):
+            line.ask(replace(FETCH, id=number, host="a"))
+            assert (await line.hear())[0] == wire.Failed(number, "internal", "unforeseen: OSError")
 
     played(monkeypatch, _page, play)
 
