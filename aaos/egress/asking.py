@@ -2,8 +2,8 @@
 
 Invariant: a request that passes is written as agentd writes addresses, for an allowed place, by an allowed method and
 path; of its headers those go on that are named here, and one of ours, which the cell cannot set. Of an answer's headers
-those come back that are named here, without the secret. Framing is h11's, on either side.
-Source: RFC 9112, section 3.2.2; RFC 9110, section 7.6.1.
+those come back that are named here, without the secret. Framing is h11's, on either side; a request says in one way
+where it ends. Source: RFC 9112, sections 3.2.2, 6.1; RFC 9110, section 7.6.1.
 """
 
 import re
@@ -71,6 +71,9 @@ def asked(request: h11.Request, placing: Placing, allowed: Mapping[str, Place]) 
         raise RefusedError(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "HTTP/1.1 is spoken here", target[:256])
     if len(request.headers) > MAX_HEADERS:
         raise RefusedError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "too many headers", target[:256])
+    framing = {name for name, _ in request.headers} & _FRAMING
+    if len(framing) > 1 or (b"transfer-encoding" in framing and request.http_version == b"1.0"):
+        raise RefusedError(HTTPStatus.BAD_REQUEST, "its end can be read in more than one way", target[:256])
     found = _TARGET.fullmatch(target)
     if found is None or int(found["port"] or HTTPS) > 65_535:
         raise RefusedError(HTTPStatus.BAD_REQUEST, "a proxy is asked for http://HOST/PATH", target[:256])

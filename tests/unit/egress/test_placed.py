@@ -17,6 +17,7 @@ DOOR = wire.Door(
     7, ("a.example:443",), ("",), 100_000, "X-Token", SECRET, ("dG9rLTEyMzQ1Njc4",), ("GET /**", "POST /b")
 )
 ASK = b"GET http://a.example/p?q HTTP/1.1\r\nHost: a.example\r\nX-Token: mine\r\n\r\n"
+SMUGGLED = b"POST http://a.example/b HTTP/%s\r\nHost: a\r\n"
 Play = Callable[[Scene], Awaitable[None]]
 
 
@@ -187,6 +188,16 @@ def _refused(monkeypatch: pytest.MonkeyPatch, data: bytes, frame: wire.Door = DO
         (b"\x16\x03\x01 tls", 400),
         (b"POST http://a.example/ HTTP/1.1\r\nHost: a\r\nContent-Length: " + b"3" * 5_000 + b"\r\n\r\n", 400),
         (b"GET http://a.example/ HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
+        (b"GET http://a.example/ HTTP/1.1\r\nHost: a\r\nContent-Length: 1, 2\r\n\r\n", 400),
+        (SMUGGLED % b"1.1" + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+        (SMUGGLED % b"1.1" + b"Transfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n0\r\n\r\n", 400),
+        (SMUGGLED % b"1.0" + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+        (SMUGGLED % b"1.1" + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501),
+        (SMUGGLED % b"1.1" + b"Transfer-Encoding: identity\r\n\r\n", 501),
+        (SMUGGLED % b"1.1" + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 501),
+        (SMUGGLED % b"1.1" + b"Transfer-Encoding: xchunked\r\n\r\n", 501),
+        (SMUGGLED % b"1.1" + b"Transfer-Encoding : chunked\r\n\r\n", 400),
+        (SMUGGLED % b"1.1" + b"Content-Length: +5\r\n\r\nabcde", 400),
         (b"GET http://a.example/ HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 70_000, 431),
         (b"GET http://a.e", 400),
         (b"", 400),
