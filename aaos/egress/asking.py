@@ -19,6 +19,7 @@ from aaos.egress.tunnel import Place, RefusedError, place_of
 HEAD_BYTES = 65_536
 MAX_HEADERS = 128
 HTTPS = 443
+LENGTH_DIGITS = 18
 FORWARDED = frozenset(
     b"accept accept-language content-encoding content-type git-protocol if-modified-since if-none-match"
     b" user-agent".split()
@@ -107,8 +108,8 @@ def answered(response: h11.Response, placing: Placing, place: Place) -> h11.Resp
             )
         if name in RETURNED:
             seen = placing.masking().whole(value)
-            if name == b"content-length" and (is_chunked or seen != value):
-                continue  # it is not the length of the body, or no number any more
+            if name == b"content-length" and (is_chunked or seen != value or len(value) > LENGTH_DIGITS):
+                continue  # it is not the length of the body, or no number (any more)
             headers.append((name, _as_asked(seen, place) if name == b"location" else seen))
     return h11.Response(status_code=response.status_code, headers=[*headers, (b"connection", b"close")])
 

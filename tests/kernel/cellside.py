@@ -23,7 +23,7 @@ class Inside:
             self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
             self._address = self.listener.getsockname()
             self._netns = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-            self._made_here = [socket.socket() for _ in range(40)]  # of this namespace, wherever they are used
+            self._made_here = [socket.socket() for _ in range(48)]  # of this namespace, wherever they are used
             self.clients = list(self._made_here)
             self._made.set()
             self._over.wait(60)

@@ -144,6 +144,17 @@ def test_a_length_that_is_none_is_not_said(monkeypatch: pytest.MonkeyPatch, leng
     assert got[1].endswith(b"8\r\nabcdefgh\r\n0\r\n\r\n")
 
 
+def test_a_length_of_what_does_not_come_is_no_number_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """H-NET-10: nobody reads it where there is no body, but who says it on."""
+    for method, status in ((b"HEAD", 200), (b"GET", 304)):
+        head = b"HTTP/1.1 %d X\r\nContent-Length: %s\r\n\r\n" % (status, b"3" * 5_000)
+        play, got = answering(head, asks=ASK.replace(b"GET", method))
+        told = played(monkeypatch, play, frame=replace(DOOR, asks=("HEAD /**", "GET /**")))
+        assert (told.message, told.answer) == ("", status)
+        assert got[1].startswith(b"HTTP/1.1 %d" % status)
+        assert b"333" not in got[1]
+
+
 def test_a_length_that_is_the_secret_ends_nothing_but_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """H-NET-10, H-SEC-03"""
     play, got = answering(b"HTTP/1.1 200 OK\r\nContent-Length: 12345678\r\n\r\nabc")
