@@ -70,7 +70,7 @@ def make_image(path: Path, size_bytes: int, *, run: RunId, owner: tuple[Uid, Gid
         fresh.replace(path)
     except OSError as error:
         fresh.unlink(missing_ok=True)
-        raise _fault(error, path) from error
+        raise fault(error, path) from error
     except AaosError:
         fresh.unlink(missing_ok=True)
         raise
@@ -81,11 +81,14 @@ def open_image(path: Path, run: RunId) -> int:
     try:
         fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        raise _fault(error, path) from error
+        raise fault(error, path) from error
     try:
         _check_ours(fd, path)
         _await_lock(fd, path)
         _check_super(fd, path, run)
+    except OSError as error:
+        os.close(fd)
+        raise fault(error, path) from error
     except BaseException:
         os.close(fd)
         raise
@@ -97,7 +100,7 @@ def reserve(fd: int, path: Path) -> None:
     try:
         os.posix_fallocate(fd, 0, os.fstat(fd).st_size)
     except OSError as error:
-        raise _fault(error, path) from error
+        raise fault(error, path) from error
 
 
 def mount_image(fd: int, path: Path, target: Path, *, is_writable: bool) -> None:
@@ -112,7 +115,7 @@ def mount_image(fd: int, path: Path, target: Path, *, is_writable: bool) -> None
     except OSError as error:
         if error.errno in _DAMAGED:
             raise _damaged(path, error.strerror or "") from error
-        raise _fault(error, path) from error
+        raise fault(error, path) from error
     finally:
         os.close(loop)
 
@@ -157,6 +160,15 @@ def missing() -> str:
 def mkfs() -> str | None:
     """Where mkfs.ext4 is."""
     return shutil.which("mkfs.ext4", path=MKFS_PATH)
+
+
+def fault(error: OSError, path: Path) -> StorageError:
+    """What went wrong with a file of agentd's, as an error with a remedy."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return StorageError(f"{path}: the disk has no space for it", f"free space, see: df -h {path.parent}")
+    if error.errno == errno.ELOOP:
+        return _foreign(path)
+    return StorageError(f"{path}: {error.strerror}", f"look at it: ls -la {path.parent}")
 
 
 def _format(fd: int, size_bytes: int, *, run: RunId, owner: tuple[Uid, Gid]) -> None:
@@ -239,14 +251,6 @@ def _attach(image_fd: int) -> tuple[int, str]:
     finally:
         os.close(control)
     raise ConflictError("every free loop device was taken by somebody else", "try again; see: losetup -a")
-
-
-def _fault(error: OSError, path: Path) -> StorageError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return StorageError(f"{path}: the disk has no space for it", f"free space, see: df -h {path.parent}")
-    if error.errno == errno.ELOOP:
-        return _foreign(path)
-    return StorageError(f"{path}: {error.strerror}", f"look at it: ls -la {path.parent}")
 
 
 def _damaged(path: Path, detail: str) -> StorageError:

@@ -160,9 +160,7 @@ class Workspaces:
             try:
                 image.path.unlink()
             except OSError as error:
-                raise StorageError(
-                    f"{image.path}: {error.strerror}", f"look at it: ls -la {self._directory}"
-                ) from error
+                raise images.fault(error, image.path) from error
             self._seats.pop(run, None)
         return image
 
@@ -172,18 +170,18 @@ class Workspaces:
             return
 
     def find(self, run: RunId) -> Image:
-        """The workspace of a run. Raises NotFoundError."""
+        """The workspace of a run. Raises NotFoundError, StorageError."""
         found = next(self._images(lambda name: name.startswith(f"{run}.")), None)
         if found is None:
             raise NotFoundError(f"run {run} has no workspace", "see those that are kept: agentd workspace list")
         return found
 
     def has(self, run: RunId) -> bool:
-        """Whether there is a workspace of this run."""
+        """Whether there is a workspace of this run. Raises StorageError."""
         return next(self._images(lambda name: name.startswith(f"{run}.")), None) is not None
 
     def all(self) -> tuple[Image, ...]:
-        """The workspaces that there are, by the names of their runs."""
+        """The workspaces that there are, by the names of their runs. Raises StorageError."""
         return tuple(self._images(lambda _: True))
 
     def is_mounted(self, run: RunId) -> bool:
@@ -204,6 +202,8 @@ class Workspaces:
             names = sorted(filter(is_wanted, os.listdir(self._directory)))
         except FileNotFoundError:
             return
+        except OSError as error:
+            raise images.fault(error, self._directory) from error
         yield from (image for name in names if (image := self._image(name)) is not None)
 
     def _seat(self, run: RunId) -> _Seat:
@@ -251,6 +251,8 @@ class Workspaces:
                 images.reserve(fd, image.path)
             target.mkdir(mode=0o700, exist_ok=True)
             images.mount_image(fd, image.path, target, is_writable=is_writable)
+        except OSError as error:
+            raise images.fault(error, target) from error
         finally:
             os.close(fd)
 

@@ -31,7 +31,7 @@ def judged(
         tool = catalog.get(record.tool)
         with at_hand(record.run):
             return outcome_after_crash(record, files(envelope.submitter), is_effect=tool is None or tool.is_effect)
-    except AaosError:  # what cannot be read must not keep the daemon from starting
+    except (AaosError, OSError):  # what cannot be read must not keep the daemon from starting
         return unknown_outcome(record)
 
 

@@ -126,7 +126,12 @@ class Keeping:
 
     async def sweep(self) -> None:
         """Remove what was kept long enough, and what belongs to no run; give back what an ended run has reserved."""
-        for image in await asyncio.to_thread(self.workspaces.all):
+        try:
+            images = await asyncio.to_thread(self.workspaces.all)
+        except AaosError as error:
+            _log.error("workspaces are not swept: %s; %s", error.message, error.remedy)
+            return
+        for image in images:
             try:
                 if reason := self._reason(image):
                     await asyncio.to_thread(self.workspaces.remove, image.run)
@@ -136,6 +141,8 @@ class Keeping:
                     await asyncio.to_thread(self.workspaces.trim, image.run)
             except AaosError as error:
                 _log.error("workspace of %s: %s; %s", image.run, error.message, error.remedy)
+            except OSError as error:  # it must not end the daemon, nor keep the others from being swept
+                _log.error("workspace of %s: %s", image.run, error)
 
     def list(self, sight: Uid) -> Json:
         """Those that the asker may see; 0 sees all."""

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from aaos.broker.files import FileBroker
 from aaos.core.envelope import Submitter
 from aaos.core.errors import StorageError
@@ -47,12 +49,14 @@ def test_the_workspace_is_there_while_a_call_is_judged(tmp_path: Path) -> None:
     assert held == [RUN, None]
 
 
-def test_a_workspace_that_cannot_be_had_leaves_the_outcome_unknown(tmp_path: Path) -> None:
+@pytest.mark.parametrize("error", [StorageError(f"{RUN}: damaged", "look at it"), OSError("read error")])
+def test_a_workspace_that_cannot_be_had_leaves_the_outcome_unknown(tmp_path: Path, error: Exception) -> None:
     """It must not keep the daemon from starting."""
 
     @contextmanager
     def at_hand(run: RunId) -> Iterator[None]:
-        raise StorageError(f"{run}: damaged", "look at it")
+        del run
+        raise error
         yield
 
     with database(tmp_path) as opened:

@@ -1,0 +1,68 @@
+"""A disk that gives read errors: one workspace that cannot be had ends nothing but what asks for it (RUN-9)."""
+
+import asyncio
+import errno
+import os
+
+import pytest
+
+from aaos.core.errors import StorageError
+from tests.kernel.test_workspaces_kept import MIB, OTHER, OWNER, RUN, World, world
+
+__all__ = ["world"]  # the fixture
+
+
+def unreadable(*_: object, **__: object) -> bytes:
+    raise OSError(errno.EIO, "Input/output error")
+
+
+def test_an_image_that_cannot_be_read_is_an_error_with_a_remedy(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.begin()
+    row = world.end()
+    monkeypatch.setattr(os, "pread", unreadable)
+    with pytest.raises(StorageError, match="Input/output error") as refused:
+        asyncio.run(world.keeping.show(row))
+    assert "look at it" in refused.value.remedy
+    assert not world.workspaces.is_mounted(RUN)
+
+
+def test_a_place_where_nothing_can_be_mounted_is_an_error_with_a_remedy(world: World) -> None:
+    world.begin()
+    row = world.end()
+    (world.base / "place" / RUN).write_text("in the way")
+    with pytest.raises(StorageError, match="File exists"):
+        asyncio.run(world.keeping.show(row))
+
+
+def test_a_directory_that_cannot_be_listed_ends_no_sweep(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.begin()
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "listdir", unreadable)
+        assert world.sweep() == []
+        with pytest.raises(StorageError, match="Input/output error"):
+            world.workspaces.has(RUN)
+    assert "not swept" in caplog.text
+    assert world.workspaces.has(RUN)
+
+
+@pytest.mark.parametrize("moment", ["reading", "unforeseen"])
+def test_one_that_cannot_be_read_keeps_no_other_from_being_swept(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, moment: str
+) -> None:
+    """The first is of an ended run and whole, so that a sweep mounts it; the second belongs to no run."""
+    world.begin()
+    world.end()
+    with (world.base / "images" / f"{RUN}.1234.ext4").open("r+b") as file:
+        os.posix_fallocate(file.fileno(), 0, 16 * MIB)
+    world.workspaces.make(OTHER, OWNER, 0)
+    world.workspaces.detach(OTHER)
+    if moment == "reading":
+        monkeypatch.setattr(os, "pread", unreadable)
+    else:
+        monkeypatch.setattr(world.workspaces, "trim", unreadable)
+    assert world.sweep() == ["no run"]
+    assert f"workspace of {RUN}" in caplog.text
+    assert "Input/output error" in caplog.text
+    assert world.images() == [f"{RUN}.1234.ext4"]
