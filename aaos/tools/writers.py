@@ -1,7 +1,8 @@
 """Who writes to which directories, so that an approved program sees what it was approved for (BRK-6).
 
 Invariant: while a call is `alone` with some paths, no other call of any agent changes anything there, and every worker
-that could write there without a call stands still. It knows what aaOS started, and nothing else of the machine.
+that could write there without a call stands still. One that waits to be alone keeps nobody waiting, and waits no longer
+than a bound: whom it waits for may be paused. It knows what aaOS started, and nothing else of the machine.
 """
 
 import asyncio
@@ -15,8 +16,11 @@ from contextlib import (
 )
 from dataclasses import dataclass
 
+from aaos.core.errors import BusyError
 from aaos.core.ids import AgentId
 from aaos.core.ports import Held, Root
+
+ALONE_WAIT_S = 300.0  # as long as most programs run; who waits for an approved one has its deadlines held meanwhile
 
 Paths = Sequence[str]
 Hold = Callable[[], AbstractContextManager[None]]
@@ -51,10 +55,11 @@ Turn = Callable[[Paths], AbstractAsyncContextManager[Claim]]
 class Writers:
     """One for the daemon. Not thread-safe: it is used on the event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, alone_wait_s: float = ALONE_WAIT_S) -> None:
         self._workers: dict[AgentId, Worker] = {}
         self._writing: set[Claim] = set()
-        self._alone: list[Claim] = []  # in the order in which they came
+        self._alone: set[Claim] = set()  # those that are, and none that waits
+        self._alone_wait_s = alone_wait_s
         self._bell = asyncio.Event()
 
     async def join(self, agent: AgentId, worker: Worker) -> None:
@@ -86,26 +91,30 @@ class Writers:
 
     @asynccontextmanager
     async def alone(self, paths: Paths, *, hold: Hold = nullcontext) -> AsyncIterator[None]:
-        """Nobody else that aaOS started changes anything at, above or below the paths. Raises BusyError when a worker
-        does not stand still in time."""
+        """Nobody else that aaOS started changes anything at, above or below the paths. Raises BusyError when somebody
+        writes there all the time, or a worker does not stand still in time."""
         turn = Claim(paths)
-        earlier = tuple(self._alone)
-        self._alone.append(turn)
+        with hold():
+            await self._free(paths)
+        self._alone.add(turn)  # nothing was awaited since it was free
         try:
             async with AsyncExitStack() as still:
-                with hold():
-                    await self._until(lambda: not self._is_taken(turn, earlier))
                 for worker in [one for one in self._workers.values() if _meet(paths, [one])]:
                     still.enter_context(worker.hold())
                     await still.enter_async_context(worker.halted())
                 yield
         finally:
-            self._alone.remove(turn)
+            self._alone.discard(turn)
             self._ring()
 
-    def _is_taken(self, turn: Claim, earlier: Iterable[Claim]) -> bool:
-        before = [one for one in earlier if one in self._alone]
-        return _meet(turn.paths, (*before, *self._writing))
+    async def _free(self, paths: Paths) -> None:
+        """Until nobody writes there and nobody is alone there. Raises BusyError."""
+        try:
+            async with asyncio.timeout(self._alone_wait_s):
+                await self._until(lambda: not _meet(paths, (*self._alone, *self._writing)))
+        except TimeoutError as error:
+            message = f"others have been writing at {paths[0]} for {self._alone_wait_s:g} s, or are paused there"
+            raise BusyError(message, "see who is paused: agentd list; then call it again") from error
 
     async def _until(self, is_so: Callable[[], bool]) -> None:
         while not is_so():

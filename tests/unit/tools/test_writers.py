@@ -89,7 +89,7 @@ def test_a_worker_that_comes_meanwhile_begins_afterwards() -> None:
 
 def test_calls_that_write_there_wait_and_those_that_began_are_waited_for() -> None:
     async def main() -> None:
-        writers, order, held = Writers(), [], Stub()
+        writers, order, held, began = Writers(), [], Stub(), asyncio.Event()
 
         async def write(name: str, *, hold: bool = False) -> None:
             async with writers.writing(["/a/f"], hold=held.hold):
@@ -100,14 +100,16 @@ def test_calls_that_write_there_wait_and_those_that_began_are_waited_for() -> No
         async def alone() -> None:
             async with writers.alone(["/a"]):
                 order.append("alone")
+                began.set()
                 await moments()
                 order.append("not alone")
 
-        tasks = [asyncio.ensure_future(one) for one in (write("one"), write("two"), alone(), write("three"), alone())]
-        await asyncio.gather(*tasks)
+        tasks = [asyncio.ensure_future(one) for one in (write("one"), write("two"), alone(), alone())]
+        await began.wait()
+        await asyncio.gather(*tasks, write("three"))
         assert order[:2] == ["one begins", "two begins"], "those that write wait not for each other"
         first, last = order.index("alone"), order.index("three begins")
-        assert max(order.index("one ends"), order.index("two ends")) < first < last
+        assert max(order.index("one ends"), order.index("two ends")) < first < order.index("not alone") < last
         assert held.said == ["held", "not held"], "the deadlines of who waits stand"
         between = "".join("a" if one == "alone" else "n" for one in order if "alone" in one)
         assert between == "anan", "never two of them at once"
@@ -133,6 +135,29 @@ def test_a_call_that_is_given_up_leaves_nothing_behind() -> None:
                 raise AssertionError("a worker did not stand still")
         assert stub.said == ["held", "halted", "goes on", "not held"]
         async with asyncio.timeout(5), writers.writing(["/a"]):
+            pass
+
+    run(main())
+
+
+def test_one_that_waits_for_a_paused_one_keeps_nobody_waiting_and_gives_up() -> None:
+    """BRK-6, RES: a claim that is never given back holds up who wants to be alone, for as long as the bound."""
+
+    async def main() -> None:
+        writers, held = Writers(alone_wait_s=0.05), Stub()
+        async with writers.writing(["/a/paused"]):
+            waiting = asyncio.ensure_future(writers.alone(["/a"], hold=held.hold).__aenter__())
+            await moments()
+            async with writers.writing(["/a/b"]), writers.writing(["/"]):
+                await writers.join(AgentId("a"), Stub("/a").worker)
+                assert not waiting.done()
+            async with writers.alone(["/a/c"]):
+                assert not waiting.done()
+            with pytest.raises(BusyError, match=r"/a for 0\.05 s") as error:
+                await waiting
+            assert error.value.remedy
+        assert held.said == ["held", "not held"]
+        async with writers.alone(["/a"]):
             pass
 
     run(main())
