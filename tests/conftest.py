@@ -1,11 +1,11 @@
 """What holds for every test: unit tests run between tripwires, kernel tests run as root."""
 
 import os
+import resource
 import signal
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
-import prctl
 import pytest
 from hypothesis import settings
 
@@ -29,19 +29,21 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 @pytest.fixture(autouse=True)
 def _leaves_the_process_as_it_was() -> Iterator[None]:
-    """A daemon's own hardening, called within this process, would change what all later tests see."""
+    """A daemon's own hardening, called within this process, would change what all later tests see.
+
+    Not asked: whether it is dumpable, which ends with each file that is opened as a submitter (prctl(2), fsuid).
+    """
     before = _hardening()
     yield
     after = _hardening()
     os.umask(before[0])
-    prctl.set_dumpable(before[1])
-    assert after == before, "umask and dumpable of the process that runs the tests"
+    assert after == before, "umask and core files of the process that runs the tests"
 
 
-def _hardening() -> tuple[int, bool]:
+def _hardening() -> tuple[int, tuple[int, int]]:
     umask = os.umask(0)
     os.umask(umask)
-    return umask, bool(prctl.get_dumpable())
+    return umask, resource.getrlimit(resource.RLIMIT_CORE)
 
 
 def pytest_configure() -> None:
