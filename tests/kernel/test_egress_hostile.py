@@ -3,7 +3,6 @@
 import asyncio
 import gzip
 import os
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +16,7 @@ from aaos.core.ports import Page
 from tests.kernel.webserver import asked, egress, html, serving, text_of
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
-TIMEOUT_S = 3
+TIMEOUT_S = 8
 BODY = 2**20
 SETTINGS = Settings(egress=EgressSettings(timeout_s=TIMEOUT_S, max_body_bytes=BODY))
 Play = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -77,13 +76,12 @@ def test_all_of_them_at_once_and_a_good_one_beside() -> None:
     async def run() -> None:
 
         async with egress(settings=SETTINGS) as door, serving({**HOSTILE, "/good": html("good")}) as server:
-            pid, began_s = door.pid, time.monotonic()
+            pid = door.pid
             async with asyncio.TaskGroup() as group:
                 ended = {path: group.create_task(one(door, server.url(path))) for path in HOSTILE}
                 await asyncio.sleep(0.2)
                 assert await text_of(door, server.url("/good")) == "good"
-                assert time.monotonic() - began_s < TIMEOUT_S + 2, "the others hold nobody up"
-            assert time.monotonic() - began_s < TIMEOUT_S + 15
+                assert not all(task.done() for task in ended.values()), "the others hold nobody up"
             came_to = {path: task.result() for path, task in ended.items()}
             partial = {path for path, page in came_to.items() if isinstance(page, Page) and page.partial}
             assert partial - {"/nested"} == PARTS, came_to
