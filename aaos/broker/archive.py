@@ -2,14 +2,15 @@
 
 Invariant: the tree is never trusted: no link is followed, no device, pipe or socket is opened, every path is resolved
 beneath the root on its own file system. An archive is never much larger than what the files take of the disk: holes are
-kept as holes, and further names of a file as links to its first one.
+kept as holes, and further names of a file as links to its first one. Of a tree of any shape no more is in memory than
+MAX_NAMES names, MAX_LINKED of first names, and the numbers of files with several names, which the image bounds.
 """
 
 import os
 import stat
 import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
 from aaos.broker import opening
@@ -18,7 +19,8 @@ from aaos.core.ports import Root
 from worker.wall import syscalls
 
 PIECE_BYTES = 262_144
-MAX_NAMES = 200_000  # of one directory
+MAX_NAMES = 200_000  # of all directories that are being walked
+MAX_LINKED = 16_777_216  # characters of the first names of files that have several
 MAX_PARTS = 65_536  # of one file with holes
 _SECTOR_BYTES = 512
 _PERMISSIONS = 0o777  # no setuid, setgid and sticky bits leave
@@ -30,6 +32,20 @@ class Told:
 
     entries: int = 0
     skipped: int = 0
+
+
+@dataclass(slots=True)
+class _Linked:
+    """The first names of files that have several, by inode; None where there is no room for more."""
+
+    names: dict[int, str | None] = field(default_factory=dict)
+    size: int = 0
+
+    def add(self, inode: int, name: str) -> None:
+        """Keep the first name of a file, as long as there is room."""
+        has_room = self.size + len(name) <= MAX_LINKED
+        self.names[inode] = name if has_room else None
+        self.size += len(name) if has_room else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +78,24 @@ def archive(root: Root, prefix: str, told: Told) -> Iterator[bytes]:
 
 
 def _members(root: Root, prefix: str, told: Told) -> Iterator[bytes]:
-    first_names: dict[int, str] = {}
+    linked = _Linked()
     for found in _walk(root, told):
-        yield from _member(root, found, f"{prefix}/{found.path}", first_names, told)
+        yield from _member(root, found, f"{prefix}/{found.path}", linked, told)
     yield bytes(2 * tarfile.BLOCKSIZE)
 
 
 def _walk(root: Root, told: Told) -> Iterator[_Found]:
-    """All entries but the root, parents first; in memory at a time are the names of the directories above."""
-    waiting = [[""]]
+    """All entries but the root, parents first; in memory at a time are the names beside and above, each without its
+    directory, and MAX_NAMES at most: what a directory has beyond them is skipped.
+    """
+    waiting, names_open = [("", [""])], 1
     while waiting:
-        if not waiting[-1]:
+        above, names = waiting[-1]
+        if not names:
             waiting.pop()
             continue
-        path = waiting[-1].pop()
+        path = above + names.pop()
+        names_open -= 1
         if path:
             found = _look(root, path)
             if found is None:
@@ -84,11 +104,13 @@ def _walk(root: Root, told: Told) -> Iterator[_Found]:
             yield found
             if not stat.S_ISDIR(found.status.st_mode):
                 continue
-        below = _names(root, path)
-        if below is None or len(below) > MAX_NAMES:
+        most = MAX_NAMES - names_open
+        below = _names(root, path, most + 1)
+        if below is None or len(below) > most:
             told.skipped += 1
-        for_later = sorted((below or [])[:MAX_NAMES], reverse=True)
-        waiting.append([f"{path}/{name}" if path else name for name in for_later])
+        for_later = sorted((below or [])[:most], reverse=True)
+        names_open += len(for_later)
+        waiting.append((f"{path}/" if path else "", for_later))
 
 
 def _look(root: Root, path: str) -> _Found | None:
@@ -102,7 +124,7 @@ def _look(root: Root, path: str) -> _Found | None:
         os.close(fd)
 
 
-def _names(root: Root, path: str) -> list[str] | None:
+def _names(root: Root, path: str, most: int) -> list[str] | None:
     try:
         found = opening.look(root, path or ".")
     except OSError:
@@ -115,14 +137,14 @@ def _names(root: Root, path: str) -> list[str] | None:
         os.close(found)
     try:
         with os.scandir(fd) as entries:
-            return [entry.name for entry in islice(entries, MAX_NAMES + 1)]
+            return [entry.name for entry in islice(entries, most)]
     except OSError:
         return None
     finally:
         os.close(fd)
 
 
-def _member(root: Root, found: _Found, name: str, first_names: dict[int, str], told: Told) -> Iterator[bytes]:
+def _member(root: Root, found: _Found, name: str, linked: _Linked, told: Told) -> Iterator[bytes]:
     info, status = _info(name, found.status), found.status
     mode = status.st_mode
     if stat.S_ISDIR(mode):
@@ -134,9 +156,15 @@ def _member(root: Root, found: _Found, name: str, first_names: dict[int, str], t
             return
         info.type, info.linkname = tarfile.SYMTYPE, target
     elif stat.S_ISREG(mode):
-        if status.st_nlink > 1 and first_names.setdefault(status.st_ino, name) != name:
-            info.type, info.linkname = tarfile.LNKTYPE, first_names[status.st_ino]
+        if status.st_nlink > 1 and status.st_ino in linked.names:
+            first = linked.names[status.st_ino]
+            if first is None:
+                told.skipped += 1
+                return
+            info.type, info.linkname = tarfile.LNKTYPE, first
         else:
+            if status.st_nlink > 1:
+                linked.add(status.st_ino, name)
             yield from _file(root, found, info, told)
             return
     else:

@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import tarfile
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -182,3 +183,50 @@ def test_a_list_is_bounded_and_says_so(tmp_path: Path) -> None:
     assert ([one.path for one in some], is_whole) == (["f0", "f1", "f2"], False)
     assert is_all
     assert (all_of_them[-1].path, all_of_them[-1].kind, all_of_them[0].size) == ("z", "link", 1)
+
+
+def test_the_names_of_all_levels_are_bounded_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """H-FS-17, H-RES-03: what is left out is counted, once a directory; where levels are done there is room again."""
+    monkeypatch.setattr(archives, "MAX_NAMES", 10)
+    for path, count in (("", 4), ("a", 4), ("a/a", 3), ("zz", 6)):
+        (tmp_path / path).mkdir(exist_ok=True)
+        for number in range(count):
+            (tmp_path / path / f"z{number}").touch()
+    data, told = archived(tmp_path)
+    found = members(data)
+    assert (told.entries, told.skipped, len(found)) == (18, 1, 18)
+    assert [sum(name.startswith(f"r-1/{path}/z") for name in found) for path in ("a", "a/a", "zz")] == [4, 1, 6]
+
+
+def test_a_hostile_tree_takes_little_memory(tmp_path: Path) -> None:
+    """H-RES-03: levels of long names, each with many siblings that stand behind it, and with two names each."""
+    fd = os.open(tmp_path, os.O_RDONLY)
+    (tmp_path / "one").touch()
+    for _ in range(12):
+        for number in range(400):
+            os.link(tmp_path / "one", f"z{number:04}{'n' * 245}", dst_dir_fd=fd)
+        os.mkdir("a" * 250, dir_fd=fd)
+        below = os.open("a" * 250, os.O_RDONLY, dir_fd=fd)
+        os.close(fd)
+        fd = below
+    os.close(fd)
+    tracemalloc.start()
+    try:
+        with opened(tmp_path) as root:
+            assert sum(map(len, archive(root, "r-1", Told()))) > 12 * MIB
+        assert tracemalloc.get_traced_memory()[1] < 4 * MIB
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_is_kept_of_first_names_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """H-RES-03: without room for its first name a file still comes once, and its further names are counted."""
+    monkeypatch.setattr(archives, "MAX_LINKED", len("r-1/a0"))
+    for name in ("a", "b"):
+        (tmp_path / f"{name}0").write_text(name * 1_000)
+        os.link(tmp_path / f"{name}0", tmp_path / f"{name}1")
+        os.link(tmp_path / f"{name}0", tmp_path / f"{name}2")
+    data, told = archived(tmp_path)
+    assert list(members(data)) == ["r-1/a0", "r-1/a1", "r-1/a2", "r-1/b0"]
+    assert content(data, "r-1/b0") == b"b" * 1_000
+    assert (told.entries, told.skipped) == (4, 2)
