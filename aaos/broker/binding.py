@@ -1,7 +1,7 @@
 """What is in some trees, as one digest: what an approval of a program is bound to (BRK-6).
 
-Invariant: every entry below the trees is in the digest, with its content if it is a file that these rights may read;
-what cannot be looked at whole is refused, never passed over. No link is followed and no device is opened.
+Invariant: the trees and every entry below them are in the digest, with the content of each file that these rights may
+read; what cannot be looked at whole is refused, never passed over. No link is followed and no device is opened.
 """
 
 import hashlib
@@ -35,12 +35,13 @@ DEFAULTS = BindLimits()
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """What was found below the trees at `paths`. `text` names all of it."""
+    """What was found below the trees at `paths`. `text` names all of it; `inodes` are the trees' own."""
 
     paths: tuple[str, ...]
     sha256: str
     files: int
     size_bytes: int
+    inodes: frozenset[tuple[int, int]] = frozenset()
 
     @property
     def text(self) -> str:
@@ -90,16 +91,20 @@ def bind(trees: Sequence[Root], limits: BindLimits, *, may_go_on: Callable[[], b
     """
     total = hashlib.sha256()
     files = size_bytes = entries = 0
+    inodes = set()
     for tree in sorted(trees, key=lambda one: one.path):
         look = _Look(limits, may_go_on, tree, entries=entries, size_bytes=size_bytes)
-        look.add(tree.path, tree.writable)
         try:
+            status = os.fstat(tree.fd)
+            inodes.add((status.st_dev, status.st_ino))
+            look.add(tree.path, tree.writable, oct(status.st_mode), status.st_uid, status.st_gid)
             _below(look, _open(tree.fd, ".", tree.path), "", 0)
         except OSError as error:
             raise ToolError(f"{tree.path} cannot be looked at: {error.strerror}", "try again") from error
         total.update(look.seen.digest())
         entries, size_bytes, files = look.entries, look.size_bytes, files + look.files
-    return Bound(tuple(sorted(tree.path for tree in trees)), total.hexdigest(), files, size_bytes)
+    paths = tuple(sorted(tree.path for tree in trees))
+    return Bound(paths, total.hexdigest(), files, size_bytes, frozenset(inodes))
 
 
 def _below(look: _Look, fd: int, above: str, depth: int) -> None:

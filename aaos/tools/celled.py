@@ -32,7 +32,7 @@ from aaos.tools.records import Records
 from aaos.tools.rendering import Rendered, render
 from aaos.tools.spec import CellTool
 from aaos.tools.wrapper import Limits, ParameterKind, Wrapper
-from aaos.tools.writers import Claim, Turn
+from aaos.tools.writers import Claim, Turn, inodes_of
 
 ENV: Mapping[str, str] = {"PATH": "/usr/bin:/bin", "HOME": "/tmp", "TMPDIR": "/tmp", "LANG": "C.UTF-8"}  # noqa: S108  # the cell's own
 DOOR = "http://127.0.0.1:3128"  # of a cell that may connect, on its own loopback
@@ -74,7 +74,7 @@ class CellCall:
             secret.check_places(request.egress)
             request = replace(request, secret=secret.placed(self.tool.wrapper.asks))
         writable = [tree for tree in request.roots if tree.writable]
-        async with self.turn([tree.path for tree in writable]) as claim:
+        async with self.turn([tree.path for tree in writable], inodes_of(writable)) as claim:
             return await self._run(request, writable, claim, secret)
 
     async def _run(

@@ -52,7 +52,7 @@ from aaos.tools.publish import Publish
 from aaos.tools.records import Draft, Records, published_text
 from aaos.tools.repeat import END_AT, HINT_AT, RepeatGuard, hint, too_often
 from aaos.tools.spec import BrokerTool, CellTool, Tool, WorkerTool
-from aaos.tools.writers import Claim, Turn, Writers
+from aaos.tools.writers import NO_INODES, Claim, Turn, Writers
 from worker import abi
 from worker.abi import Json
 
@@ -240,7 +240,8 @@ class Gate:
         files = self._files(caller.submitter)
         try:
             if opened.bound is not None:
-                await still.enter_async_context(self.writers.alone(opened.bound.paths, hold=caller.hold))
+                bound = opened.bound
+                await still.enter_async_context(self.writers.alone(bound.paths, bound.inodes, hold=caller.hold))
             opened.handout = hand_out(opened.uses, caller.roots, files) if opened.uses else Handout()
             match opened.tool:
                 case WorkerTool():
@@ -352,7 +353,7 @@ class Gate:
     def _turn(self, caller: Caller, opened: OpenCall) -> Turn:
         """Its turn among those that change files; one that is alone has had it."""
         if opened.bound is not None:
-            return lambda paths: nullcontext(Claim(paths))
+            return lambda paths, inodes=NO_INODES: nullcontext(Claim(paths, inodes=inodes))
         controls = isinstance(opened.tool, CellTool) and opened.tool.wrapper.control_writable
         return partial(self.writers.writing, hold=caller.hold, controls=controls)
 

@@ -6,6 +6,7 @@ than a bound: whom it waits for may be paused. It knows what aaOS started, and n
 """
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
@@ -15,6 +16,7 @@ from contextlib import (
     nullcontext,
 )
 from dataclasses import dataclass
+from typing import Protocol
 
 from aaos.core.errors import BusyError
 from aaos.core.ids import AgentId
@@ -23,6 +25,8 @@ from aaos.core.ports import Held, Root
 ALONE_WAIT_S = 300.0  # as long as most programs run; who waits for an approved one has its deadlines held meanwhile
 
 Paths = Sequence[str]
+Inodes = frozenset[tuple[int, int]]  # device and inode of directories: one has another path by a bind mount
+NO_INODES: Inodes = frozenset()
 Hold = Callable[[], AbstractContextManager[None]]
 
 
@@ -33,11 +37,13 @@ class Worker:
     paths: Paths
     hold: Hold
     halted: Callable[[], AbstractAsyncContextManager[None]]
+    inodes: Inodes = NO_INODES
 
     @classmethod
     def of(cls, roots: Iterable[Root], hold: Hold, halted: Callable[[], AbstractAsyncContextManager[None]]) -> "Worker":
         """The worker of an agent with these roots, and what it could change without a call."""
-        return cls([root.path for root in roots if root.writable and root.held is Held.KERNEL], hold, halted)
+        mounted = [root for root in roots if root.writable and root.held is Held.KERNEL]
+        return cls([root.path for root in mounted], hold, halted, inodes_of(mounted))
 
 
 @dataclass(slots=True, eq=False)
@@ -47,9 +53,14 @@ class Claim:
     paths: Paths
     controls: bool = False
     met_controls: bool = False
+    inodes: Inodes = NO_INODES
 
 
-Turn = Callable[[Paths], AbstractAsyncContextManager[Claim]]
+class Turn(Protocol):
+    """The way to a turn at the paths, for one call."""
+
+    def __call__(self, paths: Paths, inodes: Inodes = NO_INODES) -> AbstractAsyncContextManager[Claim]:
+        """Whether it is waited for is not the caller's."""
 
 
 class Writers:
@@ -64,7 +75,7 @@ class Writers:
 
     async def join(self, agent: AgentId, worker: Worker) -> None:
         """Before any code of an agent runs in it: it waits while a call is alone there."""
-        await self._until(lambda: not _meet(worker.paths, self._alone))
+        await self._until(lambda: not _meet(worker, self._alone))
         self._workers[agent] = worker
 
     def leave(self, agent: AgentId) -> None:
@@ -72,14 +83,16 @@ class Writers:
         self._workers.pop(agent, None)
 
     @asynccontextmanager
-    async def writing(self, paths: Paths, *, hold: Hold = nullcontext, controls: bool = False) -> AsyncIterator[Claim]:
+    async def writing(
+        self, paths: Paths, inodes: Inodes = NO_INODES, *, hold: Hold = nullcontext, controls: bool = False
+    ) -> AsyncIterator[Claim]:
         """For what changes something at or below the paths; it waits, within `hold()`, while a call is alone there."""
-        if _meet(paths, self._alone):
+        turn = Claim(paths, controls, inodes=inodes)
+        if _meet(turn, self._alone):
             with hold():
-                await self._until(lambda: not _meet(paths, self._alone))
-        turn = Claim(paths, controls)
+                await self._until(lambda: not _meet(turn, self._alone))
         for other in self._writing:
-            if _meet(paths, [other]):
+            if _meet(turn, [other]):
                 turn.met_controls |= other.controls
                 other.met_controls |= controls
         self._writing.add(turn)
@@ -90,16 +103,16 @@ class Writers:
             self._ring()
 
     @asynccontextmanager
-    async def alone(self, paths: Paths, *, hold: Hold = nullcontext) -> AsyncIterator[None]:
+    async def alone(self, paths: Paths, inodes: Inodes = NO_INODES, *, hold: Hold = nullcontext) -> AsyncIterator[None]:
         """Nobody else that aaOS started changes anything at, above or below the paths. Raises BusyError when somebody
         writes there all the time, or a worker does not stand still in time."""
-        turn = Claim(paths)
+        turn = Claim(paths, inodes=inodes)
         with hold():
-            await self._free(paths)
+            await self._free(turn)
         self._alone.add(turn)  # nothing was awaited since it was free
         try:
             async with AsyncExitStack() as still:
-                for worker in [one for one in self._workers.values() if _meet(paths, [one])]:
+                for worker in [one for one in self._workers.values() if _meet(turn, [one])]:
                     still.enter_context(worker.hold())
                     await still.enter_async_context(worker.halted())
                 yield
@@ -107,13 +120,13 @@ class Writers:
             self._alone.discard(turn)
             self._ring()
 
-    async def _free(self, paths: Paths) -> None:
+    async def _free(self, turn: Claim) -> None:
         """Until nobody writes there and nobody is alone there. Raises BusyError."""
         try:
             async with asyncio.timeout(self._alone_wait_s):
-                await self._until(lambda: not _meet(paths, (*self._alone, *self._writing)))
+                await self._until(lambda: not _meet(turn, (*self._alone, *self._writing)))
         except TimeoutError as error:
-            message = f"others have been writing at {paths[0]} for {self._alone_wait_s:g} s, or are paused there"
+            message = f"others have been writing at {turn.paths[0]} for {self._alone_wait_s:g} s, or are paused there"
             raise BusyError(message, "see who is paused: agentd list; then call it again") from error
 
     async def _until(self, is_so: Callable[[], bool]) -> None:
@@ -125,10 +138,18 @@ class Writers:
         self._bell = asyncio.Event()
 
 
-def _meet(paths: Paths, others: Iterable[Worker | Claim]) -> bool:
-    """Whether one of the paths is one of theirs, or holds it, or lies in it."""
-    theirs = [path for other in others for path in other.paths]
-    return any(_holds(a, b) or _holds(b, a) for a in paths for b in theirs)
+def inodes_of(roots: Iterable[Root]) -> Inodes:
+    """Of those that are open."""
+    found = [os.fstat(root.fd) for root in roots if root.fd >= 0]
+    return frozenset((status.st_dev, status.st_ino) for status in found)
+
+
+def _meet(one: Worker | Claim, others: Iterable[Worker | Claim]) -> bool:
+    """Whether one of its paths is one of theirs, or holds it, or lies in it, or is the same directory by another."""
+    return any(
+        one.inodes & other.inodes or any(_holds(a, b) or _holds(b, a) for a in one.paths for b in other.paths)
+        for other in others
+    )
 
 
 def _holds(outer: str, inner: str) -> bool:

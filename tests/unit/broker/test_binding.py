@@ -48,6 +48,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "another name": lambda at: (at / "d" / "f").rename(at / "d" / "g"),
     "to another directory": lambda at: (at / "d" / "f").rename(at / "f"),
     "a mode": lambda at: (at / "d" / "f").chmod(0o755),
+    "a mode of the tree itself": lambda at: at.chmod(0o1777),
     "a mode of a directory": lambda at: (at / "d" / "e").chmod(0o700),
     "where a link leads": lambda at: relink(at / "link"),
     "a time, which make looks at": lambda at: os.utime(at / "d" / "f", (1, 1)),
@@ -74,6 +75,17 @@ def test_whose_place_it_is_and_what_may_be_done_there_counts(tmp_path: Path) -> 
     assert len({text(a), text(b), text(a, writable=False)}) == 3
     trees = [root(one, held=Held.KERNEL) for one in (a, b)]
     assert bind(trees, LIMITS) == bind(trees[::-1], LIMITS)
+
+
+def test_whose_the_tree_itself_is_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """BRK-6"""
+    before, really = text(tmp_path), os.fstat
+
+    def of_another(fd: int) -> os.stat_result:
+        return os.stat_result((*really(fd)[:4], 4711, *really(fd)[5:]))
+
+    monkeypatch.setattr(os, "fstat", of_another)
+    assert text(tmp_path) != before
 
 
 def test_no_name_and_content_can_stand_for_others(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """Turns at the same files: a call that was approved for what is there is alone with it (BRK-6)."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from aaos.core.errors import BusyError
 from aaos.core.ids import AgentId, Gid, Uid
 from aaos.core.ports import Held, Root
-from aaos.tools.writers import Worker, Writers
+from aaos.tools.writers import Worker, Writers, inodes_of
 
 T = TypeVar("T")
 
@@ -161,6 +163,42 @@ def test_one_that_waits_for_a_paused_one_keeps_nobody_waiting_and_gives_up() -> 
             pass
 
     run(main())
+
+
+def test_the_same_directory_by_another_path_is_the_same(tmp_path: Path) -> None:
+    """BRK-6, CAP-6: a bind mount shows one directory at two paths; what is compared is the directory."""
+
+    def at(path: str, fd: int) -> Root:
+        return Root(path, fd, True, True, False, Uid(1), Gid(1), Held.KERNEL)
+
+    async def main(one: int, other: int) -> None:
+        writers, same, beside = Writers(alone_wait_s=0.05), Stub(), Stub()
+        for name, stub, fd in (("a", same, one), ("b", beside, other)):
+            worker = Worker.of([at(f"/by/{name}", fd)], stub.hold, stub.halted)
+            await writers.join(AgentId(name), worker)
+        here = inodes_of([at("/tree", one)])
+        async with writers.alone(["/tree"], here):
+            assert (same.said, beside.said) == (["held", "halted"], [])
+            late, kept = Worker.of([at("/late", one)], same.hold, same.halted), writers.writing(["/bound"], here)
+            waiting = [
+                asyncio.ensure_future(writers.join(AgentId("c"), late)),
+                asyncio.ensure_future(kept.__aenter__()),
+            ]
+            await moments()
+            assert not any(task.done() for task in waiting)
+        await asyncio.gather(*waiting)
+        with pytest.raises(BusyError):
+            async with writers.alone(["/tree"], here):
+                raise AssertionError("somebody writes there by another path")
+
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+    fds = [os.open(tmp_path / name, os.O_PATH) for name in ("one", "other")]
+    try:
+        run(main(*fds))
+    finally:
+        for fd in fds:
+            os.close(fd)
 
 
 def test_only_what_is_mounted_for_writing_counts() -> None:
