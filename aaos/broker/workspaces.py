@@ -56,6 +56,7 @@ class _Seat:
     lock: threading.Lock = field(default_factory=threading.Lock)
     users: int = 0
     is_writable: bool = False
+    is_over: bool = False  # its run needs it no more: what its files do not use is given back with the last user
 
 
 class Workspaces:
@@ -83,7 +84,7 @@ class Workspaces:
         self._displace()
 
     def close(self) -> None:
-        """Unmount all."""
+        """Unmount all; what was in use keeps what it has reserved."""
         for run, seat in tuple(self._seats.items()):
             with seat.lock:
                 if seat.users:
@@ -126,18 +127,22 @@ class Workspaces:
         with seat.lock:
             if not seat.users:
                 self._mount(self.find(run), is_writable=is_writable)
-                seat.is_writable = is_writable
+                seat.is_writable, seat.is_over = is_writable, False
             elif is_writable and not seat.is_writable:
                 raise ConflictError(f"the workspace of {run} is being read", "try again when that has ended")
             seat.users += 1
 
-    def detach(self, run: RunId) -> None:
-        """The inverse of `attach`; the last one unmounts it and gives back what its files do not use."""
+    def detach(self, run: RunId, *, is_over: bool = False) -> None:
+        """The inverse of `attach`; the last one unmounts it, and gives back what its files do not use if that is over.
+
+        A run that goes on later keeps what is reserved: others may have filled the disk by then.
+        """
         seat = self._seat(run)
         with seat.lock:
             if not seat.users:
                 return
             seat.users -= 1
+            seat.is_over |= is_over
             if not seat.users:
                 self._unmount(run, seat)
 
@@ -166,8 +171,8 @@ class Workspaces:
 
     def trim(self, run: RunId) -> None:
         """Give back what the files of a workspace that nobody uses do not take. Raises as `attach`."""
-        with self.attached(run, is_writable=True):
-            return
+        self.attach(run)
+        self.detach(run, is_over=True)
 
     def find(self, run: RunId) -> Image:
         """The workspace of a run. Raises NotFoundError, StorageError."""
@@ -247,7 +252,8 @@ class Workspaces:
         fd = images.open_image(image.path, image.run)
         try:
             if is_writable:
-                self._check_disk(max(0, image.size_bytes - image.disk_bytes))
+                if image.disk_bytes < image.size_bytes:
+                    self._check_disk(image.size_bytes - image.disk_bytes)
                 images.reserve(fd, image.path)
             target.mkdir(mode=0o700, exist_ok=True)
             images.mount_image(fd, image.path, target, is_writable=is_writable)
@@ -258,7 +264,7 @@ class Workspaces:
 
     def _unmount(self, run: RunId, seat: _Seat) -> None:
         target = self._place / run
-        if seat.is_writable:
+        if seat.is_writable and seat.is_over:
             images.trim(target)
         images.unmount(target)
         with suppress(OSError):

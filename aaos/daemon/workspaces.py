@@ -93,7 +93,7 @@ class Keeping:
                 await self.look()
             finally:  # a run that is stopped twice is cancelled here too
                 self._full.discard(run)
-                await in_thread(partial(self.workspaces.detach, run))
+                await in_thread(partial(self.workspaces.detach, run, is_over=self._is_over(run)))
 
     @contextmanager
     def at_hand(self, run: RunId) -> Iterator[None]:
@@ -199,6 +199,14 @@ class Keeping:
         row = self._row(image.run)
         is_over = row is not None and row.state.is_final and not self.workspaces.is_mounted(image.run)
         return is_over and image.disk_bytes >= image.size_bytes and image.run not in self._trimmed
+
+    def _is_over(self, run: RunId) -> bool:
+        """Whether its run will not go on; of what cannot be read now the sweep finds out."""
+        try:
+            row = self._row(run)
+        except AaosError:
+            return False
+        return row is None or row.state.is_final
 
     def _kept_until_s(self, row: RunRow) -> float | None:
         return None if row.finished_s is None else row.finished_s + self.settings.keep_days * _DAY_S

@@ -35,7 +35,7 @@ class World:
     """Workspaces of a daemon's, and its rows."""
 
     def __init__(self, base: Path, database: Database, settings: WorkspaceSettings = SETTINGS) -> None:
-        self.base = base
+        self.base, self.database = base, database
         self.runs = Runs(database)
         self.audit = MemoryAudit()
         self.workspaces = Workspaces(base / "images", base / "place", settings)
@@ -321,6 +321,7 @@ def test_what_was_given_back_is_not_promised_again_when_it_is_gone(small: World)
     """A run that goes on when its disk was filled meanwhile: an error with a remedy, and what it wrote stays."""
     (small.begin() / "a").write_bytes(b"kept")
     asyncio.run(small.keeping.end(RUN))
+    small.workspaces.trim(RUN)  # as an older agentd did
     fill(small.base / "theirs")
     with pytest.raises(StorageError, match="are free at") as refused:
         asyncio.run(small.keeping.begin(RUN))

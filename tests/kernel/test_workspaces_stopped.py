@@ -1,14 +1,18 @@
 """Workspaces of runs that are stopped, or cut off, at a bad moment: none stays mounted without an owner (RUN-9)."""
 
 import asyncio
+import os
 import threading
 
 import pytest
 
+from aaos.core.errors import StorageError
+from aaos.core.graph import RunState
 from aaos.core.ids import RunId
-from tests.kernel.test_workspaces_kept import OWNER, RUN, World, world
+from aaos.daemon.workspaces import Keeping
+from tests.kernel.test_workspaces_kept import MIB, OWNER, RUN, SETTINGS, World, fill, small, world
 
-__all__ = ["world"]  # the fixture
+__all__ = ["small", "world"]  # the fixtures
 
 
 @pytest.mark.parametrize("moment", ["looking", "detaching"])
@@ -74,3 +78,47 @@ def test_what_could_not_be_made_private_is_not_kept_mounted(world: World, monkey
     with pytest.raises(OSError, match="unforeseen"):
         world.keeping.make(RUN, OWNER, 0)
     assert (world.images(), world.workspaces.is_mounted(RUN)) == ([], False)
+
+
+@pytest.mark.parametrize("left_by", ["a stop", "a close", "a look", "a database that cannot be read"])
+def test_what_a_run_has_reserved_is_there_when_it_goes_on(
+    small: World, monkeypatch: pytest.MonkeyPatch, left_by: str
+) -> None:
+    """RUN-9, H-RES-03: it is left to the next daemon, and others fill the disk before that comes."""
+
+    def unreadable(run: RunId) -> None:
+        raise StorageError(f"{run}: cannot be read", "look at it")
+
+    path = small.begin()
+    with monkeypatch.context() as broken:
+        if left_by == "a database that cannot be read":
+            broken.setattr(Keeping, "_row", lambda _, run: unreadable(run))
+        if left_by != "a close":
+            asyncio.run(small.keeping.end(RUN))
+    small.workspaces.close()
+    small.workspaces.open()
+    if left_by == "a look":
+        with small.keeping.at_hand(RUN):
+            assert path.is_dir()
+        asyncio.run(small.keeping.show(small.runs.get(RUN)))
+    fill(small.base / "theirs")
+    again = World(small.base, small.database, SETTINGS.model_copy(update={"spare_bytes": 2**46}))
+    asyncio.run(again.keeping.begin(RUN))
+    data = os.urandom(8 * MIB)
+    with (path / "a").open("wb", buffering=0) as file:
+        file.write(data)
+        os.fsync(file.fileno())
+    assert (path / "a").read_bytes() == data
+    again.workspaces.close()
+
+
+def test_the_last_who_uses_it_gives_back_what_an_ended_run_had_reserved(world: World) -> None:
+    """RUN-9: an export began while it ran, and ends after it."""
+    world.begin()
+    image = world.workspaces.find(RUN)
+    with world.workspaces.attached(RUN, is_writable=True):
+        world.runs.set_state(RUN, RunState.COMPLETED)
+        asyncio.run(world.keeping.end(RUN))
+        assert world.workspaces.is_mounted(RUN)
+    assert image.disk_bytes >= 16 * MIB
+    assert world.workspaces.find(RUN).disk_bytes < 12 * MIB
