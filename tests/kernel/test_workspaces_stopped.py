@@ -60,8 +60,9 @@ def test_a_run_that_is_stopped_while_it_is_mounted_again_lets_go_of_it(
         beginning = asyncio.ensure_future(world.keeping.begin(RUN))
         await asyncio.to_thread(entered.wait)
         beginning.cancel()
-        await asyncio.sleep(0)
+        ended, _ = await asyncio.wait([beginning], timeout=0.1)
         release.set()
+        assert not ended, "it must wait for what it began"
         await asyncio.wait([beginning])
         await world.keeping.end(RUN)
         assert not world.workspaces.is_mounted(RUN)
