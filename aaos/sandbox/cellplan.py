@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from aaos.core.cell import CellRequest
 from aaos.core.errors import ConfinementError, NotFoundError
+from aaos.core.layers import Layer
 from aaos.core.paths import is_normal
 from aaos.sandbox.control import control_paths
 from aaos.sandbox.policy import MAX_MOUNTS, OWN_MOUNTS, Covered, plan_mounts
@@ -67,7 +68,7 @@ class CellPlan:
             fsize_bytes=limits.fsize_bytes,
             memory_bytes=limits.memory_bytes,
             address_bytes=limits.address_bytes or limits.memory_bytes,
-            pids=limits.pids + INIT,
+            pids=limits.pids + INIT + (Layer.CGROUP in parked.layers),  # the leaf's bound is met first, and is told
             tmpfs_bytes=limits.tmpfs_bytes,
             cpu_s=limits.cpu_s,
             execute=self.execute,

@@ -72,13 +72,17 @@ def test_the_policy_has_the_limits_of_the_request_and_the_id_of_the_cell() -> No
     """ISO-9: and its digest changes with each of them."""
     request = cell("/bin/sh", cpu_s=3, pids=7, nofile=50, fsize_bytes=4096, memory_bytes=2**24, tmpfs_bytes=8192)
     policy = plan_cell(request).policy(PARKED)
-    assert (policy.cpu_s, policy.pids, policy.nofile) == (3, 8, 50)
+    bare = replace(PARKED, layers=tuple(layer for layer in PARKED.layers if layer != "cgroup"))
+    full = plan_cell(request).policy(replace(bare, layers=(*bare.layers, "cgroup")))
+    assert plan_cell(request).policy(bare).pids == 8
+    assert full.pids == 9, "ISO-7: a leaf's own bound of 8 is met before it, since only that is told"
+    assert (policy.cpu_s, policy.nofile) == (3, 50)
     assert (policy.fsize_bytes, policy.memory_bytes, policy.tmpfs_bytes) == (4096, 2**24, 8192)
     assert (policy.host_uid, policy.agent, policy.entry) == (1_900_000_001, "a-1", os.path.realpath("/bin/sh"))
     assert "mdwe" not in policy.layers
     others = [
         replace(policy, **change)
-        for change in ({"cpu_s": 4}, {"execute": ()}, {"exec_writable": True}, {"pids": 9}, {"mounts": ()})
+        for change in ({"cpu_s": 4}, {"execute": ()}, {"exec_writable": True}, {"pids": 99}, {"mounts": ()})
     ]
     assert len({policy_digest(each) for each in (policy, *others)}) == 6
 
