@@ -16,6 +16,7 @@ from aaos.core.errors import AaosError
 from aaos.core.role import Tier
 from aaos.core.rolefile import RoleSet
 from aaos.core.rpc import Json
+from aaos.daemon import filesystems
 from aaos.daemon.listen import group_id
 from aaos.daemon.selftest import last
 from aaos.llm.keys import KeyPlaces
@@ -74,6 +75,7 @@ class Doctor:
             *(Finding(one.name, one.ok, one.detail, "" if one.ok else one.remedy) for one in self._probe()),
             self_test(self._state_dir, time.time()),
             disk(self._state_dir, shutil.disk_usage(self._state_dir).free),
+            Finding("file systems", True, filesystems.told()),
             workspaces(images.missing()),
             self._group(),
             egress_user(self._settings),
