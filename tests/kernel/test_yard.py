@@ -41,7 +41,7 @@ async def _asked_for(stand: Stand, count: int) -> None:
     """Show a need, and wait until it is met."""
     sessions = await asyncio.gather(*(stand.launcher.launch(request()) for _ in range(count)))
     await asyncio.gather(*(session.close("shown") for session in sessions))
-    await _until(lambda: stand.launcher.parked == min(count, BOUND))
+    await _until(lambda: stand.launcher.parked >= min(count, BOUND))  # earlier needs may count, too
 
 
 def test_a_stock_that_could_not_be_made_is_made_soon_after(yard: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
