@@ -4,6 +4,7 @@ Invariant: the trees and every entry below them are in the digest, with the cont
 read; what cannot be looked at whole is refused, never passed over. No link is followed and no device is opened.
 """
 
+import errno
 import hashlib
 import os
 import stat
@@ -171,7 +172,7 @@ def _open(fd: int, name: str, path: str, *, flags: int = _FLAGS) -> int:
     try:
         return syscalls.openat2(fd, name, flags=flags, resolve=BENEATH)
     except OSError as error:
-        if error.errno != 18:  # EXDEV
+        if error.errno != errno.EXDEV:
             raise
         message = f"{quoted(path)} is a mount of its own: a call that waits cannot be bound to what it hides"
         raise ToolError(message, _NARROWER) from error

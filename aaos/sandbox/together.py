@@ -6,7 +6,6 @@ loop at most.
 
 import asyncio
 
-from aaos.core.errors import AaosError
 from aaos.core.events import Event
 from aaos.core.ports import BatchAudit
 
@@ -31,7 +30,7 @@ class Together:
         waiting, self._waiting = self._waiting, []
         try:
             self._audit.record_all([event for event, _ in waiting])
-        except AaosError as error:
+        except Exception as error:  # noqa: BLE001  # handed on to each launch: one that is told nothing waits for ever
             for written in _still(waiting):
                 written.set_exception(error)
         else:
