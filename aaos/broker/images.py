@@ -15,9 +15,10 @@ import stat
 import struct
 import subprocess
 import time
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from aaos.core.errors import AaosError, ConfinementError, ConflictError, StorageError
+from aaos.core.errors import ConfinementError, ConflictError, StorageError
 from aaos.core.ids import Gid, RunId, Uid
 from worker.wall import syscalls
 
@@ -58,41 +59,36 @@ _DAMAGED = {errno.EINVAL, errno.EIO, errno.EUCLEAN, errno.EBADMSG, errno.ENODATA
 def make_image(path: Path, size_bytes: int, *, run: RunId, owner: tuple[Uid, Gid]) -> None:
     """An image whose whole size is allocated, with an empty root directory of `owner`'s. Raises StorageError."""
     fresh = path.with_suffix(".new")
-    try:
-        fd = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with ExitStack() as unless_whole:
+        unless_whole.callback(_forget, fresh)
         try:
-            os.ftruncate(fd, size_bytes)
-            os.posix_fallocate(fd, 0, size_bytes)
-            _format(fd, size_bytes, run=run, owner=owner)
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-        fresh.replace(path)
-    except OSError as error:
-        fresh.unlink(missing_ok=True)
-        raise fault(error, path) from error
-    except AaosError:
-        fresh.unlink(missing_ok=True)
-        raise
+            fd = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            try:
+                os.ftruncate(fd, size_bytes)
+                os.posix_fallocate(fd, 0, size_bytes)
+                _format(fd, size_bytes, run=run, owner=owner)
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+            fresh.replace(path)
+        except OSError as error:
+            raise fault(error, path) from error
+        unless_whole.pop_all()
 
 
 def open_image(path: Path, run: RunId) -> int:
     """The image, locked for one mount; the caller closes it. Raises StorageError, ConflictError."""
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        raise fault(error, path) from error
-    try:
-        _check_ours(fd, path)
-        _await_lock(fd, path)
-        _check_super(fd, path, run)
-    except OSError as error:
-        os.close(fd)
-        raise fault(error, path) from error
-    except BaseException:
-        os.close(fd)
-        raise
-    return fd
+    with ExitStack() as unless_returned:
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            unless_returned.callback(os.close, fd)
+            _check_ours(fd, path)
+            _await_lock(fd, path)
+            _check_super(fd, path, run)
+        except OSError as error:
+            raise fault(error, path) from error
+        unless_returned.pop_all()
+        return fd
 
 
 def reserve(fd: int, path: Path) -> None:
@@ -121,17 +117,20 @@ def mount_image(fd: int, path: Path, target: Path, *, is_writable: bool) -> None
 
 
 def trim(target: Path) -> None:
-    """Give back to the host what the files in a mounted image do not use; where it cannot, it stays allocated."""
+    """Give back to the host what the files in a mounted image do not use.
+
+    Raises StorageError where the kernel does not: it stays allocated then.
+    """
     try:
         fd = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError:
-        return
-    try:
-        fcntl.ioctl(fd, _FITRIM, _FITRIM_RANGE.pack(0, 2**64 - 1, 0))
-    except OSError:
-        return
-    finally:
-        os.close(fd)
+        try:
+            fcntl.ioctl(fd, _FITRIM, _FITRIM_RANGE.pack(0, 2**64 - 1, 0))
+        finally:
+            os.close(fd)
+    except OSError as error:
+        message = f"{target}: the disk of its image takes nothing back ({error.strerror}): it keeps its whole size"
+        remedy = "remove what nobody needs: agentd workspace list, then agentd workspace rm RUN"
+        raise StorageError(message, remedy) from error
 
 
 def unmount(target: Path) -> None:
@@ -169,6 +168,11 @@ def fault(error: OSError, path: Path) -> StorageError:
     if error.errno == errno.ELOOP:
         return _foreign(path)
     return StorageError(f"{path}: {error.strerror}", f"look at it: ls -la {path.parent}")
+
+
+def _forget(fresh: Path) -> None:
+    with suppress(OSError):
+        fresh.unlink()
 
 
 def _format(fd: int, size_bytes: int, *, run: RunId, owner: tuple[Uid, Gid]) -> None:

@@ -5,6 +5,7 @@ left when it has closed; an image is there exactly as long as its run may be ask
 bounded, and so is what all may take of the disk.
 """
 
+import logging
 import os
 import shutil
 import stat
@@ -17,12 +18,22 @@ from pathlib import Path
 from aaos.broker import images
 from aaos.core.config import WorkspaceSettings
 from aaos.core.envelope import Submitter
-from aaos.core.errors import BusyError, ConfinementError, ConflictError, InputError, NotFoundError, StorageError
+from aaos.core.errors import (
+    AaosError,
+    BusyError,
+    ConfinementError,
+    ConflictError,
+    InputError,
+    NotFoundError,
+    StorageError,
+)
 from aaos.core.ids import RunId, Uid, check_name
 from worker.wall import syscalls
 
+_log = logging.getLogger("agentd")
 FULL_BYTES = 1024 * 1024  # less than this is left: nothing more is built in it
 _SUFFIX, _FRESH = ".ext4", ".new"
+_TRIM = Path()  # stands for all images among what is wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +81,36 @@ class Workspaces:
         self._seats: dict[RunId, _Seat] = {}
         self._making: dict[RunId, tuple[Uid, int]] = {}
         self._is_placed = False
+        self._wrong: dict[Path, StorageError] = {}
 
     def path_of(self, run: RunId) -> str:
         """Where the workspace of a run is, for its agents and in its grants."""
         return str(self._place / run)
 
     def open(self) -> None:
-        """Take away what a killed agentd left: half-made images, and mounts where it had no namespace of its own."""
-        for fresh in self._directory.glob(f"*{_FRESH}"):
-            fresh.unlink(missing_ok=True)
-        for path in sorted(self._place.glob("*")) if self._place.is_dir() else ():
-            images.unmount(path)
-        self._displace()
+        """Take away what a killed agentd left: half-made images, and mounts where it had no namespace of its own.
+
+        What cannot be taken away is told, also by `faults`, and is in nobody's way.
+        """
+        with self._told(self._directory):
+            for name in sorted(os.listdir(self._directory)) if self._directory.is_dir() else ():
+                if name.endswith(_FRESH):
+                    with self._told(self._directory / name):
+                        (self._directory / name).unlink(missing_ok=True)
+        with self._told(self._place):
+            for path in sorted(self._place.iterdir()) if self._place.is_dir() else ():
+                with self._told(path):
+                    images.unmount(path)
+            self._displace()
+
+    def faults(self) -> tuple[AaosError, ...]:
+        """What is wrong with workspaces now, each with its remedy."""
+        try:
+            self.all()
+        except StorageError as error:
+            return (error,)
+        self._wrong.pop(self._directory, None)
+        return tuple(error for path, error in tuple(self._wrong.items()) if os.path.lexists(path))
 
     def close(self) -> None:
         """Unmount all; what was in use keeps what it has reserved."""
@@ -101,8 +130,11 @@ class Workspaces:
         size_bytes = self._checked_size(size_bytes)
         path = self._directory / f"{check_name(run, 'run')}.{owner.uid}{_SUFFIX}"
         with self._lock:
-            self._directory.mkdir(mode=0o700, exist_ok=True)
-            self._check_room(owner.uid, size_bytes)
+            try:
+                self._directory.mkdir(mode=0o700, exist_ok=True)
+                self._check_room(owner.uid, size_bytes)
+            except OSError as error:
+                raise images.fault(error, self._directory) from error
             self._making[run] = owner.uid, size_bytes
         try:
             images.make_image(path, size_bytes, run=run, owner=(owner.uid, owner.gid))
@@ -202,6 +234,19 @@ class Workspaces:
                     left = os.statvfs(self._place / run)
                     yield run, Room(left.f_bavail * left.f_frsize, left.f_favail)
 
+    @contextmanager
+    def _told(self, path: Path) -> Iterator[None]:
+        """What fails on a path ends nothing: it is told once, until it is well again."""
+        try:
+            yield
+        except OSError as error:
+            self._tell(path, images.fault(error, path))
+
+    def _tell(self, path: Path, error: StorageError) -> None:
+        if path not in self._wrong:
+            _log.error("workspaces: %s; %s", error.message, error.remedy)
+        self._wrong[path] = error
+
     def _images(self, is_wanted: Callable[[str], bool]) -> Iterator[Image]:
         try:
             names = sorted(filter(is_wanted, os.listdir(self._directory)))
@@ -265,10 +310,18 @@ class Workspaces:
     def _unmount(self, run: RunId, seat: _Seat) -> None:
         target = self._place / run
         if seat.is_writable and seat.is_over:
-            images.trim(target)
+            self._trim(target)
         images.unmount(target)
         with suppress(OSError):
             target.rmdir()
+
+    def _trim(self, target: Path) -> None:
+        try:
+            images.trim(target)
+        except StorageError as error:
+            self._tell(_TRIM, error)
+        else:
+            self._wrong.pop(_TRIM, None)
 
     def _make_private(self, run: RunId) -> None:
         """For its owner alone; where lost files go belongs to root, and would be in the way."""

@@ -48,7 +48,7 @@ class Finding:
 
 class Doctor:
     """Looks at the machine. `probe` gives the findings on the layers of the wall, `notes` what start-up has found,
-    `stores` where the service would be given keys from, for a look without it."""
+    `faults` what is wrong with workspaces; `stores` is where the service would be given keys from, without one."""
 
     def __init__(
         self,
@@ -59,6 +59,7 @@ class Doctor:
         state_dir: Path,
         probe: Callable[[], Sequence[ProbeFinding]],
         notes: Sequence[str] = (),
+        faults: Callable[[], Sequence[AaosError]] = tuple,
         stores: tuple[Path, ...] = (),
     ) -> None:
         self._settings = settings
@@ -67,6 +68,7 @@ class Doctor:
         self._state_dir = state_dir
         self._probe = probe
         self._notes = tuple(notes)
+        self._faults = faults
         self._places = KeyPlaces(settings.models.keys_dir, credentials_dir(), stores=stores)
 
     def examine(self) -> tuple[Finding, ...]:
@@ -77,6 +79,7 @@ class Doctor:
             disk(self._state_dir, shutil.disk_usage(self._state_dir).free),
             Finding("file systems", True, filesystems.told()),
             workspaces(images.missing()),
+            *(Finding("workspaces", False, error.message, error.remedy) for error in self._faults()),
             self._group(),
             egress_user(self._settings),
             *self._role_findings(),

@@ -212,7 +212,7 @@ async def assembled(options: Options) -> AsyncIterator[Daemon]:
             keeping=keeping,
             roles=roles,
             catalog=catalog,
-            doctor=_doctor(options, roles, wrappers, database),
+            doctor=_doctor(options, roles, wrappers, database, keeping),
             selftest=_selftest(options, launcher, audit),
             missing_layers=options.without,
             started_seq=started_seq,
@@ -253,9 +253,10 @@ def _launcher(options: Options, audit: Audit, egress: CellNetwork) -> StartedLau
     return launcher
 
 
-def _doctor(options: Options, roles: RoleSet, wrappers: WrapperSet, database: Database) -> Doctor:
-    settings, look = options.settings, partial(probe, options.settings)
-    return Doctor(settings, roles, wrappers, state_dir=options.state_dir, probe=look, notes=database.findings)
+def _doctor(options: Options, roles: RoleSet, wrappers: WrapperSet, database: Database, keeping: Keeping) -> Doctor:
+    settings, look, found = options.settings, partial(probe, options.settings), keeping.workspaces.faults
+    notes = database.findings
+    return Doctor(settings, roles, wrappers, state_dir=options.state_dir, probe=look, notes=notes, faults=found)
 
 
 def _selftest(options: Options, launcher: StartedLauncher, audit: Audit) -> SelfTest:

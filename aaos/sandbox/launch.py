@@ -79,7 +79,11 @@ class ZygoteLauncher:
             cgroups.prepare()
             await self._remove_stale(cgroups)
         self._yard.open(cgroups)
-        self._template_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            self._template_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            where = self._template_dir
+            raise ConfinementError(f"{where}: {error.strerror}", f"look at it: ls -ld {where}") from error
         await self._start_zygote()
 
     async def _remove_stale(self, cgroups: CgroupTree) -> None:

@@ -81,6 +81,11 @@ def _no_socket_at_its_place(place: Path, _: ExitStack) -> None:
     (place / "run" / "s").write_text("notes")
 
 
+def _no_template(place: Path, _: ExitStack) -> None:
+    (place / "state").mkdir(mode=0o700)
+    (place / "state" / "template").write_text("notes")
+
+
 def _run(*words: str) -> None:
     subprocess.run(words, check=True, timeout=60)
 
@@ -92,6 +97,7 @@ BROKEN: dict[str, tuple[Broken, ExitCode, str, str]] = {
     "a full disk": (_full_disk, ExitCode.INTERNAL, "the disk is full", "df -h"),
     "a read-only disk": (_read_only_disk, ExitCode.INTERNAL, "it is read-only", "mount -o remount,rw"),
     "somebody listens": (_somebody_listens, ExitCode.REFUSED, "another daemon listens", "ss -xlp"),
+    "a file for a template": (_no_template, ExitCode.UNCONFINED, "template: File exists", "ls -ld"),
     "a file in the socket's place": (_no_socket_at_its_place, ExitCode.REFUSED, "is not a socket", "ls -l"),
 }
 
@@ -151,6 +157,21 @@ def test_a_key_that_cannot_be_used_is_told_and_the_rest_serves(place: Path, what
     assert [one["ok"] for one in found] == [False]
     assert remedy in found[0]["remedy"]
     assert len([line for line in errors.splitlines() if remedy in line]) == 1
+
+
+def test_a_broken_workspace_is_told_and_the_rest_serves(place: Path) -> None:
+    """OPS-5, RUN-9: half an image that cannot be taken away, in the journal and by the doctor."""
+    left = place / "state" / "workspaces" / "r-abcdefghijkm.0.new"
+    left.mkdir(parents=True)
+    (place / "state").chmod(0o700)
+    with daemon(place) as process:
+        with Client(place) as client:
+            findings = client.ask("doctor")["findings"]
+        errors = stop(process)
+    assert isinstance(findings, list)
+    found = [one for one in findings if one["name"] == "workspaces" and not one["ok"]]
+    assert [one["remedy"] for one in found] == [f"look at it: ls -la {left.parent}"]
+    assert len([line for line in errors.splitlines() if f"{left}: Is a directory" in line]) == 1
 
 
 def test_a_missing_group_is_told(place: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 from aaos.broker import images
 from aaos.core.errors import AaosError, ConfinementError, ConflictError, StorageError
 from aaos.core.ids import Gid, RunId, Uid
+from worker.wall import syscalls
 
 RUN = RunId("r-abcdefghijkm")
 OWNER = (Uid(1234), Gid(4321))
@@ -106,6 +107,22 @@ def test_what_its_files_do_not_use_is_given_back_and_reserved_again(path: Path, 
     assert path.stat().st_blocks * 512 >= 16 * MIB
     mounted(path, target)
     assert (target / "a").stat().st_size == 2 * MIB
+
+
+def test_a_disk_that_takes_nothing_back_is_told(tmp_path: Path) -> None:
+    """On a ramfs the kernel can cut nothing out of a file."""
+    syscalls.mount("aaos-test", str(tmp_path), "ramfs", flags=0, options="mode=0700")
+    path, place = tmp_path / f"{RUN}.1234.ext4", Path(tempfile.mkdtemp(prefix="aaos-at-", dir="/var/tmp"))
+    try:
+        images.make_image(path, 16 * MIB, run=RUN, owner=OWNER)
+        mounted(path, place)
+        with pytest.raises(StorageError, match=r"takes nothing back \(Operation not supported\)") as told:
+            images.trim(place)
+        assert "agentd workspace rm" in told.value.remedy
+    finally:
+        images.unmount(place)
+        images.unmount(tmp_path)
+        place.rmdir()
 
 
 def as_link(path: Path) -> None:

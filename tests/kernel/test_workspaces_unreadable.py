@@ -2,7 +2,9 @@
 
 import asyncio
 import errno
+import fcntl
 import os
+from collections.abc import Callable
 
 import pytest
 
@@ -10,6 +12,7 @@ from aaos.core.errors import StorageError
 from tests.kernel.test_workspaces_kept import MIB, OTHER, OWNER, RUN, World, world
 
 __all__ = ["world"]  # the fixture
+FITRIM = 0xC0185879  # linux/fs.h
 
 
 def unreadable(*_: object, **__: object) -> bytes:
@@ -66,3 +69,57 @@ def test_one_that_cannot_be_read_keeps_no_other_from_being_swept(
     assert f"workspace of {RUN}" in caplog.text
     assert "Input/output error" in caplog.text
     assert world.images() == [f"{RUN}.1234.ext4"]
+
+
+def test_what_a_killed_daemon_left_and_cannot_be_taken_away_is_told_and_in_nobodys_way(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """OPS-5: an image that was being made is a directory now, say."""
+    left = world.base / "images" / "r-nopqrstuvwxy.1234.new"
+    left.mkdir(parents=True)
+    world.workspaces.open()
+    assert len([one for one in caplog.records if f"{left}: Is a directory" in one.getMessage()]) == 1
+    (told,) = world.workspaces.faults()
+    assert f"ls -la {left.parent}" in told.remedy
+    world.begin()
+    world.end()
+    left.rmdir()
+    assert world.workspaces.faults() == ()
+
+
+def test_a_place_of_images_that_is_no_directory_is_told_and_each_use_is_an_error(world: World) -> None:
+    (world.base / "images").write_text("in the way")
+    world.workspaces.open()
+    (told,) = world.workspaces.faults()
+    assert "Not a directory" in told.message
+    with pytest.raises(StorageError, match="File exists"):
+        world.begin()
+    (world.base / "images").unlink()
+    assert world.workspaces.faults() == ()
+
+
+def test_a_disk_that_takes_nothing_back_is_told_once_until_it_does(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """RUN-9: space that stays reserved when its run is over is not unseen."""
+    with monkeypatch.context() as broken:
+        broken.setattr(fcntl, "ioctl", refusing_trims(fcntl.ioctl))
+        for run in (RUN, OTHER):
+            world.begin(run)
+            world.end(run)
+    assert caplog.text.count("takes nothing back") == 1
+    (told,) = world.workspaces.faults()
+    assert "agentd workspace rm" in told.remedy
+    world.workspaces.trim(RUN)
+    assert world.workspaces.faults() == ()
+
+
+def refusing_trims(ioctl: Callable[..., object]) -> Callable[..., object]:
+    """As a kernel answers whose disk below an image cannot cut anything out of a file."""
+
+    def refusing(fd: int, request: int, *rest: object) -> object:
+        if request == FITRIM:
+            raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+        return ioctl(fd, request, *rest)
+
+    return refusing

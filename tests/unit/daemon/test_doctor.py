@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from aaos.core.config import EgressSettings, ModelSettings, Settings
-from aaos.core.errors import SettingsError
+from aaos.core.errors import SettingsError, StorageError
 from aaos.core.layers import Layer
 from aaos.core.rolefile import RoleSet
 from aaos.daemon.doctor import (
@@ -59,6 +59,15 @@ def test_every_bad_finding_has_a_remedy_and_the_wall_comes_first(tmp_path: Path)
     assert (findings[0].name, findings[0].is_ok, findings[0].remedy) == ("landlock", False, "boot a newer kernel")
     assert all(finding.remedy for finding in findings if not finding.is_ok)
     assert {"name", "ok", "detail", "remedy"} == set(findings[0].view())
+
+
+def test_what_is_wrong_with_workspaces_is_told_with_its_remedy(tmp_path: Path) -> None:
+    """OPS-4, RUN-9"""
+    broken = StorageError("images: Not a directory", "look at it: ls -la /var/lib/aaos")
+    roles = RoleSet({}, (SettingsError("x.yaml: bad", "correct x.yaml"),))
+    doctor = Doctor(Settings(), roles, WRAPPERS, state_dir=tmp_path, probe=tuple, faults=lambda: (broken,))
+    (told,) = [one for one in doctor.examine() if one.name == "workspaces" and not one.is_ok]
+    assert (told.detail, told.remedy) == (broken.message, broken.remedy)
 
 
 def test_roles_that_were_refused_are_told(tmp_path: Path) -> None:
