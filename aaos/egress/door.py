@@ -2,11 +2,13 @@
 
 Invariant: nothing is connected to but the places that agentd allowed for this door, at addresses that were checked; at
 most so many connections at once and in all, so many bytes, and no silence without end; when the door is shut, every
-connection at it ends and is told. One that fails, whatever its ends do, fails alone. What the bytes are is not looked
-at, but at a door that places a secret.
+connection at it ends and is told. Those that there is no room for wait, which is told once. One that fails, whatever
+its ends do, fails alone. What the bytes are is not looked at, but at a door that places a secret.
 """
 
 import asyncio
+import errno
+import os
 import socket
 import ssl
 import time
@@ -27,8 +29,11 @@ from aaos.egress.wire import MAX_CONNECTIONS, FetchError
 MAX_TUNNELS = 16  # of a door at once; more wait in the queue of its socket
 HEAD_S = 10.0
 IDLE_S = 300.0  # without a byte in either direction
-LAST_S = 1.0  # for the words of a refusal
+LAST_S = 1.0  # for the end of a connection, once all was said
+PAUSE_S = 1.0  # without room for one more connection
 _MESSAGE_CHARS = 500
+_LAST_READS = 64
+_NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _CUT_HERE = "the bytes of this door are used up"
 
 Say = Callable[[wire.Tunnel], Awaitable[None]]
@@ -89,19 +94,40 @@ class Door:
         self._trust = trust
         self._placing = Placing(frame.header, frame.secret, frame.masked, frame.asks) if frame.header else None
         self._places = asyncio.Semaphore(MAX_TUNNELS)
+        self._is_told = False
 
     async def serve(self) -> None:
         """Until it is cancelled, or has had all the connections that it may have. The listener stays the caller's."""
-        loop = asyncio.get_running_loop()
         self._listener.setblocking(False)
         async with asyncio.TaskGroup() as group:
-            for _ in range(MAX_CONNECTIONS):
+            for _ in range(MAX_CONNECTIONS - 1):  # one more is told where there is no room
                 await self._places.acquire()
-                try:
-                    sock, _ = await loop.sock_accept(self._listener)
-                except OSError:  # the cell's socket is not to be used any more
+                sock = await self._accepted()
+                if sock is None:
                     return
                 group.create_task(self._connection(sock)).add_done_callback(partial(self._ended, sock))
+
+    async def _accepted(self) -> socket.socket | None:
+        """The next connection; none when the cell's socket is not to be used any more."""
+        while True:
+            try:
+                sock, _ = await asyncio.get_running_loop().sock_accept(self._listener)
+            except ConnectionAbortedError:
+                continue
+            except OSError as error:
+                if error.errno not in _NO_ROOM:
+                    return None
+                await self._tell_full(os.strerror(error.errno))
+                await asyncio.sleep(PAUSE_S)
+            else:
+                return sock
+
+    async def _tell_full(self, why: str) -> None:
+        if not self._is_told:
+            self._is_told = True
+            talk = _Talk(time.monotonic(), status=HTTPStatus.SERVICE_UNAVAILABLE)
+            talk.message = f"connections wait: the egress has no room for more ({why})"
+            await self._say(talk.told(self._id))
 
     def _ended(self, sock: socket.socket, _: object) -> None:
         """Also for a connection whose task was cancelled before it began."""
@@ -141,6 +167,8 @@ class Door:
         try:
             exchange = Exchange(sock, placing, Counted(partial(self._sent, talk), partial(self._got, talk)))
             await self._exchanged(exchange, talk)
+            if exchange.is_cut_off:
+                await _last_words(sock, b"")
         except RefusedError as error:
             talk.status = talk.status or error.status
             talk.authority, talk.message = error.authority or talk.authority, error.message
@@ -246,8 +274,13 @@ async def _carry(
 
 
 async def _last_words(sock: socket.socket, data: bytes) -> None:
-    """Say why, to whoever still listens."""
+    """Say why, to whoever still listens. To close before all that the cell sends was read would reset its connection,
+    and take away what it was told. Source: RFC 9112, section 9.6."""
+    loop = asyncio.get_running_loop()
     with suppress(OSError, TimeoutError):
         async with asyncio.timeout(LAST_S):
-            await asyncio.get_running_loop().sock_sendall(sock, data)
+            await loop.sock_sendall(sock, data)
             sock.shutdown(socket.SHUT_WR)
+            for _ in range(_LAST_READS):
+                if not await loop.sock_recv(sock, READ_BYTES):
+                    return

@@ -5,6 +5,7 @@ The part of a cell is played by a process in a network namespace of its own, whi
 
 import asyncio
 import os
+import resource
 import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -237,6 +238,30 @@ def test_one_door_has_so_many_connections_at_once_and_others_wait(tmp_path: Path
                 each.sock.close()
 
     asyncio.run(run())
+
+
+def test_an_egress_without_a_descriptor_keeps_its_doors_and_says_so(tmp_path: Path) -> None:
+    """H-RES-04: who connects meanwhile waits, and is served when there is room again."""
+
+    async def run() -> Event:
+        async with scene(tmp_path, PUBLIC) as made:
+            assert await made.status(PUBLIC) == 200
+            has = resource.prlimit(made.door.pid, resource.RLIMIT_NOFILE)
+            resource.prlimit(made.door.pid, resource.RLIMIT_NOFILE, (3, has[1]))
+            waiting = await made.inside.connect()
+            await waiting.send(f"CONNECT {PUBLIC}:{made.port} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            async with asyncio.timeout(20):
+                while not made.told(EventKind.NETWORK_REFUSED):  # noqa: ASYNC110  # the audit tells nobody
+                    await asyncio.sleep(0.01)
+            resource.prlimit(made.door.pid, resource.RLIMIT_NOFILE, has)
+            assert b" 200 " in await waiting.read(until=b"\r\n\r\n")
+            waiting.sock.close()
+        (event,) = made.told(EventKind.NETWORK_REFUSED)
+        return event
+
+    told = asyncio.run(run())
+    assert told.fields["status"] == 503
+    assert told.fields["message"] == "connections wait: the egress has no room for more (Too many open files)"
 
 
 def test_a_cell_moves_no_more_bytes_than_it_may(tmp_path: Path) -> None:

@@ -1,10 +1,13 @@
 """A connection at a cell's door: refused with words, or carried both ways within its bounds, and always told."""
 
 import asyncio
+import errno
+import os
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -66,6 +69,8 @@ def played(
             async with asyncio.timeout(10), asyncio.TaskGroup() as group:
                 task = group.create_task(door._connection(inside))
                 await play(scene)
+                with suppress(OSError):
+                    cell.shutdown(socket.SHUT_WR)
                 await asyncio.wait({task}, timeout=5)
                 task.cancel()
 
@@ -199,3 +204,32 @@ def test_a_connection_that_breaks_and_one_that_is_shut_are_told(monkeypatch: pyt
 
     (told,) = asyncio.run(cancelled())
     assert told.message == "the door was shut"
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
+def test_without_room_for_one_more_a_door_waits_and_says_so_once(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """H-RES-04"""
+    monkeypatch.setattr(room, "PAUSE_S", 0.0)
+    inside, cell = socket.socketpair()
+    scene, failures = Scene(cell, cell), [OSError(number, "no room")] * 3 + [ConnectionAbortedError()]
+
+    async def accept(_: socket.socket) -> tuple[socket.socket, object]:
+        if failures:
+            raise failures.pop()
+        failures.append(OSError(errno.EINVAL, "the cell's socket is not to be used any more"))
+        return inside, None
+
+    async def run() -> None:
+        monkeypatch.setattr(asyncio.get_running_loop(), "sock_accept", accept)
+        with ThreadPoolExecutor(1) as pool:
+            await Door(DOOR, cell, lookups=pool, say=scene.say, trust=TRUST).serve()
+
+    with inside, cell:
+        inside.setblocking(False)
+        cell.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        cell.shutdown(socket.SHUT_WR)
+        asyncio.run(run())
+    full, refused = scene.told
+    assert (full.id, full.status, full.authority) == (DOOR.id, 503, "")
+    assert full.message == f"connections wait: the egress has no room for more ({os.strerror(number)})"
+    assert refused.status == 405

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -245,3 +246,89 @@ def test_a_server_that_says_nothing_is_not_waited_for_without_end(monkeypatch: p
         assert (await whole(scene, scene.cell)).startswith(b"HTTP/1.1 502")
 
     assert "nothing moved" in played(monkeypatch, play, frame=DOOR).message
+
+
+LONG = b"POST http://a.example/b HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\n"
+ROOMY = replace(DOOR, max_bytes=2**30)
+
+
+async def pour(scene: Scene) -> None:
+    """A body, as much of it as is taken."""
+    with suppress(OSError):
+        while True:
+            await scene.write(scene.cell, b"x" * 65_536)
+
+
+async def _head(scene: Scene) -> None:
+    head = b""
+    while b"\r\n\r\n" not in head:
+        head += await scene.read(scene.server, 1)
+
+
+def test_a_server_that_answers_early_and_reads_no_more_holds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """H-NET-10: what is left of the request ends with the answer, which the cell gets whole."""
+
+    async def play(scene: Scene) -> None:
+        await scene.write(scene.cell, LONG)
+        async with asyncio.TaskGroup() as group:
+            pouring = group.create_task(pour(scene))
+            await _head(scene)
+            await scene.write(scene.server, b"HTTP/1.1 413 No\r\nContent-Length: 8\r\n\r\ntoo long")
+            answer = await whole(scene, scene.cell)
+            pouring.cancel()
+        assert answer.startswith(b"HTTP/1.1 413")
+        assert answer.endswith(b"too long")
+
+    told = played(monkeypatch, play, frame=ROOMY)
+    assert (told.answer, told.message) == (413, "")
+
+
+def test_an_answer_may_come_while_the_request_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def play(scene: Scene) -> None:
+        await scene.write(scene.cell, LONG.replace(b"9000000", b"2"))
+        await _head(scene)
+        await scene.write(scene.server, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
+        assert (await scene.read(scene.cell, 12)).endswith(b"200")
+        for piece in (b"a", b"b"):
+            await scene.write(scene.cell, piece)
+            assert await scene.read(scene.server, 1) == piece
+            await scene.write(scene.server, piece)
+        assert (await whole(scene, scene.cell)).endswith(b"\r\n\r\nab")
+
+    assert (played(monkeypatch, play, frame=DOOR).answer, played(monkeypatch, play, frame=DOOR).message) == (200, "")
+
+
+@pytest.mark.parametrize("rest", [b"zz\r\n", b""])
+def test_no_refusal_is_said_in_the_midst_of_an_answer(monkeypatch: pytest.MonkeyPatch, rest: bytes) -> None:
+    """A request that breaks off when its answer has begun."""
+
+    async def play(scene: Scene) -> None:
+        await scene.write(scene.cell, SMUGGLED % b"1.1" + b"Transfer-Encoding: chunked\r\n\r\n")
+        await _head(scene)
+        await scene.write(scene.server, b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab")
+        assert (await scene.read(scene.cell, 12)).endswith(b"200")
+        await scene.write(scene.cell, rest)
+        if not rest:
+            scene.cell.shutdown(socket.SHUT_WR)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        await scene.write(scene.server, b"cd")
+        assert (await whole(scene, scene.cell)).endswith(b"\r\n\r\nabcd")
+
+    assert played(monkeypatch, play, frame=DOOR).answer == 200
+
+
+def test_a_server_that_neither_reads_nor_answers_is_not_waited_for_without_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """H-NET-10"""
+    monkeypatch.setattr(placed, "IDLE_S", 0.05)
+
+    async def play(scene: Scene) -> None:
+        await scene.write(scene.cell, LONG)
+        async with asyncio.TaskGroup() as group:
+            pouring = group.create_task(pour(scene))
+            assert (await whole(scene, scene.cell)).startswith(b"HTTP/1.1 502")
+            pouring.cancel()
+
+    assert "nothing moved" in played(monkeypatch, play, frame=ROOMY).message
