@@ -14,7 +14,7 @@ from aaos import __version__
 from aaos.agent.registry import LiveAgent, Registry
 from aaos.core import rpc
 from aaos.core.approval import ApprovalState
-from aaos.core.errors import ConfinementError, DeniedError, InputError, NotFoundError, StorageError
+from aaos.core.errors import DeniedError, InputError, StorageError
 from aaos.core.events import Event, EventKind, Recorded
 from aaos.core.ids import RunId
 from aaos.core.layers import Layer
@@ -22,6 +22,7 @@ from aaos.core.rolefile import RoleSet
 from aaos.core.text import suggestion
 from aaos.daemon import views
 from aaos.daemon.approving import Approving
+from aaos.daemon.attesting import Attesting
 from aaos.daemon.connection import Send
 from aaos.daemon.doctor import Doctor
 from aaos.daemon.params import (
@@ -97,6 +98,7 @@ class Operator:
     def __init__(self, rooms: Rooms, *, rule: AccessRule) -> None:
         self._rooms = rooms
         self._rule = rule
+        self._attesting = Attesting(rooms.audit)
         # Any: each row pairs its own params with the method that takes them
         self.methods: Mapping[str, Method[Any]] = {  # Any: see above
             "submit": Method(Access.SUBMIT, SubmitParams, self._submit),
@@ -272,10 +274,10 @@ class Operator:
         return self._rooms.keeping.list(self._rule.sight(peer))
 
     async def _workspace(self, peer: Peer, params: RunParams, send: Send) -> rpc.Json:  # noqa: ARG002  # a row's shape
-        return await self._rooms.keeping.show(self._find(peer, params.run))
+        return await self._rooms.keeping.show(self._find(peer, params.run), peer.uid)
 
     async def _workspace_export(self, peer: Peer, params: RunParams, send: Send) -> rpc.Json:
-        return await self._rooms.keeping.export(self._find(peer, params.run), send)
+        return await self._rooms.keeping.export(self._find(peer, params.run), peer.uid, send)
 
     async def _workspace_remove(self, peer: Peer, params: RunParams, send: Send) -> rpc.Json:  # noqa: ARG002  # a row's shape
         return await self._rooms.keeping.remove(self._find(peer, params.run), peer.uid)
@@ -293,23 +295,8 @@ class Operator:
         return {"tools": [views.tool_view(tool) for tool in self._rooms.catalog.values()]}
 
     async def _attest(self, peer: Peer, params: AgentOrRunParams, send: Send) -> rpc.Json:  # noqa: ARG002  # a row's shape
-        return {"attestations": [seen for agent in self._agents(peer, params) for seen in self._attest_one(agent)]}
-
-    def _attest_one(self, agent: LiveAgent) -> list[rpc.Json]:
-        if agent.session is None:
-            raise NotFoundError(f"agent {agent.agent} has no worker yet", f"try again: agentd attest {agent.agent}")
-        try:
-            found = (agent.session.attest_again(), *agent.session.attest_cells())
-        except ConfinementError as error:
-            self._note(EventKind.AGENT_DRIFTED, agent, error.message)
-            agent.session.fail(error)
-            raise
-        self._note(EventKind.ATTESTED, agent, "")
-        return [views.attestation_view(attestation) for attestation in found]
-
-    def _note(self, kind: EventKind, agent: LiveAgent, message: str) -> None:
-        fields = {"message": message} if message else {}
-        self._rooms.audit.record(Event(kind, agent.run, agent.subtask, agent.agent, fields))
+        again = f"agentd attest {params.run or params.agent}"
+        return await self._attesting.attest(peer.uid, self._agents(peer, params), again=again)
 
     def _agents(self, peer: Peer, params: AgentOrRunParams) -> tuple[LiveAgent, ...]:
         found = self._one(peer, params, "attest")

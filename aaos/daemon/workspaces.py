@@ -1,7 +1,7 @@
 """Workspaces over the life of their runs: made first, mounted while they live, kept for days, swept.
 
 Invariant: a run has its own workspace and no other; one whose run lives is not removed. Files in it are looked at with
-agentd's rights, but only ever beneath its root. What happens to a workspace is on record.
+agentd's rights, but only ever beneath its root, and by so many at a time. What happens to a workspace is on record.
 """
 
 import asyncio
@@ -26,6 +26,7 @@ from aaos.core.ids import Gid, RunId, Uid
 from aaos.core.ports import AuditSink, Held, Root
 from aaos.core.rpc import Json
 from aaos.core.threads import in_thread
+from aaos.daemon.atonce import AtOnce
 from aaos.daemon.connection import Send
 from aaos.daemon.views import GOAL_BYTES, View, fit
 from aaos.store.runs import RunRow, Runs
@@ -33,6 +34,7 @@ from aaos.store.runs import RunRow, Runs
 _log = logging.getLogger("agentd")
 PLACEHOLDER = "{workspace}"  # in a goal: the path of the run's own workspace
 SHOWN_ENTRIES = 1_000
+OF_ONE, IN_ALL = 4, 16  # exports and looks at what is in one
 _LOOK_S = 2.0
 _SWEEP_S = 3_600.0
 _DAY_S = 86_400.0
@@ -51,6 +53,7 @@ class Keeping:
     _making: set[RunId] = field(default_factory=set)
     _full: set[RunId] = field(default_factory=set)
     _trimmed: set[RunId] = field(default_factory=set)
+    _reading: AtOnce = field(default_factory=lambda: AtOnce(OF_ONE, IN_ALL))
 
     def make(self, run: RunId, owner: Submitter, size_bytes: int) -> tuple[Capability, ...]:
         """A workspace for a run that is about to begin, and the grants of it. Blocking. Raises as `Workspaces.make`."""
@@ -149,9 +152,10 @@ class Keeping:
         found = [(image, row) for image in self.workspaces.all() if (row := self._row(image.run)) is not None]
         return {"workspaces": [self._view(image, row) for image, row in found if sight in (0, row.uid)]}
 
-    async def show(self, run: RunRow) -> Json:
-        """One with the beginning of what is in it. Raises NotFoundError, StorageError."""
-        entries, is_whole = await asyncio.to_thread(self._entries, run)
+    async def show(self, run: RunRow, uid: Uid) -> Json:
+        """One with the beginning of what is in it. Raises NotFoundError, StorageError, BusyError."""
+        with self._reading.place(uid, "workspaces that are read", again=f"agentd workspace show {run.id}"):
+            entries, is_whole = await in_thread(partial(self._entries, run))
         rows: list[Json] = [[fit(one.path, GOAL_BYTES), one.kind, one.size] for one in entries]
         return {**self._view(self.workspaces.find(run.id), run), "entries": rows, "is_whole": is_whole}
 
@@ -165,16 +169,18 @@ class Keeping:
         self._tell(EventKind.WORKSPACE_REMOVED, run.id, uid=image.uid, reason="asked", by=uid)
         return {"run": run.id, "disk_bytes": image.disk_bytes}
 
-    async def export(self, run: RunRow, send: Send) -> Json:
-        """Send what is in it, piece by piece, as a tar archive. Raises NotFoundError, StorageError."""
-        told, size = Told(), 0
-        pieces = self._pieces(run, told)
-        try:
-            while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
-                size += len(piece)
-                await send({"data": base64.b64encode(piece).decode("ascii")})
-        finally:
-            await asyncio.shield(asyncio.to_thread(_close, pieces))
+    async def export(self, run: RunRow, uid: Uid, send: Send) -> Json:
+        """Send what is in it, piece by piece, as a tar archive. Raises NotFoundError, StorageError, BusyError."""
+        again = f"agentd workspace export {run.id} -o {run.id}.tar"
+        with self._reading.place(uid, "workspaces that are read", again=again):
+            told, size = Told(), 0
+            pieces = self._pieces(run, told)
+            try:
+                while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+                    size += len(piece)
+                    await send({"data": base64.b64encode(piece).decode("ascii")})
+            finally:
+                await in_thread(partial(_close, pieces))
         return {"run": run.id, "bytes": size, "entries": told.entries, "skipped": told.skipped}
 
     def _pieces(self, run: RunRow, told: Told) -> Generator[bytes, None, None]:

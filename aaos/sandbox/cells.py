@@ -102,13 +102,32 @@ class Cells:
     def attest(self, agent: AgentId) -> tuple[Attestation, ...]:
         """The outside half repeated on the agent's live cells and all that runs in them, one attestation for each.
 
-        Raises ConfinementError on drift.
+        Any thread may; one that ends meanwhile is left out. Raises ConfinementError on drift.
         """
-        return tuple(seen for watch, cell in tuple(self._live.get(agent, {}).items()) for seen in _again(cell, watch))
+        return tuple(
+            seen for watch, cell in tuple(self._live.get(agent, {}).items()) for seen in self._again(cell, watch)
+        )
 
     def forget(self, agent: AgentId) -> None:
         """It has ended, and so do its cells."""
         self._paused.discard(agent)
+
+    def _again(self, cell: _Confirmed, watch: Watch) -> Iterator[Attestation]:
+        """Its attestation now; none when it has ended meanwhile. Raises ConfinementError."""
+        parked, limits = cell.parked, watch.request.limits
+        try:
+            if parked.leaf and parked.leaf.path.exists():  # what is over has no leaf any more, and has not drifted
+                parked.leaf.check_bounds(memory_bytes=limits.memory_bytes, pids=limits.pids + INIT)
+            outside = attest_outside(parked.pid, cell.expected)
+            for pid in family(parked.pid, limits.pids + INIT):
+                attest_started(pid, parked.pid, cell.expected)
+        except WorkerLostError:
+            return
+        except ConfinementError:
+            if watch not in self._live.get(watch.request.agent, ()):  # its leaf was taken away, say
+                return
+            raise
+        yield replace(cell.attestation, outside=outside)
 
     @contextmanager
     def _known(self, watch: Watch, cell: _Confirmed) -> Iterator[None]:
@@ -246,20 +265,6 @@ class Cells:
             "is_cut": stdout[1] or stderr[1],
         }
         self._audit.record(Event(EventKind.CELL_ENDED, request.run, request.subtask, request.agent, fields))
-
-
-def _again(cell: _Confirmed, watch: Watch) -> Iterator[Attestation]:
-    """Its attestation now; none when it has ended meanwhile. Raises ConfinementError."""
-    parked, limits = cell.parked, watch.request.limits
-    try:
-        if parked.leaf and parked.leaf.path.exists():  # what is over has no leaf any more, and has not drifted
-            parked.leaf.check_bounds(memory_bytes=limits.memory_bytes, pids=limits.pids + INIT)
-        outside = attest_outside(parked.pid, cell.expected)
-        for pid in family(parked.pid, limits.pids + INIT):
-            attest_started(pid, parked.pid, cell.expected)
-    except WorkerLostError:
-        return
-    yield replace(cell.attestation, outside=outside)
 
 
 async def _planned(request: CellRequest) -> CellPlan:

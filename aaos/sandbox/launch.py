@@ -175,10 +175,15 @@ class ZygoteLauncher:
     ) -> Confined:
         leaf, limits = parked.leaf, self._settings.worker
 
-        def attest() -> Attestation:
-            if leaf and leaf.path.exists():  # what is over has no leaf any more, and has not drifted
-                leaf.check(limits)
-            return replace(attestation, outside=attest_outside(parked.pid, expected))
+        def attest() -> Attestation:  # in any thread
+            try:
+                if leaf and leaf.path.exists():  # what is over has no leaf any more, and has not drifted
+                    leaf.check(limits)
+                return replace(attestation, outside=attest_outside(parked.pid, expected))
+            except ConfinementError as error:
+                if parked.sock.fileno() < 0:  # its session was closed meanwhile
+                    raise WorkerLostError("the worker ended while it was inspected", "try again") from error
+                raise
 
         async def release() -> None:
             await self._yard.release(parked)

@@ -82,6 +82,26 @@ def test_the_attestation_says_what_the_kernel_says(worker: WorkerSession) -> Non
     assert all(steps >= 0 for steps in attestation.steps_us.values())
 
 
+def test_a_worker_that_is_closed_while_it_is_looked_at_has_not_changed(
+    stand: Stand, worker: WorkerSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ISO-9: who looks in a thread may see its leaf go; of a living one that is a breach."""
+
+    def changed(*_: object) -> None:
+        raise ConfinementError("its leaf cannot be read", "run agentd doctor")
+
+    def gone(*_: object) -> None:
+        stand.run(worker.close("looked at"))
+        changed()
+
+    monkeypatch.setattr(launch, "attest_outside", changed)
+    with pytest.raises(ConfinementError):
+        worker.attest_again()
+    monkeypatch.setattr(launch, "attest_outside", gone)
+    with pytest.raises(WorkerLostError):
+        worker.attest_again()
+
+
 def test_every_namespace_is_the_workers_own(stand: Stand, worker: WorkerSession) -> None:
     """ISO-2: neither agentd's nor the zygote's nor a sibling's."""
     with _worker(stand) as sibling:

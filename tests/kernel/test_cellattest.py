@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from aaos.core.cell import CellEnd
 from aaos.core.errors import ConfinementError
 from aaos.core.events import EventKind
 from aaos.core.ids import AgentId
@@ -91,6 +92,31 @@ def test_every_process_of_a_live_cell_is_looked_at(stand: Stand, monkeypatch: py
         monkeypatch.undo()
     assert seen == everyone
     assert len(everyone) == 4
+
+
+def test_a_cell_that_ends_while_it_is_looked_at_has_not_changed(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ISO-9: who looks in a thread may see its leaf go; of a living one that is a breach."""
+
+    async def end() -> None:
+        (watch,) = cells._live[AGENT]
+        watch.end(CellEnd.CANCELLED)
+        async with asyncio.timeout(DEADLINE_S):
+            while AGENT in cells._live:  # noqa: ASYNC110  # told to nobody
+                await asyncio.sleep(0.01)
+
+    def changed(*_: object) -> None:
+        raise ConfinementError("its leaf cannot be read", "run agentd doctor")
+
+    def gone(*_: object) -> None:
+        stand.run(end())
+        changed()
+
+    with live(stand) as cells:
+        monkeypatch.setattr("aaos.sandbox.cells.attest_started", changed)
+        with pytest.raises(ConfinementError):
+            attested(cells)
+        monkeypatch.setattr("aaos.sandbox.cells.attest_started", gone)
+        assert attested(cells) == ()
 
 
 def test_no_process_of_a_cell_has_an_environment_but_its_own(stand: Stand) -> None:

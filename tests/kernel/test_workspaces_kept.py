@@ -19,7 +19,7 @@ from aaos.core.errors import BusyError, ConfinementError, ConflictError, NotFoun
 from aaos.core.events import Event, EventKind, Recorded
 from aaos.core.graph import RunState
 from aaos.core.ids import Gid, RunId, Uid
-from aaos.daemon.workspaces import Keeping
+from aaos.daemon.workspaces import IN_ALL, OF_ONE, Keeping
 from aaos.store.database import Database
 from aaos.store.runs import RunRow, Runs
 from tests.fakes import MemoryAudit
@@ -131,7 +131,7 @@ def test_only_ended_runs_lose_theirs_on_request(world: World) -> None:
     asyncio.run(world.keeping.remove(row, Uid(0)))
     assert world.audit.events[-1].fields == {"uid": 1234, "reason": "asked", "by": 0}
     with pytest.raises(NotFoundError, match="has no workspace"):
-        asyncio.run(world.keeping.show(row))
+        asyncio.run(world.keeping.show(row, OWNER.uid))
 
 
 def test_users_see_their_own(world: World) -> None:
@@ -178,7 +178,7 @@ def test_an_export_whose_reader_has_gone_lets_go_of_it(world: World) -> None:
         raise ConnectionResetError
 
     with pytest.raises(ConnectionResetError):
-        asyncio.run(world.keeping.export(row, gone))
+        asyncio.run(world.keeping.export(row, OWNER.uid, gone))
     assert not world.workspaces.is_mounted(RUN)
     asyncio.run(world.keeping.remove(row, OWNER.uid))
 
@@ -191,12 +191,43 @@ def test_an_export_that_is_cancelled_lets_go_of_it(world: World) -> None:
         await asyncio.Event().wait()
 
     async def cut() -> None:
-        task = asyncio.ensure_future(world.keeping.export(row, never))
+        task = asyncio.ensure_future(world.keeping.export(row, OWNER.uid, never))
         await asyncio.sleep(0.3)
         task.cancel()
         await asyncio.wait([task])
 
     asyncio.run(cut())
+    assert not world.workspaces.is_mounted(RUN)
+
+
+def test_so_many_are_read_at_once_and_others_are_told_what_to_type(world: World) -> None:
+    """H-RES-11: readers that stand still hold no more places than one user has, and let go of them."""
+    (world.begin() / "a").write_bytes(os.urandom(MIB))
+    row = world.end()
+
+    async def run() -> None:
+        go_on = asyncio.Event()
+
+        async def slow(_: Mapping[str, rpc.Json]) -> None:
+            await go_on.wait()
+
+        async def asked(uid: Uid) -> rpc.Json:
+            return await world.keeping.export(row, uid, slow)
+
+        async with asyncio.TaskGroup() as group:
+            for number in range(IN_ALL):
+                group.create_task(asked(Uid(number // OF_ONE)))
+            await asyncio.sleep(0)
+            with pytest.raises(BusyError) as busy:
+                await asked(Uid(0))
+            assert busy.value.remedy == f"when one of them has ended: agentd workspace export {RUN} -o {RUN}.tar"
+            with pytest.raises(BusyError) as busy:
+                await world.keeping.show(row, Uid(99))
+            assert busy.value.remedy == f"when one of them has ended: agentd workspace show {RUN}"
+            go_on.set()
+        await world.keeping.show(row, Uid(0))
+
+    asyncio.run(run())
     assert not world.workspaces.is_mounted(RUN)
 
 
@@ -207,7 +238,7 @@ def test_an_export_beside_a_live_run_is_whole_and_leaves_it_mounted(world: World
     async def send(piece: Mapping[str, rpc.Json]) -> None:
         pieces.append(base64.b64decode(str(piece["data"])))
 
-    end = asyncio.run(world.keeping.export(world.runs.get(RUN), send))
+    end = asyncio.run(world.keeping.export(world.runs.get(RUN), OWNER.uid, send))
     assert isinstance(end, Mapping)
     assert end["bytes"] == len(b"".join(pieces))
     assert b"alive" in b"".join(pieces)

@@ -101,7 +101,7 @@ def test_what_a_run_has_reserved_is_there_when_it_goes_on(
     if left_by == "a look":
         with small.keeping.at_hand(RUN):
             assert path.is_dir()
-        asyncio.run(small.keeping.show(small.runs.get(RUN)))
+        asyncio.run(small.keeping.show(small.runs.get(RUN), OWNER.uid))
     fill(small.base / "theirs")
     again = World(small.base, small.database, SETTINGS.model_copy(update={"spare_bytes": 2**46}))
     asyncio.run(again.keeping.begin(RUN))

@@ -24,7 +24,7 @@ def test_an_image_that_cannot_be_read_is_an_error_with_a_remedy(world: World, mo
     row = world.end()
     monkeypatch.setattr(os, "pread", unreadable)
     with pytest.raises(StorageError, match="Input/output error") as refused:
-        asyncio.run(world.keeping.show(row))
+        asyncio.run(world.keeping.show(row, OWNER.uid))
     assert "look at it" in refused.value.remedy
     assert not world.workspaces.is_mounted(RUN)
 
@@ -34,7 +34,7 @@ def test_a_place_where_nothing_can_be_mounted_is_an_error_with_a_remedy(world: W
     row = world.end()
     (world.base / "place" / RUN).write_text("in the way")
     with pytest.raises(StorageError, match="File exists"):
-        asyncio.run(world.keeping.show(row))
+        asyncio.run(world.keeping.show(row, OWNER.uid))
 
 
 def test_a_directory_that_cannot_be_listed_ends_no_sweep(
