@@ -10,7 +10,7 @@ import os
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import replace
 
 from aaos.core.cell import CellNetwork, CellRequest, CellResult, Output
@@ -364,6 +364,22 @@ class ScriptedModel:
 def account(*, tokens: int = 1_000_000, cost_usd: float = 1.0, store: SpendStore | None = None) -> Account:
     """The account of run `r`."""
     return Account(RunId("r"), Spend(tokens, cost_usd), store or MemorySpends())
+
+
+class AtOnce:
+    """Steps that nobody waits for."""
+
+    def step(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def trailing(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def proceed(self) -> None:
+        pass
+
+    async def durable(self) -> None:
+        pass
 
 
 async def at_once() -> None:

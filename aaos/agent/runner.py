@@ -7,8 +7,7 @@ what it wrote is told from what agentd itself published. It must not retry and m
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -50,6 +49,7 @@ from aaos.core.ports import (
     Root,
     Session,
     Spend,
+    Steps,
 )
 from aaos.core.role import Expanded, expand
 from aaos.core.token import Clock, TokenBox
@@ -79,9 +79,7 @@ class Parts:
     models: ModelDoor
     accounts: Accounts
     conversations: ConversationStore
-    step: Callable[[], AbstractContextManager[None]]
-    afterwards: Callable[[], AbstractContextManager[None]]
-    durable: Callable[[], Awaitable[None]]
+    steps: Steps
     audit: AuditSink
     note: Callable[[Event], None]
     registry: Registry
@@ -237,7 +235,7 @@ class AgentRunner:
             replay=Replay(asks.past, digest=partial(call_digest, parts.catalog)),
             pause=pause,
         )
-        doors = Doors(parts.gate, parts.audit, parts.conversations, parts.step, parts.afterwards, parts.durable)
+        doors = Doors(parts.gate, parts.audit, parts.conversations, parts.steps)
         service = AgentService(terms, turns, context=context, asked=asked, doors=doors)
         return _Work(asks=asks, caller=caller, turns=turns, service=service, pause=pause)
 

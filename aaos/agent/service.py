@@ -10,7 +10,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar, assert_never
@@ -27,7 +26,7 @@ from aaos.agent.turns import Turns
 from aaos.core.errors import AaosError, BusyError, DeniedError, InputError, LimitError, WorkerLostError
 from aaos.core.events import Event, EventKind, Scalar
 from aaos.core.ids import CallId
-from aaos.core.ports import AuditSink, Evidence, Origin, Session
+from aaos.core.ports import AuditSink, Evidence, Origin, Session, Steps
 from aaos.tools.brokered import BrokerWork, Reported, ToolResult
 from aaos.tools.caller import Caller, CallRequest
 from aaos.tools.gate import Gate, Permit
@@ -42,15 +41,12 @@ R = TypeVar("R", abi.ModelComplete, abi.ToolCall, abi.ToolDone, abi.Checkpoint)
 
 @dataclass(frozen=True, slots=True)
 class Doors:
-    """The rooms below that a session needs. `step` makes the rows of one step one transaction, which survives a kill;
-    `afterwards` too, with what comes next or before it; `durable` waits until all survives a power cut (RUN-8)."""
+    """The rooms below that a session needs."""
 
     gate: Gate
     audit: AuditSink
     conversations: ConversationStore
-    step: Callable[[], AbstractContextManager[None]]
-    afterwards: Callable[[], AbstractContextManager[None]]
-    durable: Callable[[], Awaitable[None]]
+    steps: Steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +81,7 @@ class AgentService:
         self._asked = asked
         self._gate, self._audit = doors.gate, doors.audit
         self._conversations = doors.conversations
-        self._step = doors.step
-        self._afterwards = doors.afterwards
-        self._durable = doors.durable
+        self._steps = doors.steps
         self._order = Order(terms.credits)
         self._throttle = Throttle(time.monotonic())
         self._permits: dict[str, _OpenPermit] = {}
@@ -201,7 +195,7 @@ class AgentService:
 
     def _granted(self, request: CallRequest) -> Permit | BrokerWork | HeldCall | AaosError:
         """One step, one transaction; a refusal is committed as well."""
-        with self._step():
+        with self._steps.step():
             try:
                 self._terms.charge_call()
                 return self._gate.request(self._caller, request)
@@ -218,14 +212,14 @@ class AgentService:
         raise DeniedError(f"{frame.tool[:80]}: this role makes no calls of its own", remedy)
 
     def _permit(self, request: int, permit: Permit, *, call: CallId) -> None:
+        """What can be done while the worker works comes after it was told."""
+        self._session.send(abi.Reply(request, permit.value), permit.fds)
         deadline_s = self._terms.pause.time_s() + self._terms.call_timeout_s
         self._order.permitted(request, permit.permit, deadline_s=deadline_s)
         self._permits[permit.permit] = _OpenPermit(call=call, tool=permit.tool)
         if self._timer is None:
             self._arm(deadline_s)
-        self._session.send(abi.Reply(request, permit.value), permit.fds)
-        with self._afterwards():  # begun while the worker works, for its report
-            pass
+        self._steps.proceed()
 
     def _on_done(self, frame: abi.ToolDone) -> None:
         self._order.done(frame.id, frame.permit)
@@ -244,14 +238,14 @@ class AgentService:
             self._fail(frame.id, done.result, call=call, is_quiet=frame.quiet)
         else:
             self._answer(frame.id, done.result, call=call, is_quiet=frame.quiet)
-        with self._afterwards():
+        with self._steps.trailing():
             done.record()
 
     async def _durably(self, act: Callable[[], Awaitable[ToolResult]]) -> ToolResult:
         """An effect: its intent is on disk before it happens, its result before anybody is told."""
-        await self._durable()
+        await self._steps.durable()
         result = await act()
-        await self._durable()
+        await self._steps.durable()
         return result
 
     def _answer(self, request: int, result: ToolResult, *, call: CallId, is_quiet: bool = False) -> None:

@@ -109,6 +109,16 @@ class CallRow:
     epoch: int
 
 
+class Steps(Protocol):
+    """When what is written counts: `step` makes it one transaction, which survives a kill; `trailing` too, with what
+    comes next or before it; `proceed` is for the time in which nobody waits; `durable` waits for the disk (RUN-8)."""
+
+    def step(self) -> AbstractContextManager[None]: ...
+    def trailing(self) -> AbstractContextManager[None]: ...
+    def proceed(self) -> None: ...
+    async def durable(self) -> None: ...
+
+
 class Ledger(Protocol):
     """Rows of tool calls; each method commits before it returns, or with the `step` that it is in. A call that an
     earlier daemon left without an outcome may be opened again, with the same arguments."""

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from aaos.core.approval import Approval, ApprovalState, Asked, Settling
 from aaos.core.errors import ConflictError, NotFoundError
 from aaos.core.ids import ApprovalId, CallId, RunId, Uid
-from aaos.store.database import Database, Row
+from aaos.store.database import Database
+from aaos.store.levels import Row
 
 _ASKED = "call, run, subtask, agent, uid, tool, resource, arguments, pre_hash, preview, policy"
 _COLUMNS = f"approval, {_ASKED}, digest, asked_s, until_s, state, settled_s, settled_by, terminal, reason"

@@ -38,7 +38,8 @@ PROGRESS: Final = frozenset(
     }
 )
 _TICK_S = 1.0
-_INSERT = "INSERT INTO events (time_s, kind, run, subtask, agent, fields) VALUES (?, ?, ?, ?, ?, ?)"
+_INSERT = "INSERT INTO events (seq, time_s, kind, run, subtask, agent, fields) VALUES (?, ?, ?, ?, ?, ?, ?)"
+_LAST = "SELECT coalesce(max(seq), 0) FROM events"
 _SELECT = "SELECT seq, time_s, kind, run, subtask, agent, fields FROM events"
 _AFTER = f"{_SELECT} WHERE seq > ? ORDER BY seq LIMIT ?"
 _AFTER_OF_RUN = f"{_SELECT} WHERE run = ? AND seq > ? ORDER BY seq LIMIT ?"
@@ -59,6 +60,8 @@ class Audit:
         self._copies = copies
         self._now_s = now_s
         self._monotonic_s = monotonic_s
+        self._seq = 0
+        self._rollbacks = -1  # of the database, when `_seq` was right
         self._flood = Flood()
         self._subscriptions: set[Subscription] = set()
         self._next_tick_s = monotonic_s() + _TICK_S
@@ -138,10 +141,19 @@ class Audit:
 
     def _insert(self, event: Event) -> Recorded:
         fields, time_s = fields_to_json(event.fields), self._now_s()
-        values = (time_s, event.kind.value, event.run, event.subtask, event.agent, fields)
-        recorded = Recorded(self._database.insert(_INSERT, values), time_s, event)
+        seq = self._last_seq() + 1
+        self._database.later(_INSERT, (seq, time_s, event.kind._value_, event.run, event.subtask, event.agent, fields))
+        self._seq = seq
+        recorded = Recorded(seq, time_s, event)
         self._database.after_commit(partial(self._tell, recorded, fields))
         return recorded
+
+    def _last_seq(self) -> int:
+        """The number of the event before; asked for again when the last ones may have been taken back."""
+        if self._rollbacks != self._database.rollbacks:
+            ((self._seq,),) = self._database.rows(_LAST)
+            self._rollbacks = self._database.rollbacks
+        return self._seq
 
     def _tell(self, recorded: Recorded, fields: str) -> None:
         for subscription in self._subscriptions:

@@ -12,8 +12,10 @@ from contextlib import AbstractContextManager, nullcontext
 from aaos.core.errors import ConflictError, InputError, NotFoundError
 from aaos.core.ids import AgentId, CallId, RunId
 from aaos.core.ports import CallOutcome, CallRecord, CallRow, CallState, Evidence, Label, Origin
-from aaos.store.database import Database, Row
+from aaos.store.database import Database
+from aaos.store.levels import Row
 
+FRESH_AGENTS = 4_096
 _RECORD = "call, run, subtask, agent, turn, tool, origin, arguments, digest, calls.state, pre_hash"
 _OUTCOME = "outcomes.state, result, truncated, evidence, duration_ms, post_hash, error_code, remedy, size_bytes, label"
 _OPEN = """INSERT INTO calls (call, run, subtask, agent, turn, tool, origin, arguments, digest, state, pre_hash, epoch,
@@ -27,8 +29,11 @@ _LOWER = f"UPDATE runs SET trust = '{Label.OUTSIDE}' WHERE run = ? AND trust = '
 _SELECT = f"SELECT {_RECORD}, epoch, {_OUTCOME} FROM calls LEFT JOIN outcomes USING (id)"  # noqa: S608  # a constant
 _GET = f"{_SELECT} WHERE call = ?"
 _OF_AGENT = f"{_SELECT} WHERE call > ?1 || '-' AND call < ?1 || '.' AND agent = ?1 ORDER BY id"  # '.' follows '-'
+_ANY_OF_AGENT = "SELECT 1 FROM calls WHERE call > ?1 || '-' AND call < ?1 || '.' LIMIT 1"
 _UNSETTLED = f"""{_SELECT} WHERE id IN (SELECT id FROM calls EXCEPT SELECT id FROM outcomes) ORDER BY id"""  # noqa: S608  # a constant
 _SETTLED = "SELECT run, count(*) FROM calls JOIN outcomes USING (id) WHERE run IN ({}) GROUP BY run"
+
+_WITHIN = nullcontext()
 
 
 class Calls:
@@ -37,10 +42,12 @@ class Calls:
     def __init__(self, database: Database, *, now_s: Callable[[], float] = time.time) -> None:
         self._database = database
         self._now_s = now_s
+        self._fresh: dict[AgentId, None] = {}  # agents of which no earlier daemon has calls, the last ones
+        self._open: set[CallId] = set()  # of these, and on record
 
     def step(self) -> AbstractContextManager[None]:
         """What is written in it is committed together; it costs nothing within a transaction."""
-        return nullcontext() if self._database.is_in_transaction else self._database.transaction()
+        return _WITHIN if self._database.is_in_transaction else self._database.transaction()
 
     def open_call(self, record: CallRecord) -> None:
         """Write a call, or open it again. Raises InputError when the id is not of its agent.
@@ -50,12 +57,28 @@ class Calls:
         if not record.call.startswith(f"{record.agent}-"):
             raise InputError(f"call {record.call!r} is not of agent {record.agent!r}", "make its id with call_id()")
         epoch, now_s = self._database.epoch, self._now_s()
+        values = _values(record, epoch, now_s)
+        if record.call not in self._open and self._is_fresh(record.agent):
+            require_storable(record.tool, record.arguments)
+            self._open.add(record.call)
+            self._database.later(_OPEN, values)
+            return
         try:
-            self._database.insert(_OPEN, _values(record, epoch, now_s))
+            self._database.insert(_OPEN, values)
         except ConflictError as error:
             again = (record.state, record.pre_hash, epoch, now_s, record.call, record.digest)
             if not self._database.change(_REOPEN, again):
                 raise ConflictError(f"call {record.call} exists already", "look at it: agentd logs") from error
+
+    def _is_fresh(self, agent: AgentId) -> bool:
+        """Whether all calls of the agent are of this daemon: then none of them can be there already."""
+        if agent not in self._fresh:
+            if self._database.rows(_ANY_OF_AGENT, (agent,)):
+                return False
+            self._fresh[agent] = None
+            if len(self._fresh) > FRESH_AGENTS:
+                del self._fresh[next(iter(self._fresh))]
+        return True
 
     def permit_call(self, call: CallId) -> None:
         """A call that was held may be carried out now. Raises ConflictError when it is not held."""
@@ -66,8 +89,13 @@ class Calls:
     def settle_call(self, call: CallId, outcome: CallOutcome) -> None:
         """Write how a call ended. Raises NotFoundError, and ConflictError when it has an outcome."""
         o = outcome
-        seen = (o.state.value, o.result, int(o.truncated), o.evidence.value, o.duration_ms)
-        values = (*seen, o.post_hash, o.error_code, o.remedy, o.size_bytes, o.label.value, call)
+        seen = (o.state._value_, o.result, int(o.truncated), o.evidence._value_, o.duration_ms)
+        values = (*seen, o.post_hash, o.error_code, o.remedy, o.size_bytes, o.label._value_, call)
+        if call in self._open:
+            require_storable(o.result, o.remedy)
+            self._database.later(_SETTLE, values)
+            self._open.discard(call)
+            return
         try:
             changed = self._database.change(_SETTLE, values)
         except ConflictError as error:
@@ -108,14 +136,28 @@ def _values(record: CallRecord, epoch: int, opened_s: float) -> tuple[str | int 
         record.agent,
         record.turn,
         record.tool,
-        record.origin.value,  # a plain str: SQLite's module looks for an adapter for anything else
+        record.origin._value_,  # a plain str: SQLite's module looks for an adapter for anything else
         record.arguments,
         record.digest,
-        record.state.value,
+        record.state._value_,
         record.pre_hash,
         epoch,
         opened_s,
     )
+
+
+def require_storable(*texts: str) -> None:
+    """Raises InputError for a text that SQLite cannot store."""
+    for text in texts:
+        if not text.isascii():
+            _require_utf8(text)
+
+
+def _require_utf8(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"a value cannot be stored: {error}", "use valid Unicode") from error
 
 
 def _no_call(call: CallId) -> NotFoundError:

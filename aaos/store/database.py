@@ -3,7 +3,8 @@
 Invariant: a write is committed when the outermost `transaction()` ends, or not at all; what is written `trailing()` is
 committed with whatever is written next, and at the latest `TRAIL_S` after, so nothing that follows from it stands
 without it. What is written in a `step()`, and before it, survives a kill when it ends (redo.py), and is committed as
-what trails. A daemon that lost its place to a newer one (epoch) or its disk (failed sync) can write nothing more. Never
+what trails. What is written `later()` SQLite gets at the latest before anything else of it is written or read (
+backlog.py). A daemon that lost its place to a newer one (epoch) or its disk (failed sync) can write nothing more. Never
 `await` inside a transaction.
 """
 
@@ -15,20 +16,20 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
-from aaos.core.errors import AaosError, ConflictError, InputError
+from aaos.core.errors import AaosError, ConflictError
+from aaos.store.backlog import Backlog
 from aaos.store.barrier import Sync, SyncBarrier
 from aaos.store.checkpoint import HARD_BYTES, SOFT_BYTES, Checkpointer, checkpoint
 from aaos.store.faults import storage_error
+from aaos.store.levels import Levels, Row
 from aaos.store.migrate import Steps
 from aaos.store.opening import Opened, open_connection
-from aaos.store.redo import NEXT_BATCH, Redo, Statement, Value
+from aaos.store.redo import Redo, Value
 from aaos.store.schema import MIGRATIONS
 from aaos.store.statedir import Marker, StateDir
 from aaos.store.wal import close_keeping_log
 
-Row = tuple[Any, ...]  # columns have the types of schema.py, which is STRICT
 TRAIL_S = 0.002
 _EPOCH_COMMIT = 1  # opening made it
 _COMMITS_PER_LOOK = 64
@@ -46,8 +47,6 @@ class Database:
         self._state = state
         self._name = opened.database
         self._connection = opened.connection
-        self._cursor = opened.connection.cursor()
-        self._control = opened.connection.cursor()  # so that a COMMIT does not overwrite the outcome of a write
         self._barrier = barrier
         self._checkpointer = checkpointer
         self._redo = redo
@@ -56,14 +55,11 @@ class Database:
         self._step = _Transaction(self, self._keep)
         self._depth = 0
         self._trails = False  # a transaction is open although nobody is in it
-        self._written: list[Statement] = []  # in it, and not in the log of steps
-        self._has_kept = False  # in it is what the log of steps has
+        self._backlog = Backlog(redo)  # what is in it
+        self._levels = Levels(opened.connection, state.database, self._backlog)
         self._timer: asyncio.TimerHandle | None = None
         self._commits = _EPOCH_COMMIT
-        self._after: list[Callable[[], None]] = []
-        self._marks: list[tuple[int, int]] = []
         self._failure: AaosError | None = None
-        self._broken: AaosError | None = None
         self._is_open = True
         checkpointer.start()
 
@@ -116,6 +112,11 @@ class Database:
         return self._depth > 0
 
     @property
+    def rollbacks(self) -> int:
+        """How often something that was written was taken back, in whole or in part."""
+        return self._levels.rollbacks
+
+    @property
     def failure(self) -> AaosError | None:
         """Why nothing can be written, or why the log was not copied at the last try; None when all is well."""
         return self._failure or self._barrier.failure or self._checkpointer.failure
@@ -137,39 +138,60 @@ class Database:
 
     def after_commit(self, action: Callable[[], None]) -> None:
         """Run `action`, which must not raise, once the outermost transaction has ended well; never when it has not."""
-        self._after.append(action)
+        self._levels.after.append(action)
 
     async def durable(self) -> None:
         """Return when all that is written now would survive a power cut. Raises StorageError. Source: barrier.py."""
         self._catch_up()
         await self._barrier.wait(self._commits)
 
+    def later(self, sql: str, values: tuple[Value, ...]) -> None:
+        """As `insert` or `change`, of what cannot fail but for the disk: SQLite gets it when there is time, in this
+        order, and in any case before something else is written or read. Raises StorageError.
+        """
+        if not self._depth:
+            with self._transaction:
+                self._backlog.append((sql, values))
+        else:
+            self._backlog.append((sql, values))
+
+    def proceed(self) -> None:
+        """While nobody waits: SQLite gets what was left for later, or begins what comes next."""
+        if self._depth:
+            return
+        try:
+            if self._trails:
+                self._or_roll_back(self._levels.carry_out)
+            else:
+                with self._trailing:
+                    pass
+        except AaosError as error:  # whoever writes next meets it too
+            _log.error("what was written last is not carried out: %s", error.message)
+
     def insert(self, sql: str, values: tuple[Value, ...]) -> int:
         """Insert one row; its rowid. Raises ConflictError when its key exists, StorageError, InputError."""
         self._write(sql, values)
-        return self._cursor.lastrowid or 0
+        return self._levels.cursor.lastrowid or 0
 
     def change(self, sql: str, values: tuple[Value, ...]) -> int:
         """Update or delete; the number of rows that were changed. Raises ConflictError, StorageError, InputError."""
         self._write(sql, values)
-        return self._cursor.rowcount
+        return self._levels.cursor.rowcount
 
     def returning(self, sql: str, values: tuple[Value, ...]) -> int:
         """Insert one row; the number of its RETURNING clause. Raises ConflictError, StorageError, InputError."""
         with self._transaction:
-            self._execute(self._cursor, sql, values)
-            (number,) = self._cursor.fetchone()
-            self._written.append((sql, values))
+            self._levels.run(sql, values)
+            (number,) = self._levels.cursor.fetchone()
         return int(number)
 
     def rows(self, sql: str, values: tuple[Value, ...] = ()) -> list[Row]:
         """All rows of a bounded query; outside of a transaction, of what is committed. Raises StorageError."""
-        if self._trails:
+        if self._depth:
+            self._levels.prepare()
+        elif self._trails:
             self._catch_up()
-        try:
-            return self._connection.execute(sql, values).fetchall()
-        except sqlite3.DatabaseError as error:
-            raise self._translated(error) from error
+        return self._levels.rows(sql, values)
 
     def row(self, sql: str, values: tuple[Value, ...] = ()) -> Row | None:
         """The first row, or None. Raises StorageError."""
@@ -202,74 +224,46 @@ class Database:
     def _write(self, sql: str, values: tuple[Value, ...]) -> None:
         if not self._depth:
             with self._transaction:
-                self._execute(self._cursor, sql, values)
-                self._written.append((sql, values))
+                self._levels.run(sql, values)
         else:
-            self._execute(self._cursor, sql, values)
-            self._written.append((sql, values))
-
-    def _execute(self, cursor: sqlite3.Cursor, sql: str, values: tuple[Value, ...] = ()) -> None:
-        if self._broken is not None:
-            raise self._broken.with_traceback(None)
-        try:
-            cursor.execute(sql, values)
-        except sqlite3.IntegrityError as error:
-            raise ConflictError(f"it is there already ({error})", "use another name") from error
-        except sqlite3.DatabaseError as error:
-            raise self._translated(error) from error
-        except (UnicodeEncodeError, OverflowError) as error:
-            raise InputError(f"a value cannot be stored: {error}", "use valid Unicode and 64-bit numbers") from error
+            self._levels.run(sql, values)
 
     def _begin(self) -> None:
         failure = self._failure or self._barrier.failure
         if failure is not None:
             raise failure.with_traceback(None)
-        if self._depth or (self._trails and not self._is_ahead):
-            self._execute(self._control, f"SAVEPOINT level{self._depth}")
-            self._marks.append((len(self._after), len(self._written)))
-        elif self._trails:
-            self._trails = False
+        if self._depth or (self._trails and not self._levels.is_blank):
+            self._levels.enter()
+        elif not self._trails:
+            self._or_roll_back(self._begin_fenced)
         else:
-            self._broken = None
-            self._execute(self._control, "BEGIN IMMEDIATE")
-            self._fence()
-            self._repeat()
+            self._trails = False
         self._depth += 1
 
-    @property
-    def _is_ahead(self) -> bool:
-        """Whether what is open is only the beginning of a transaction: then a failure takes nothing along."""
-        return not (self._written or self._has_kept or self._after)
-
-    def _repeat(self) -> None:
-        """What was acted on comes before all else when its commit failed. Raises StorageError."""
-        if not self._redo.kept:
-            return
-        try:
-            self._execute(self._control, NEXT_BATCH, (self._redo.batch + 1,))
-            for sql, values in self._redo.kept:
-                self._execute(self._control, sql, values)
-        except AaosError:
-            self._roll_back()
-            raise
-        self._has_kept = True
-
-    def _fence(self) -> None:
-        self._execute(self._control, "SELECT epoch FROM daemon")
-        (epoch,) = self._control.fetchone()
+    def _begin_fenced(self) -> None:
+        """What was acted on comes before all else when its commit failed. Raises StorageError, ConflictError."""
+        epoch = self._levels.begin()
         if epoch != self.epoch:
-            self._roll_back()
             message = f"{self._state.path}: another agentd took over (start {epoch}; this one is start {self.epoch})"
             self._failure = ConflictError(message, f"end this one: kill {os.getpid()}")
             raise self._failure
+        self._levels.carry_out()
+
+    def _or_roll_back(self, act: Callable[[], None]) -> None:
+        """`act`; when it fails, nothing is open any more. Raises AaosError."""
+        try:
+            act()
+        except AaosError:
+            self._trails = False
+            self._levels.roll_back()
+            raise
 
     def _end(self, ending: Callable[[], None], *, is_good: bool) -> None:
         self._depth -= 1
         if self._depth or self._trails:
             self._end_inner(is_good=is_good)
         elif not is_good:
-            self._after = []
-            self._roll_back()
+            self._levels.roll_back()
         if not self._depth and is_good:
             ending()
 
@@ -286,24 +280,22 @@ class Database:
     def _keep(self) -> None:
         """Put what was written into the log of steps and leave its commit to later; or commit it now."""
         self._trail()
-        if not self._trails or self._is_ahead:
+        if not self._trails or self._levels.is_blank:
             return
         try:
-            if not self._has_kept:
-                self._execute(self._control, NEXT_BATCH, (self._redo.batch + 1,))
-                self._has_kept = True
-            self._redo.append(self._written)
-        except (OSError, AaosError):
-            self._commit()
-            return
-        self._written = []
-        self._tell()
+            if self._levels.broken is None:
+                self._backlog.log()
+                self._levels.tell()
+                return
+        except OSError:
+            pass
+        self._commit()
 
     def _catch_up(self) -> None:
         """Commit what trails, and what was acted on when its commit failed. Raises StorageError."""
         if self._trails and not self._depth:
             self._commit()
-        elif self._redo.kept and not self._depth:
+        elif self._backlog.is_kept and not self._depth:
             with self._transaction:
                 pass
 
@@ -316,27 +308,13 @@ class Database:
 
     def _commit(self) -> None:
         self._trails = False
-        is_blank = self._is_ahead
-        try:
-            self._execute(self._control, "COMMIT")
-        except AaosError:
-            self._after = []
-            self._roll_back()
-            raise
-        if self._has_kept:
-            self._redo.committed()
-        self._written, self._has_kept = [], False
-        self._tell()
+        is_blank = self._levels.is_blank
+        self._or_roll_back(self._levels.commit)
         if is_blank:
             return
         self._commits += 1
         if not self._commits % _COMMITS_PER_LOOK:
             self._bound_log()
-
-    def _tell(self) -> None:
-        after, self._after = self._after, []
-        for action in after:
-            action()
 
     def _bound_log(self) -> None:
         size_bytes = self._barrier.size_bytes()
@@ -347,38 +325,18 @@ class Database:
                 checkpoint(self._connection)
 
     def _end_inner(self, *, is_good: bool) -> None:
-        after, written = self._marks.pop()
-        if not is_good:
-            del self._after[after:]
-            del self._written[written:]
-        if self._broken is not None:
+        self._levels.leave(is_good=is_good)
+        if (broken := self._levels.broken) is not None:
             self._forget_trail()
             if is_good:
-                raise self._broken.with_traceback(None)
-            return
-        if not is_good:
-            self._execute(self._control, f"ROLLBACK TO level{self._depth}")
-        self._execute(self._control, f"RELEASE level{self._depth}")
+                raise broken.with_traceback(None)
 
     def _forget_trail(self) -> None:
         """SQLite ended the transaction by itself: what trailed is lost with it."""
         if not self._depth and self._trails:
             self._trails = False
-            self._after = []
-            self._written, self._has_kept = [], False
+            self._levels.roll_back()
             _log.error("what was written just before is lost as well")
-
-    def _roll_back(self) -> None:
-        self._written, self._has_kept = [], False
-        if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
-
-    def _translated(self, error: sqlite3.DatabaseError) -> AaosError:
-        """A full disk or an I/O error ends SQLite's transaction by itself; then nothing more of ours may be written."""
-        failure = storage_error(error, self._state.database)
-        if self._depth and not self._connection.in_transaction:
-            self._broken = failure
-        return failure
 
 
 class _Transaction:

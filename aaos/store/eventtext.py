@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from aaos.core.errors import StorageError
 from aaos.core.events import Event, EventKind, Recorded, Scalar
-from aaos.store.database import Row
+from aaos.store.levels import Row
 
 FIELDS_CHARS = 65_536
 _VALUE_CHARS = 4_096

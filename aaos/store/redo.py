@@ -38,7 +38,7 @@ Statement = tuple[str, tuple[Value, ...]]
 
 
 class Redo:
-    """The log of one daemon. `batch` is the last one that the database has; `kept` are the statements of the next."""
+    """The log of one daemon. `batch` is the last one that the database has."""
 
     def __init__(self, path: Path, fd: int, origin: bytes, batch: int) -> None:
         self._path = path
@@ -47,7 +47,6 @@ class Redo:
         self._end = 0
         self._number = 0
         self.batch = batch
-        self.kept: list[Statement] = []
 
     @classmethod
     def open(cls, state: StateDir, database: str, batch: int) -> "Redo":
@@ -69,13 +68,11 @@ class Redo:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._end += len(data)
         self._number += 1
-        self.kept += statements
 
     def committed(self) -> None:
         """The database has them; the next batch is written over them."""
         self.batch += 1
         self._end = self._number = 0
-        self.kept = []
 
     def discard(self) -> None:
         """After a clean end: what is in it was committed."""

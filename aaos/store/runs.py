@@ -14,7 +14,8 @@ from aaos.core.errors import AaosError, ConflictError, NotFoundError
 from aaos.core.graph import Plan, RunState, SubtaskState
 from aaos.core.ids import AgentId, Gid, RunId, SubtaskId, Uid
 from aaos.core.ports import Label
-from aaos.store.database import Database, Row
+from aaos.store.database import Database
+from aaos.store.levels import Row
 from aaos.store.plans import plan_from_json, plan_to_json
 
 _ROOT = 0

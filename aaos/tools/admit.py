@@ -155,7 +155,10 @@ class Charger:
 
     def _may_write(self, path: str) -> bool:
         """Whether this agent writes here, and so reads with the rights that it writes with."""
-        return any(root.writable for root in self.roots) and self.tokens.allows(self.agent, Kind.FILE_WRITE, path)
+        for root in self.roots:
+            if root.writable:
+                return self.tokens.allows(self.agent, Kind.FILE_WRITE, path)
+        return False
 
     def _allows(self, kinds: Iterable[Kind], path: str) -> bool:
         """Whether the path may be looked at: only then its size counts."""

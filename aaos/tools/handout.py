@@ -68,7 +68,7 @@ def hand_out(uses: Sequence[Use], roots: Sequence[Root], files: FileBroker) -> H
     """Open everything that the uses name. Raises AaosError; nothing stays open then."""
     out = Handout()
     try:
-        for use in sorted(uses, key=lambda one: one.access is Access.SHOW):  # what is writable holds what is shown
+        for use in uses if len(uses) < 2 else sorted(uses, key=_is_shown):  # what is writable holds what is shown
             _open(out, use, roots, files)
         return out
     except OSError as error:  # a memory file could not be made
@@ -79,6 +79,10 @@ def hand_out(uses: Sequence[Use], roots: Sequence[Root], files: FileBroker) -> H
         raise
 
 
+def _is_shown(use: Use) -> bool:
+    return use.access is Access.SHOW
+
+
 def find_root(roots: Sequence[Root], path: str, *, writable: bool) -> Root:
     """The nearest root that the path is below. Raises DeniedError."""
     fitting = [root for root in roots if is_below(root, path) and (root.writable or not writable)]
@@ -86,7 +90,7 @@ def find_root(roots: Sequence[Root], path: str, *, writable: bool) -> Root:
         raise DeniedError(
             f"{quoted(path)} is below no granted root", "grant it with --read or --write and submit again"
         )
-    return max(fitting, key=lambda root: len(root.path))
+    return fitting[0] if len(fitting) < 2 else max(fitting, key=lambda root: len(root.path))
 
 
 def _open(out: Handout, use: Use, roots: Sequence[Root], files: FileBroker) -> None:

@@ -26,7 +26,7 @@ from aaos.tools.catalog import CATALOG
 from aaos.tools.celled import Cells
 from aaos.tools.gate import Gate
 from aaos.tools.spec import CellTool
-from tests.fakes import MemoryAudit, MemoryConversations, MemoryLedger, ScriptedModel, account, at_once
+from tests.fakes import AtOnce, MemoryAudit, MemoryConversations, MemoryLedger, ScriptedModel, account
 from worker import abi
 
 AGENT = AgentId("a-one")
@@ -96,9 +96,7 @@ class Bench:
             turn_terms, self.context, asked=asked, models=self.model, audit=self.audit, note=self.audit.note
         )
         terms = Terms(self.caller, may_code_call, 3, call_timeout_s, self.charge)
-        doors = Doors(
-            self.gate, self.audit, self.conversations, contextlib.nullcontext, contextlib.nullcontext, at_once
-        )
+        doors = Doors(self.gate, self.audit, self.conversations, AtOnce())
         self.service = AgentService(terms, self.turns, context=self.context, asked=asked, doors=doors)
 
     def charge(self) -> None:

@@ -33,13 +33,13 @@ from aaos.tools.catalog import CATALOG
 from aaos.tools.gate import Gate
 from tests.fakes import (
     Agent,
+    AtOnce,
     MemoryAudit,
     MemoryConversations,
     MemoryLedger,
     MemorySpends,
     ScriptedModel,
     ThreadLauncher,
-    at_once,
 )
 from worker import abi, transport
 from worker.user import entry
@@ -106,9 +106,7 @@ class Bench:
                 models=self.model,
                 accounts=Accounts(MemorySpends()),
                 conversations=self.conversations,
-                step=contextlib.nullcontext,
-                afterwards=contextlib.nullcontext,
-                durable=at_once,
+                steps=AtOnce(),
                 audit=self.audit,
                 note=self.audit.note,
                 registry=self.registry,

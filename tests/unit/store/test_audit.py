@@ -14,6 +14,7 @@ from aaos.store.audit import MAX_SUBSCRIPTIONS, PROGRESS, SUPPRESSED_SEQ, Audit
 from aaos.store.copies import Copied, Copies, Lost
 from aaos.store.database import Database
 from aaos.store.flood import PER_SECOND
+from aaos.store.redo import Value
 
 RUN, OTHER = RunId("r-1"), RunId("r-2")
 AGENT = AgentId("a-1")
@@ -70,14 +71,14 @@ def test_several_are_written_together_or_not_at_all(
     """AUD-1"""
     assert [recorded.seq for recorded in audit.record_all([DONE, DENIED])] == [1, 2]
     assert [recorded.event for recorded in audit.query(RUN)] == [DONE, DENIED]
-    write = database.insert
+    write = database.later
 
-    def full(sql: str, values: tuple[object, ...]) -> int:
-        if values[1] == EventKind.TOOL_DENIED:
+    def full(sql: str, values: tuple[Value, ...]) -> None:
+        if values[2] == EventKind.TOOL_DENIED:
             raise StorageError("no room", "make some")
-        return write(sql, values)  # type: ignore[arg-type]  # as it came
+        write(sql, values)
 
-    monkeypatch.setattr(database, "insert", full)
+    monkeypatch.setattr(database, "later", full)
     with pytest.raises(StorageError):
         audit.record_all([DONE, DENIED])
     assert len(audit.query(RUN)) == 2
@@ -183,13 +184,13 @@ def test_a_count_that_could_not_be_written_is_kept(
 ) -> None:
     """H-DUR-04, R17"""
 
-    def full(sql: str, values: object) -> int:
+    def full(sql: str, values: object) -> None:
         raise StorageError("the disk is full")
 
     for _ in range(PER_SECOND + 5):
         audit.record(DENIED)
     clock.time_s += 1.0
-    monkeypatch.setattr(database, "insert", full)
+    monkeypatch.setattr(database, "later", full)
     for _ in range(2):
         with pytest.raises(StorageError, match="the disk is full"):
             audit.tick()

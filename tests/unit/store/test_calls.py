@@ -112,3 +112,42 @@ def test_a_call_that_an_earlier_daemon_left_open_is_opened_again_once(state_dir:
         with pytest.raises(ConflictError, match="exists already"):
             calls.open_call(record)
     second.close()
+
+
+def test_what_no_row_can_hold_is_refused_before_it_is_acted_on(calls: Calls) -> None:
+    """FS, BRK: a lone surrogate in what a worker says; it would be found out when the permit has left."""
+    record = replace(_record(call_id(AGENT, 1, 0)), arguments='{"path":"/\ud800"}')
+    with pytest.raises(InputError, match="cannot be stored"):
+        calls.open_call(record)
+    good = replace(record, arguments="{}")
+    calls.open_call(good)
+    with pytest.raises(InputError, match="cannot be stored"):
+        calls.settle_call(good.call, replace(OUTCOME, result="\ud800"))
+    calls.settle_call(good.call, OUTCOME)
+    assert calls.get(good.call).outcome == OUTCOME
+
+
+def test_calls_of_a_resumed_agent_are_written_before_they_are_acted_on(state_dir: Path) -> None:
+    """BRK-8: which of them are there already is known only to the database."""
+    for round_ in range(2):
+        database = Database.open(state_dir)
+        calls = Calls(database)
+        with database.step():
+            calls.open_call(_record(call_id(AGENT, 1, round_)))
+            assert database._connection.execute("SELECT count(*) FROM calls").fetchone() == (2 * round_,)
+        with pytest.raises(ConflictError):
+            calls.open_call(replace(_record(call_id(AGENT, 1, 0)), digest="another"))
+        database.close()
+
+
+def test_of_many_agents_the_last_are_known_and_of_the_others_it_is_asked_again(
+    calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aaos.store.calls.FRESH_AGENTS", 2)
+    for turn in range(2):
+        for agent in (AGENT, OTHER, INNER):
+            record = _record(call_id(agent, turn, 0), agent)
+            calls.open_call(record)
+            calls.settle_call(record.call, OUTCOME)
+    assert [len(calls.of_agent(agent)) for agent in (AGENT, OTHER, INNER)] == [2, 2, 2]
+    assert len(calls._fresh) == 2

@@ -169,14 +169,14 @@ def test_a_step_whose_commit_fails_comes_before_what_is_written_next(
 
 
 def refuse_commits(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    execute = database._execute
+    execute = database._levels._execute
 
     def refuse(cursor: sqlite3.Cursor, sql: str, values: tuple[Value, ...] = ()) -> None:
         if sql == "COMMIT":
             raise StorageError("the disk is full", "make room")
         execute(cursor, sql, values)
 
-    monkeypatch.setattr(database, "_execute", refuse)
+    monkeypatch.setattr(database._levels, "_execute", refuse)
 
 
 def test_nothing_is_durable_before_a_step_whose_commit_failed(

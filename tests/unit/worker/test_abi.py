@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from worker import abi
 
@@ -299,3 +301,14 @@ def test_the_example_of_the_page_is_made_of_frames() -> None:
     for side, line in lines:
         frame: abi.Frame = abi.decode(line.encode(), abi.FROM_WORKER if side == ">" else abi.TO_WORKER)
         assert abi.encode(frame).decode() == line
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_characters="\0")))
+@example("\x7f")
+@example("\\u0041 \\ud800")
+@example("é\x1b\u2028")
+def test_text_travels_as_utf8_however_it_is_encoded(text: str) -> None:
+    document = {"t": "log", "text": text}
+    wanted = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+    assert abi.encode(abi.Log(text)) == wanted
+    assert abi.decode(wanted, abi.FROM_WORKER) == abi.Log(text)
