@@ -26,6 +26,7 @@ OPERATOR = "vera"
 DEADLINE_S = 60.0
 WAITS = "import time\nwhile True:\n    time.sleep(1)\n"
 GOAL = "summarise /usr/share/common-licenses/GPL-3 and write it to gpl.md"
+ADDED = ("certifi", "h11", "httpx", "idna", "landlock", "lxml", "prctl", "pydantic", "pyseccomp", "systemd", "yaml")
 OWN = ("/etc/aaos", "/var/lib/aaos", "/run/agentd", "/usr/lib/aaos", "/usr/share/aaos", "/usr/bin/agentd")
 
 
@@ -52,10 +53,11 @@ def installs_and_answers(packages: Packages) -> str:
 
 def belongs_to_root_alone(_: Packages) -> str:
     """H-PKG-04: nobody else can change what is imported, nor any directory on the way to it."""
-    code = "import sys; sys.path.insert(0, '/usr/lib/aaos'); import aaos.daemon.__main__; print('\\n'.join(sys.path))"
-    places = _ok("/usr/bin/python3", "-I", "-c", code).split()
+    head = Path("/usr/bin/agentd").read_text(encoding="utf-8").partition("from aaos")[0]
+    code = f"{head}import aaos.daemon.__main__; print('\\n'.join(sys.path))"
+    places = _ok("/usr/bin/python3", "-IS", "-c", code).split()
     assert places[0] == "/usr/lib/aaos"
-    assert not [place for place in places if not place.startswith(("/usr/lib/", "/usr/local/lib/python"))], places
+    assert not [place for place in places if not place.startswith("/usr/lib/")], places
     there = [
         place
         for place in (*places, "/usr/bin/agentd", "/usr/share/aaos", "/usr/lib/systemd/system")
@@ -70,7 +72,7 @@ def belongs_to_root_alone(_: Packages) -> str:
 def imports_nothing_of_who_calls_it(_: Packages) -> str:
     """H-PKG-04: neither from the current directory nor from a user's own packages, nor what the environment names."""
     first = Path("/usr/bin/agentd").read_text(encoding="utf-8").splitlines()[0]
-    assert first == "#!/usr/bin/python3 -I", first
+    assert first == "#!/usr/bin/python3 -IS", first
     home = Path(f"/home/{OPERATOR}")
     version = _ok("/usr/bin/python3", "-I", "-c", "import sys; print('%d.%d' % sys.version_info[:2])").strip()
     site = home / ".local/lib" / f"python{version}" / "site-packages"
@@ -88,6 +90,31 @@ def imports_nothing_of_who_calls_it(_: Packages) -> str:
     for name in ("aaos", "worker", "json", "usercustomize", "sitecustomize"):
         (home / f"{name}.py").unlink()
     return "nothing that was planted was run"
+
+
+def imports_nothing_that_pip_has_added(_: Packages) -> str:
+    """H-PKG-04: root's own packages stand beside Debian's and not in their way: in client, daemon, zygote, egress."""
+    version = _ok("/usr/bin/python3", "-I", "-c", "import sys; print('%d.%d' % sys.version_info[:2])").strip()
+    site, caught = Path(f"/usr/local/lib/python{version}/dist-packages"), Path("/run/planted")
+    caught.touch()
+    caught.chmod(0o666)
+    line = f"import sys; open('{caught}', 'a').write(' '.join(sys.orig_argv) + chr(10))\n"
+    site.mkdir(parents=True, exist_ok=True)
+    planted = [site / f"{name}.py" for name in (*ADDED, "sitecustomize")] + [site / "planted.pth"]
+    for path in planted:
+        path.write_text(line, encoding="utf-8")
+    _ok("/usr/bin/python3", "-I", "-c", "import yaml")
+    assert caught.read_text(encoding="utf-8").count("import yaml") >= 2, "the trap does not work"
+    with _daemon():
+        assert "12 layers verified" in _as_operator("submit", GOAL)
+        _run("/usr/bin/agentd", "doctor")
+    for path in planted:
+        path.unlink()
+    lines = caught.read_text(encoding="utf-8").splitlines()
+    caught.unlink()
+    ours = [line for line in lines if "agentd" in line or "aaos" in line]
+    assert not [line for line in ours if "under_unit.py" not in line], lines
+    return f"{len(planted)} traps, none met"
 
 
 def says_what_a_machine_lacks(_: Packages) -> str:
@@ -228,8 +255,8 @@ def is_installed_once_more(packages: Packages) -> str:
 
 
 PROMISES = (
-    installs_and_answers, belongs_to_root_alone, imports_nothing_of_who_calls_it, says_what_a_machine_lacks,
-    upgrades_with_a_run_under_way, is_downgraded_and_upgraded, crosses_a_change_of_layout,
+    installs_and_answers, belongs_to_root_alone, imports_nothing_of_who_calls_it, imports_nothing_that_pip_has_added,
+    says_what_a_machine_lacks, upgrades_with_a_run_under_way, is_downgraded_and_upgraded, crosses_a_change_of_layout,
     comes_back_from_a_newer_layout, goes_on_where_it_was_put_aside, is_reinstalled, is_removed_and_comes_back,
     is_purged, is_installed_once_more,
 )  # fmt: skip

@@ -38,7 +38,8 @@ def daemon_options(args: Namespace) -> list[str]:
 
 
 def become_daemon(*words: str) -> NoReturn:
-    """Replace this process by `python -I …/aaos/daemon/boot.py WORDS`."""
+    """Replace this process by `python -I …/aaos/daemon/boot.py WORDS`, without `site` where this one is."""
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execv(sys.executable, [sys.executable, "-I", os.fspath(BOOT), *words])  # noqa: S606  # no shell is wanted
+    flags = "-IS" if sys.flags.no_site else "-I"
+    os.execv(sys.executable, [sys.executable, flags, os.fspath(BOOT), *words])  # noqa: S606  # no shell is wanted

@@ -218,8 +218,9 @@ def _gone() -> WorkerLostError:
 
 
 def _exec(boot: Path, control_fd: int, filter_fd: int, template_dir: Path) -> subprocess.Popen[bytes]:
+    flags = "-IS" if sys.flags.no_site else "-I"  # as this process: it finds the same modules
     return subprocess.Popen(  # fixed argv of our own
-        [sys.executable, "-I", str(boot), str(control_fd), str(filter_fd), str(template_dir)],
+        [sys.executable, flags, str(boot), str(control_fd), str(filter_fd), str(template_dir)],
         pass_fds=(control_fd, filter_fd) if filter_fd >= 0 else (control_fd,),
         env={},
         stdin=subprocess.DEVNULL,

@@ -113,7 +113,6 @@ _before_fork = ctypes.pythonapi.PyOS_BeforeFork
 _after_fork_parent = ctypes.pythonapi.PyOS_AfterFork_Parent
 _after_fork_child = ctypes.pythonapi.PyOS_AfterFork_Child
 
-
 _CapHeader = c_uint32 * 2  # kept, since ctypes forgets a type that nobody holds, and making one is slow
 _CapData = c_uint32 * 6
 _Filter = ctypes.c_char * (BPF_MOST_INSTRUCTIONS * BPF_INSTRUCTION_BYTES)

@@ -32,7 +32,6 @@ NAMESPACE_FLAGS = {
 # linux/capability.h: DAC_OVERRIDE, KILL, SETGID, SETUID, SYS_ADMIN; not SYS_PTRACE
 KEPT_CAPABILITIES = sum(1 << number for number in (1, 5, 6, 7, 21))
 
-
 Run = Callable[[socket.socket, str, bytes], None]
 
 

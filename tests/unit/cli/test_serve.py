@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -42,8 +43,9 @@ def test_what_was_said_is_handed_on_with_absolute_paths(monkeypatch: pytest.Monk
     ]
 
 
-def test_the_daemon_is_a_fresh_isolated_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
-    """H-PKG-04: no import from the current directory or a user's site."""
+@pytest.mark.parametrize(("no_site", "flags"), [(0, "-I"), (1, "-IS")])
+def test_the_daemon_is_a_fresh_isolated_interpreter(monkeypatch: pytest.MonkeyPatch, no_site: int, flags: str) -> None:
+    """H-PKG-04: no import from the current directory or a user's site, nor from root's where this one does without."""
     seen: list[tuple[str, list[str]]] = []
 
     def replaced(path: str, words: list[str]) -> None:
@@ -51,6 +53,7 @@ def test_the_daemon_is_a_fresh_isolated_interpreter(monkeypatch: pytest.MonkeyPa
         raise InterruptedError
 
     monkeypatch.setattr("os.execv", replaced)
+    monkeypatch.setattr(sys, "flags", SimpleNamespace(no_site=no_site))
     with pytest.raises(InterruptedError):
         serve.become_daemon("run", "--without", "cgroup")
-    assert seen == [(sys.executable, [sys.executable, "-I", str(serve.BOOT), "run", "--without", "cgroup"])]
+    assert seen == [(sys.executable, [sys.executable, flags, str(serve.BOOT), "run", "--without", "cgroup"])]
