@@ -45,12 +45,7 @@ def _list(args: Namespace, output: Output) -> ExitCode:
     with Client(args.socket) as client:
         found = answers.document(client.call("approvals", {"is_all": args.all, "limit": LIMIT}))
     listed = answers.rows(found, "approvals")
-    if output.is_json:
-        for one in listed:
-            output.document(one)
-        return ExitCode.OK
-    for line in list_lines(listed, now_s=time.time()):
-        output.line(line)
+    output.answers(listed, list_lines(listed, now_s=time.time()))
     return ExitCode.OK
 
 

@@ -18,7 +18,8 @@ def roles(args: Namespace, output: Output) -> ExitCode:
     """The roles, and role files that were refused."""
     found = _ask(args, "roles")
     listed, refused = answers.rows(found, "roles"), answers.rows(found, "refused")
-    return _listed(output, (*listed, *refused), lines=tables.role_lines(listed, refused))
+    output.answers((*listed, *refused), tables.role_lines(listed, refused))
+    return ExitCode.OK
 
 
 def tools(args: Namespace, output: Output) -> ExitCode:
@@ -29,7 +30,8 @@ def tools(args: Namespace, output: Output) -> ExitCode:
         flags = ["--json"] if output.is_json else []
         become_daemon("validate", *flags, *map(absolute, args.files))
     listed = answers.rows(_ask(args, "tools"), "tools")
-    return _listed(output, listed, lines=tables.tool_lines(listed))
+    output.answers(listed, tables.tool_lines(listed))
+    return ExitCode.OK
 
 
 def attest(args: Namespace, output: Output) -> ExitCode:
@@ -38,7 +40,8 @@ def attest(args: Namespace, output: Output) -> ExitCode:
     with Client(args.socket) as client:
         found = answers.rows(answers.document(client.call("attest", {kind: args.id})), "attestations")
     lines = [line for attestation in found for line in (*tables.attestation_lines(attestation), "")]
-    return _listed(output, found, lines=lines[:-1] or ["no live agent in this run"])
+    output.answers(found, lines[:-1] or ["no live agent in this run"])
+    return ExitCode.OK
 
 
 def doctor(args: Namespace, output: Output) -> ExitCode:
@@ -49,18 +52,14 @@ def doctor(args: Namespace, output: Output) -> ExitCode:
         output.hint(f"{error.message}; checking without it")
         flags = ["--json"] if output.is_json else []
         become_daemon("doctor", *flags)
-    _listed(output, found, lines=tables.finding_lines(found))
+    output.answers(found, tables.finding_lines(found))
     return ExitCode.OK if all(finding.get("ok") for finding in found) else ExitCode.UNCONFINED
 
 
 def selftest(args: Namespace, output: Output) -> ExitCode:
     """Probes of this installation, as the daemon's own workers met them; one that was not stopped is a failure."""
     found = _ask(args, "selftest")
-    if output.is_json:
-        output.document(found)
-    else:
-        for line in tables.selftest_lines(found):
-            output.line(line)
+    output.answers([found], tables.selftest_lines(found))
     is_well = answers.number(found, "probes") > 0 and answers.number(found, "failed") == 0
     return ExitCode.OK if is_well else ExitCode.RUN_FAILED
 
@@ -89,13 +88,3 @@ def version(args: Namespace, output: Output) -> ExitCode:
 def _ask(args: Namespace, method: str) -> answers.Document:
     with Client(args.socket) as client:
         return answers.document(client.call(method, {}))
-
-
-def _listed(output: Output, documents: tuple[answers.Document, ...], *, lines: list[str]) -> ExitCode:
-    if output.is_json:
-        for document in documents:
-            output.document(document)
-    else:
-        for line in lines:
-            output.line(line)
-    return ExitCode.OK

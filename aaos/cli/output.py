@@ -8,7 +8,7 @@ know what it writes.
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TextIO
 
 from aaos.core.errors import AaosError
@@ -47,6 +47,15 @@ class Output:
         """One JSON document on one line; ASCII only, so a terminal shows it harmlessly too."""
         self._out.write(json.dumps(value, separators=(",", ":"), default=dict) + "\n")
         self._out.flush()
+
+    def answers(self, documents: Iterable[Mapping[str, Json]], lines: Iterable[str]) -> None:
+        """Documents, or the lines that show them."""
+        if self.is_json:
+            for document in documents:
+                self.document(document)
+        else:
+            for line in lines:
+                self.line(line)
 
     def hint(self, text: str) -> None:
         """A line for the person at the terminal, never mixed into the answers."""

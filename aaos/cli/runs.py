@@ -24,12 +24,7 @@ def list_runs(args: Namespace, output: Output) -> ExitCode:
     with Client(args.socket) as client:
         found = answers.document(client.call("list", {"limit": args.limit}))
     runs = answers.rows(found, "runs")
-    if output.is_json:
-        for run in runs:
-            output.document(run)
-        return ExitCode.OK
-    for line in tables.run_lines(runs, now_s=time.time()):
-        output.line(line)
+    output.answers(runs, tables.run_lines(runs, now_s=time.time()))
     return ExitCode.OK
 
 

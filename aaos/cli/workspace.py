@@ -10,7 +10,7 @@ import sys
 import time
 from argparse import Namespace
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 from aaos.cli import answers, tables
 from aaos.cli.client import Client, command
@@ -33,25 +33,15 @@ def workspace(args: Namespace, output: Output) -> ExitCode:
     with Client(args.socket) as client:
         method = "workspace" if args.action == "show" else "workspace_remove"
         found = answers.document(client.call(method, {"run": args.run}))
-    if output.is_json:
-        output.document(found)
-    elif args.action == "show":
-        for line in tables.workspace_lines(found, now_s=time.time()):
-            output.line(line)
-    else:
-        output.line(f"{answers.text(found, 'run')} removed")
+    removed = [f"{answers.text(found, 'run')} removed"]
+    output.answers([found], tables.workspace_lines(found, now_s=time.time()) if args.action == "show" else removed)
     return ExitCode.OK
 
 
 def _list(args: Namespace, output: Output) -> ExitCode:
     with Client(args.socket) as client:
         found = answers.rows(answers.document(client.call("workspaces", {})), "workspaces")
-    if output.is_json:
-        for one in found:
-            output.document(one)
-        return ExitCode.OK
-    for line in tables.workspaces_lines(found, now_s=time.time()):
-        output.line(line)
+    output.answers(found, tables.workspaces_lines(found, now_s=time.time()))
     return ExitCode.OK
 
 
@@ -79,15 +69,15 @@ def _to_file(args: Namespace) -> answers.Document:
         fd = os.open(args.output, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise InputError(f"-o {args.output}: {error.strerror}", "name a file that does not exist yet") from error
-    try:
-        with os.fdopen(fd, "wb") as file:
-            return _receive(args, file.write)
-    except OSError as error:
-        _forget(args.output)
-        raise InputError(f"-o {args.output}: {error.strerror}", "name a file where there is space") from error
-    except BaseException:
-        _forget(args.output)
-        raise
+    with ExitStack() as unless_whole:
+        unless_whole.callback(_forget, args.output)
+        try:
+            with os.fdopen(fd, "wb") as file:
+                told = _receive(args, file.write)
+        except OSError as error:
+            raise InputError(f"-o {args.output}: {error.strerror}", "name a file where there is space") from error
+        unless_whole.pop_all()
+    return told
 
 
 def _forget(path: str) -> None:

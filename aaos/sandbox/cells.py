@@ -19,12 +19,13 @@ from aaos.core.cell import CellEnd, CellNetwork, CellRequest, CellResult, Output
 from aaos.core.config import Settings
 from aaos.core.errors import ConfinementError, WorkerLostError
 from aaos.core.events import Event, EventKind, Scalar
-from aaos.core.ids import AgentId, Uid
+from aaos.core.ids import AgentId
 from aaos.core.layers import Layer
 from aaos.core.ports import Attestation, AuditSink
 from aaos.core.threads import in_thread
 from aaos.sandbox import filters
 from aaos.sandbox.attest import Expected, agree, attest_outside, attest_started
+from aaos.sandbox.attested import Digests, attested, told
 from aaos.sandbox.cellplan import INIT, CellPlan, opened, plan_cell
 from aaos.sandbox.cellwatch import Facts, Watch
 from aaos.sandbox.cgroup import disks
@@ -199,19 +200,16 @@ class Cells:
             program_filter = filters.cell_filter(policy.profile)
             expected = Expected(policy, (filters.zygote_filter(), program_filter), _leaf_path(parked))
             outside = await agree("the cell", parked.pid, ready, expected)
-            attestation = Attestation(
-                agent=request.agent,
-                pid=parked.pid,
-                host_uid=Uid(policy.host_uid),
-                layers=tuple(Layer(layer) for layer in policy.layers),
-                missing=self._missing,
-                inside=dict(ready.canaries),
+            seen = attested(
+                policy,
+                parked.pid,
+                inside=ready.canaries,
                 outside=outside,
-                policy_digest=digest,
-                filter_digest=hashlib.sha256(program_filter).hexdigest(),
-                duration_ms=(time.monotonic_ns() - begun) / 1e6,
-                call=request.call,
+                missing=self._missing,
+                digests=Digests(digest, hashlib.sha256(program_filter).hexdigest()),
+                begun_ns=begun,
             )
+            attestation = replace(seen, call=request.call)
             cell = _Confirmed(parked, expected, attestation, kept[0], door[0] if door else -1)
             self._record_start(cell, request)
         except BaseException:
@@ -231,13 +229,7 @@ class Cells:
         fields: dict[str, Scalar] = {
             "call": request.call,
             "program": cell.policy.entry,
-            "pid": cell.parked.pid,
-            "host_uid": cell.policy.host_uid,
-            "layers": " ".join(cell.policy.layers),
-            "missing": " ".join(self._missing),
-            "policy_digest": cell.attestation.policy_digest,
-            "filter_digest": cell.attestation.filter_digest,
-            "duration_ms": round(cell.attestation.duration_ms, 3),
+            **told(cell.attestation),
         }
         self._audit.record(Event(EventKind.CELL_CONFINED, request.run, request.subtask, request.agent, fields))
 

@@ -17,11 +17,11 @@ from pathlib import Path
 from aaos.core.config import Settings
 from aaos.core.errors import ConfinementError, SettingsError, WorkerLostError
 from aaos.core.events import Event, EventKind, Scalar
-from aaos.core.ids import AgentId, Uid
 from aaos.core.layers import ALL_LAYERS, Layer
 from aaos.core.ports import Attestation, BatchAudit, Held, LaunchRequest
 from aaos.sandbox import filters
 from aaos.sandbox.attest import Expected, agree, attest_outside
+from aaos.sandbox.attested import Digests, attested, told
 from aaos.sandbox.cells import Cells
 from aaos.sandbox.cgroup import CgroupTree, disks
 from aaos.sandbox.control import control_paths
@@ -155,20 +155,17 @@ class ZygoteLauncher:
             raise ConfinementError(f"the worker speaks ABI {ready.v}, agentd {abi.VERSION}", "restart agentd")
         before = time.monotonic_ns()
         outside = await agree("the worker", parked.pid, ready, expected, is_settled=parked.is_settled)
-        now = time.monotonic_ns()
-        return Attestation(
-            agent=AgentId(policy.agent),
-            pid=parked.pid,
-            host_uid=Uid(policy.host_uid),
-            layers=tuple(Layer(layer) for layer in policy.layers),
-            missing=self._missing,
-            inside=dict(ready.canaries),
+        looked_us = (time.monotonic_ns() - before) // 1000
+        attestation = attested(
+            policy,
+            parked.pid,
+            inside=ready.canaries,
             outside=outside,
-            policy_digest=digest,
-            filter_digest=self._filter_digest,
-            duration_ms=(now - begun) / 1e6,
-            steps_us={**ready.steps, "outside attestation": (now - before) // 1000},
+            missing=self._missing,
+            digests=Digests(digest, self._filter_digest),
+            begun_ns=begun,
         )
+        return replace(attestation, steps_us={**ready.steps, "outside attestation": looked_us})
 
     def _confined(
         self, request: LaunchRequest, parked: Parked, attestation: Attestation, expected: Expected
@@ -234,16 +231,7 @@ class ZygoteLauncher:
 
 
 def _confirmed(request: LaunchRequest, attestation: Attestation) -> Event:
-    fields: dict[str, Scalar] = {
-        "pid": attestation.pid,
-        "host_uid": int(attestation.host_uid),
-        "layers": " ".join(attestation.layers),
-        "missing": " ".join(attestation.missing),
-        "policy_digest": attestation.policy_digest,
-        "filter_digest": attestation.filter_digest,
-        "duration_ms": round(attestation.duration_ms, 3),
-    }
-    return Event(EventKind.AGENT_CONFINED, request.run, request.subtask, request.agent, fields)
+    return Event(EventKind.AGENT_CONFINED, request.run, request.subtask, request.agent, told(attestation))
 
 
 def _grants(request: LaunchRequest) -> list[Covered]:

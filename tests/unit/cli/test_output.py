@@ -92,3 +92,11 @@ def test_a_status_line_is_cut_to_the_terminal_and_harmless() -> None:
     output.status("\x1b" + "x" * 500)
     assert len(out.getvalue()) == 1 + 79
     assert "\x1b" not in out.getvalue()
+
+
+def test_answers_are_documents_or_the_lines_that_show_them() -> None:
+    """Of both the terminal gets one."""
+    for is_json, written in ((True, '{"a":1}\n{"a":2}\n'), (False, "one\ntwo\n")):
+        output, out, _ = outputs(is_json=is_json)
+        output.answers([{"a": 1}, {"a": 2}], ["one", "two"])
+        assert out.getvalue() == written
