@@ -5,44 +5,28 @@ import os
 import shutil
 import ssl
 import subprocess
-import threading
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
-
-import pytest
 
 from aaos.core.cell import CellRequest, CellResult, HostPort
 from aaos.core.config import Settings
 from aaos.core.events import EventKind
 from tests.kernel.cells import PYTHON, SHELL, cell, silent
-from tests.kernel.certificates import Authority, authority
+from tests.kernel.certificates import Authority
 from tests.kernel.harness import Audit, launcher
-from tests.kernel.networks import PUBLIC, own_network
+from tests.kernel.networks import PUBLIC
+from tests.kernel.outward import HOST, names, network, served, vouching
 from tests.kernel.test_main import TREE, Client, command, is_listening, wait_for
 from tests.kernel.webserver import egress
 
+__all__ = ["network", "vouching"]  # the fixtures
 GIT_CORE = "/usr/lib/git-core"
-HOST = "files.example"
 PROXY = {"https_proxy": "http://127.0.0.1:3128", "PATH": "/usr/bin", "HOME": "/tmp", "LANG": "C.UTF-8"}
-
-
-@pytest.fixture(autouse=True)
-def _network() -> Iterator[None]:
-    with own_network(PUBLIC):
-        yield
-
-
-@pytest.fixture
-def vouching(tmp_path: Path) -> Authority:
-    """An authority whose certificate is where a cell may read it."""
-    directory = tmp_path / "authority"
-    directory.mkdir()
-    return authority(directory)
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -55,24 +39,13 @@ class Quiet(SimpleHTTPRequestHandler):
 @contextmanager
 def files_over_tls(directory: Path, trust: ssl.SSLContext) -> Iterator[int]:
     """The port of an https server of these files, at an address that looks like the open internet's."""
-    server = ThreadingHTTPServer((PUBLIC, 0), partial(Quiet, directory=str(directory)))
-    server.socket = trust.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield server.server_address[1]
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with served(partial(Quiet, directory=str(directory)), trust) as port:
+        yield port
 
 
 def ran(tmp_path: Path, request: CellRequest) -> tuple[CellResult, Audit]:
     """What became of it, in a real cell with the product's egress behind its door."""
-    (tmp_path / "resolv.conf").write_text("")
-    (tmp_path / "hosts").write_text(f"{PUBLIC} {HOST} other.example\n")
-    resolver = {name: tmp_path / name for name in ("resolv.conf", "hosts")}
-    audit = Audit()
+    audit, resolver = Audit(), names(tmp_path)
 
     async def run() -> CellResult:
         async with launcher(audit=audit) as made, egress(settings=Settings(), audit=audit, resolver=resolver) as door:

@@ -2,13 +2,13 @@
 
 import json
 import ssl
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 from tests.kernel.certificates import authority
+from tests.kernel.outward import served
 from tests.kernel.test_key_canary import KEY, Journal, descendants, keyed_daemon, leaks, memory, told
 from tests.kernel.test_main import TREE, Client
 
@@ -53,16 +53,8 @@ def echoing(trust: ssl.SSLContext) -> Iterator[tuple[int, list[str | None]]]:
         def log_message(self, *_: object) -> None:
             """Quiet."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.socket = trust.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield server.server_port, logins
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with served(Handler, trust, "127.0.0.1") as port:
+        yield port, logins
 
 
 def test_a_planted_secret_reaches_its_host_and_nothing_else(tmp_path: Path) -> None:

@@ -1,35 +1,32 @@
 """browser_render in a real cell with a real egress: scripts run, files are made, and nothing else is reached."""
 
-import asyncio
 import base64
 import hashlib
 import socket
 import ssl
 import subprocess
-import threading
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 
 from aaos.core.capability import Capability
-from aaos.core.config import Settings
 from aaos.core.errors import AaosError, DeniedError
 from aaos.core.events import EventKind
 from aaos.core.ports import Label
 from aaos.daemon.grants import connect_capability
 from aaos.tools.wrapper import Argument, Limits
 from aaos.tools.wrapperparameter import cell_tool
-from tests.kernel.certificates import Authority, authority
-from tests.kernel.harness import Audit, launcher
-from tests.kernel.networks import OTHER, PUBLIC, own_network
-from tests.kernel.test_cell_programs import HOST
-from tests.kernel.webserver import egress
-from tests.kernel.wrapped import OFFERED, SHIPPED, Workbench, workbench
+from tests.kernel.certificates import Authority
+from tests.kernel.harness import Audit
+from tests.kernel.networks import OTHER
+from tests.kernel.outward import HOST, network, reaching, served, vouching
+from tests.kernel.wrapped import OFFERED, SHIPPED, Workbench
 
+__all__ = ["network", "vouching"]  # the fixtures
 pytestmark = pytest.mark.skipif(
     "browser_render" not in OFFERED.tools, reason="chromium-headless-shell is not on this machine"
 )
@@ -45,20 +42,6 @@ const peer = new RTCPeerConnection({iceServers: [{urls: 'stun:STUN:3478'}]});
 peer.createDataChannel('x'); peer.createOffer().then(offer => peer.setLocalDescription(offer));
 tell('wasm', typeof WebAssembly);
 </script>"""
-
-
-@pytest.fixture(autouse=True)
-def _network() -> Iterator[None]:
-    with own_network(PUBLIC, OTHER):
-        yield
-
-
-@pytest.fixture
-def vouching(tmp_path: Path) -> Authority:
-    """Who vouches for the servers."""
-    directory = tmp_path / "authority"
-    directory.mkdir()
-    return authority(directory)
 
 
 @contextmanager
@@ -78,16 +61,8 @@ def pages(trust: ssl.SSLContext, page: str = PAGE) -> Iterator[tuple[int, list[s
         def log_message(self, *_: object) -> None:
             """Quiet."""
 
-    server = ThreadingHTTPServer((PUBLIC, 0), Handler)
-    server.socket = trust.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield server.server_address[1], asked
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with served(Handler, trust) as port:
+        yield port, asked
 
 
 @contextmanager
@@ -95,23 +70,11 @@ def browsing(
     tmp_path: Path, vouching: Authority, *grants: Capability, limits: Limits | None = None
 ) -> Iterator[tuple[Workbench, Audit]]:
     """A workbench whose browser trusts the key of the test's servers, and is otherwise the one that is shipped."""
-    (tmp_path / "resolv.conf").write_text("")
-    (tmp_path / "hosts").write_text(f"{PUBLIC} {HOST} other.example\n")
-    resolver = {name: tmp_path / name for name in ("resolv.conf", "hosts")}
-    shipped, audit = SHIPPED.wrappers["browser_render"], Audit()
+    shipped = SHIPPED.wrappers["browser_render"]
     flag = Argument((f"--ignore-certificate-errors-spki-list={_key_of(vouching)}",))
     trusting = replace(shipped, arguments=(flag, *shipped.arguments), limits=limits or shipped.limits)
-    with asyncio.Runner() as runner:
-        stack = AsyncExitStack()
-        made = runner.run(stack.enter_async_context(launcher(audit=audit)))
-        try:
-            door = egress(settings=Settings(), audit=audit, resolver=resolver)
-            made.cells.network = runner.run(stack.enter_async_context(door))
-            tools = {"browser_render": cell_tool(trusting)}
-            with workbench(made.cells, runner.run, tools=tools, more=grants) as bench:
-                yield bench, audit
-        finally:
-            runner.run(stack.aclose())
+    with reaching(tmp_path, {"browser_render": cell_tool(trusting)}, *grants) as made:
+        yield made
 
 
 def _key_of(vouching: Authority) -> str:

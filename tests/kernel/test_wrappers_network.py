@@ -1,65 +1,36 @@
 """git_clone in a real cell with a real egress: from the host that is granted to programs, and from no other."""
 
-import asyncio
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from aaos.core.capability import Capability, Kind
-from aaos.core.config import Settings
 from aaos.core.errors import DeniedError
 from aaos.core.events import EventKind
 from aaos.core.ports import Label
 from aaos.daemon.grants import connect_capability, host_capability
 from aaos.tools.wrapperparameter import cell_tool
-from tests.kernel.certificates import Authority, authority
-from tests.kernel.harness import Audit, launcher
-from tests.kernel.networks import PUBLIC, own_network
-from tests.kernel.test_cell_programs import HOST, files_over_tls, repository
-from tests.kernel.webserver import egress
-from tests.kernel.wrapped import OFFERED, SHIPPED, Workbench, workbench
+from tests.kernel.certificates import Authority
+from tests.kernel.harness import Audit
+from tests.kernel.outward import HOST, network, reaching, vouching
+from tests.kernel.test_cell_programs import files_over_tls, repository
+from tests.kernel.wrapped import OFFERED, SHIPPED, Workbench
 
+__all__ = ["network", "vouching"]  # the fixtures
 pytestmark = pytest.mark.skipif("git_clone" not in OFFERED.tools, reason="git is not on this machine")
-
-
-@pytest.fixture(autouse=True)
-def _network() -> Iterator[None]:
-    with own_network(PUBLIC):
-        yield
-
-
-@pytest.fixture
-def vouching(tmp_path: Path) -> Authority:
-    """An authority whose certificate is where a cell may read it."""
-    directory = tmp_path / "authority"
-    directory.mkdir()
-    return authority(directory)
 
 
 @contextmanager
 def connected(tmp_path: Path, vouching: Authority, *grants: Capability) -> Iterator[tuple[Workbench, Audit]]:
     """A workbench whose cells have an egress; git there trusts the authority of the test."""
-    (tmp_path / "resolv.conf").write_text("")
-    (tmp_path / "hosts").write_text(f"{PUBLIC} {HOST} other.example\n")
-    resolver = {name: tmp_path / name for name in ("resolv.conf", "hosts")}
     clone = SHIPPED.wrappers["git_clone"]
     certificate = str(vouching.certificate)
     trusting = replace(clone, env={**clone.env, "GIT_SSL_CAINFO": certificate}, readable=(certificate,))
-    audit = Audit()
-    with asyncio.Runner() as runner:
-        stack = AsyncExitStack()
-        made = runner.run(stack.enter_async_context(launcher(audit=audit)))
-        try:
-            door = egress(settings=Settings(), audit=audit, resolver=resolver)
-            made.cells.network = runner.run(stack.enter_async_context(door))
-            tools = {"git_clone": cell_tool(trusting)}
-            with workbench(made.cells, runner.run, tools=tools, more=grants) as bench:
-                yield bench, audit
-        finally:
-            runner.run(stack.aclose())
+    with reaching(tmp_path, {"git_clone": cell_tool(trusting)}, *grants) as made:
+        yield made
 
 
 def test_git_clones_from_a_host_that_programs_may_connect_to(tmp_path: Path, vouching: Authority) -> None:
