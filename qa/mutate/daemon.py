@@ -58,7 +58,7 @@ _STORE = (
     ("an old daemon goes on writing", DATABASE, "        if epoch != self.epoch:", "        if False:", BY_DISK),
     ("a damaged database is opened", "aaos/store/opening.py", '    if rows != [("ok",)]:', "    if False:", BY_DISK),
     ("a torn step is carried out", "aaos/store/redo.py", " or zlib.crc32(body) != checksum:", ":", BY_STEPS),
-    ("a step is carried out twice", DATABASE, "                self._has_kept = True\n            self._redo", "                self._has_kept = False\n            self._redo", BY_STEPS),
+    ("a step is carried out twice", "aaos/store/backlog.py", " if self._logged else ()", " if False else ()", BY_STEPS),
     ("an older database is opened", "aaos/store/opening.py", "    elif epoch < marker.epoch:", "    elif False:", BY_DISK),
 )  # fmt: skip
 _GRANTS = (
