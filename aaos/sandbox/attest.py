@@ -48,6 +48,7 @@ _SAID = {
     **dict.fromkeys((*NAMESPACES, Layer.CAPABILITIES, Layer.NO_NEW_PRIVS, Layer.RLIMITS), CONFIRMED),
     **dict.fromkeys((Layer.LANDLOCK, Layer.MDWE), INSIDE_ONLY),
 }
+_PF_EXITING = 0x4  # linux/sched.h
 _FDS = 4  # three empty ones and its socket
 _CAPABILITIES = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
 _REMEDY = "this is a breach of the wall: run agentd doctor and keep the audit"
@@ -82,8 +83,8 @@ async def agree(
 
 async def attest_new(pid: int, expected: Expected, *, is_settled: bool = False) -> Mapping[str, str]:
     """As `attest_outside`, of one that has opened nothing yet; others have their turn until it stands still."""
-    with _inspected(pid), _stopping(pid, expected) as unseen:
-        proc = f"/proc/{pid}"
+    proc = f"/proc/{pid}"
+    with _inspected(proc), _stopping(pid, expected) as unseen:
         if not is_settled:
             _check_lasting(proc, expected.policy)
         _check_fds(proc)
@@ -99,7 +100,7 @@ def attest_outside(pid: int, expected: Expected) -> Mapping[str, str]:
     Raises ConfinementError at the first difference, WorkerLostError when there is nothing left to look at.
     """
     proc = f"/proc/{pid}"
-    with _inspected(pid):
+    with _inspected(proc):
         _check_lasting(proc, expected.policy)
         status = _check_status(proc, expected)
         with _stopping(pid, expected) as unseen:
@@ -112,19 +113,26 @@ def attest_parked(pid: int, policy: abi.Policy) -> None:
     """What lasts, of one that waits for an agent, and what can be said already: to look again is cheap then, since the
     kernel has its entries at hand. Raises as `attest_outside`, also for one that is on its way."""
     proc = f"/proc/{pid}"
-    with _inspected(pid):
+    with _inspected(proc):
         _check_lasting(proc, policy)
         _check_ids(_status(proc), policy)
         _check_files(proc)
 
 
 def attest_started(pid: int, init: int, expected: Expected) -> None:
-    """A process that the program of a confirmed cell started: it has what PID 1 has, and can lose none of it.
+    """A process that the program of a confirmed cell started: each of its threads has what PID 1 has, and can lose none
+    of it; its first one may have ended before the others.
 
     Raises ConfinementError; what has ended meanwhile is passed over.
     """
-    proc, of_init = f"/proc/{pid}", f"/proc/{init}"
-    with suppress(WorkerLostError), _inspected(pid):
+    tasks = f"/proc/{pid}/task"
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for task in os.listdir(tasks):
+            _check_started(f"{tasks}/{task}", f"/proc/{init}", expected)
+
+
+def _check_started(proc: str, of_init: str, expected: Expected) -> None:
+    with suppress(WorkerLostError), _inspected(proc):
         status = _status(proc)
         if status["State"][0] in "ZX":
             return
@@ -137,11 +145,12 @@ def attest_started(pid: int, init: int, expected: Expected) -> None:
 
 
 @contextmanager
-def _inspected(pid: int) -> Iterator[None]:
+def _inspected(proc: str) -> Iterator[None]:
     try:
         yield
     except (OSError, KeyError, ValueError) as error:
-        if _has_ended(f"/proc/{pid}"):
+        pid = proc.rpartition("/")[2]
+        if _has_ended(proc):
             raise WorkerLostError(f"the worker {pid} ended while it was inspected", "try again") from error
         raise ConfinementError(f"the worker {pid} cannot be inspected: {error}", _REMEDY) from error
 
@@ -171,10 +180,12 @@ def _stopping(pid: int, expected: Expected) -> Iterator[str]:
 
 
 def _has_ended(proc: str) -> bool:
+    """Or is about to: its namespaces go before it is a zombie. Source: proc_pid_stat(5), (3) and (9)."""
     try:
-        return _status(proc)["State"][0] in "ZX"
+        fields = _read(proc, "stat").rpartition(")")[2].split()
     except OSError:
         return True
+    return fields[0] in "ZX" or bool(int(fields[6]) & _PF_EXITING)
 
 
 def _waits_s(pid: int) -> Iterator[float]:

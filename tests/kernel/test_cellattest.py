@@ -36,14 +36,14 @@ DEADLINE_S = 10.0
 
 
 @contextmanager
-def live(stand: Stand) -> Iterator[Cells]:
-    """A cell in which three processes run; it is cancelled in the end."""
+def live(stand: Stand, program: str = THREE, *, processes: int = 4) -> Iterator[Cells]:
+    """A cell in which a program runs, which has so many processes with PID 1; it is cancelled in the end."""
     cells = stand.launcher.cells
 
     async def begin() -> asyncio.Task[object]:
-        task: asyncio.Task[object] = asyncio.create_task(cells.run_cell(python(THREE), silent))
+        task: asyncio.Task[object] = asyncio.create_task(cells.run_cell(python(program), silent))
         async with asyncio.timeout(DEADLINE_S):
-            while len(processes(cells)) < 4:  # noqa: ASYNC110  # told to nobody
+            while len(everyone(cells)) < processes:  # noqa: ASYNC110  # told to nobody
                 await asyncio.sleep(0.01)
         return task
 
@@ -58,7 +58,7 @@ def live(stand: Stand) -> Iterator[Cells]:
         stand.run(end(task))
 
 
-def processes(cells: Cells) -> list[int]:
+def everyone(cells: Cells) -> list[int]:
     """PID 1 of the cell and all below it."""
     found = attested(cells)
     return list(family(found[0].pid, 32)) if found else []
@@ -77,7 +77,7 @@ def test_a_live_cell_is_confirmed_again_with_all_that_runs_in_it(stand: Stand) -
         assert again.policy_digest == started.fields["policy_digest"]
         assert set(again.outside) == set(again.inside) == set(LAYERS)
         assert again.outside["seccomp"] == again.outside["netns"] == CONFIRMED
-        assert len({os.readlink(f"/proc/{pid}/ns/net") for pid in processes(cells)}) == 1
+        assert len({os.readlink(f"/proc/{pid}/ns/net") for pid in everyone(cells)}) == 1
         assert cells.attest(AgentId("a-2")) == ()
     assert attested(cells) == ()
     assert stand.workers() == []
@@ -86,12 +86,12 @@ def test_a_live_cell_is_confirmed_again_with_all_that_runs_in_it(stand: Stand) -
 def test_every_process_of_a_live_cell_is_looked_at(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
     """ISO-9"""
     with live(stand) as cells:
-        everyone, seen = set(processes(cells)), set[int]()
+        all_of_it, seen = set(everyone(cells)), set[int]()
         monkeypatch.setattr("aaos.sandbox.cells.attest_started", lambda pid, *_: seen.add(pid))
         attested(cells)
         monkeypatch.undo()
-    assert seen == everyone
-    assert len(everyone) == 4
+    assert seen == all_of_it
+    assert len(all_of_it) == 4
 
 
 def test_a_cell_that_ends_while_it_is_looked_at_has_not_changed(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,7 +122,7 @@ def test_a_cell_that_ends_while_it_is_looked_at_has_not_changed(stand: Stand, mo
 def test_no_process_of_a_cell_has_an_environment_but_its_own(stand: Stand) -> None:
     """H-PROC-02: PID 1 has none, whatever agentd's is; the program has what its wrapper names."""
     with live(stand) as cells:
-        init, *others = (Path(f"/proc/{pid}/environ").read_bytes() for pid in processes(cells))
+        init, *others = (Path(f"/proc/{pid}/environ").read_bytes() for pid in everyone(cells))
     assert init == b""
     given = {f"{name}={value}" for name, value in ENV.items()}
     assert [set(one.decode().strip("\0").split("\0")) for one in others] == [given] * 3
@@ -166,7 +166,7 @@ def expected(stand: Stand) -> Iterator[tuple[int, int, Expected]]:
     """A process of a live cell's program, the cell's PID 1, and what both must look like."""
     with live(stand) as cells:
         (cell,) = cells._live[AGENT].values()  # what it is compared with, to be varied
-        yield processes(cells)[-1], cell.parked.pid, cell.expected
+        yield everyone(cells)[-1], cell.parked.pid, cell.expected
 
 
 def test_a_process_that_is_not_confined_as_its_cell_is_noticed(expected: tuple[int, int, Expected]) -> None:
@@ -182,6 +182,27 @@ def test_a_process_that_is_not_confined_as_its_cell_is_noticed(expected: tuple[i
             attest_started(pid, init, other)
     with pytest.raises(ConfinementError, match=r"other namespaces: .*mnt.*pid"):
         attest_started(os.getpid(), init, wanted)
+
+
+LEADERLESS = """
+import ctypes, threading, time
+threading.Thread(target=time.sleep, args=(60,)).start()
+ctypes.CDLL(None).syscall(60, 0)  # exit(2) of its first thread alone
+"""
+
+
+def test_a_process_whose_first_thread_has_ended_is_looked_at_by_the_others(stand: Stand) -> None:
+    """ISO-9: a program cannot look as if it had ended while it goes on."""
+    with live(stand, LEADERLESS, processes=2) as cells:
+        (cell,) = cells._live[AGENT].values()
+        pid = everyone(cells)[-1]
+        deadline_s = time.monotonic() + DEADLINE_S
+        while "(zombie)" not in Path(f"/proc/{pid}/status").read_text():
+            assert time.monotonic() < deadline_s
+            time.sleep(0.01)
+        attest_started(pid, cell.parked.pid, cell.expected)
+        with pytest.raises(ConfinementError, match=r"has .* seccomp filters"):
+            attest_started(pid, cell.parked.pid, replace(cell.expected, filters=cell.expected.filters[:1]))
 
 
 def test_a_process_with_capabilities_is_noticed(expected: tuple[int, int, Expected]) -> None:
