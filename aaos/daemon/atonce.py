@@ -1,6 +1,7 @@
 """A bound on how many do one thing at the same time: of one user, and in all.
 
-Invariant: who is beyond it is told so at once, with what to type next, and holds up nobody.
+Invariant: who is beyond it is told so at once, with what to type next, and holds up nobody. Root has its own places
+whatever the others do.
 """
 
 from collections import Counter
@@ -10,6 +11,8 @@ from dataclasses import dataclass, field
 
 from aaos.core.errors import BusyError
 from aaos.core.ids import Uid
+
+ROOT = Uid(0)
 
 
 @dataclass(slots=True)
@@ -23,7 +26,8 @@ class AtOnce:
     @contextmanager
     def place(self, uid: Uid, what: str, *, again: str) -> Iterator[None]:
         """One more until the block ends; `again` is the command that asks for it. Raises BusyError."""
-        if self._busy[uid] >= self.of_one or self._busy.total() >= self.in_all:
+        is_full = self._busy.total() >= self.in_all and uid != ROOT
+        if is_full or self._busy[uid] >= self.of_one:
             message = f"{what}: {self._busy[uid]} of uid {uid} are at work, and {self._busy.total()} in all"
             raise BusyError(message, f"when one of them has ended: {again}")
         self._busy[uid] += 1

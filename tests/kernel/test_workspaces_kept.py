@@ -216,16 +216,16 @@ def test_so_many_are_read_at_once_and_others_are_told_what_to_type(world: World)
 
         async with asyncio.TaskGroup() as group:
             for number in range(IN_ALL):
-                group.create_task(asked(Uid(number // OF_ONE)))
+                group.create_task(asked(Uid(1 + number // OF_ONE)))
             await asyncio.sleep(0)
             with pytest.raises(BusyError) as busy:
-                await asked(Uid(0))
+                await asked(Uid(1))
             assert busy.value.remedy == f"when one of them has ended: agentd workspace export {RUN} -o {RUN}.tar"
             with pytest.raises(BusyError) as busy:
                 await world.keeping.show(row, Uid(99))
             assert busy.value.remedy == f"when one of them has ended: agentd workspace show {RUN}"
             go_on.set()
-        await world.keeping.show(row, Uid(0))
+        await world.keeping.show(row, Uid(1))
 
     asyncio.run(run())
     assert not world.workspaces.is_mounted(RUN)

@@ -6,7 +6,7 @@ import pytest
 
 from aaos.core.errors import BusyError
 from aaos.core.ids import Uid
-from aaos.daemon.atonce import AtOnce
+from aaos.daemon.atonce import ROOT, AtOnce
 
 ONE, OTHER = Uid(1000), Uid(1001)
 
@@ -23,6 +23,10 @@ def test_one_user_is_bounded_and_another_goes_on() -> None:
         places.enter_context(at_once.place(OTHER, "export", again="agentd x"))
         with pytest.raises(BusyError, match="1 of uid 1001 are at work, and 3 in all"):
             places.enter_context(at_once.place(OTHER, "export", again="agentd x"))
+        for _ in range(2):  # nobody keeps root from looking
+            places.enter_context(at_once.place(ROOT, "export", again="agentd x"))
+        with pytest.raises(BusyError, match="2 of uid 0 are at work, and 5 in all"):
+            places.enter_context(at_once.place(ROOT, "export", again="agentd x"))
 
 
 def test_a_place_comes_back_however_its_holder_ends() -> None:

@@ -84,9 +84,9 @@ def test_one_agent_is_looked_at_at_a_time_and_requests_are_bounded() -> None:
         async with asyncio.TaskGroup() as group:
             for number in range(IN_ALL // OF_ONE):
                 for _ in range(OF_ONE):
-                    group.create_task(attesting.attest(Uid(number), [live(Seen(look))], again=AGAIN))
+                    group.create_task(attesting.attest(Uid(number + 1), [live(Seen(look))], again=AGAIN))
             await asyncio.sleep(0)
-            for uid in (Uid(0), Uid(99)):
+            for uid in (Uid(1), Uid(99)):
                 with pytest.raises(BusyError) as busy:
                     await attesting.attest(uid, [live(Seen())], again=AGAIN)
                 assert busy.value.remedy == f"when one of them has ended: {AGAIN}"
