@@ -124,14 +124,19 @@ class Copies:
             self._wake.wait(_WAKE_S)
             self._stopping.wait(_GATHER_S)
             self._wake.clear()
-            while batch := self._take():
-                for copy in self._copies:
-                    self._write(copy, batch)
-                with self._progress:
-                    self._settled += len(batch)
-                    self._progress.notify_all()
+            while self._copy(self._take()) == _BATCH:  # what comes meanwhile is gathered first
+                pass
         for copy in self._copies:
             copy.close()
+
+    def _copy(self, batch: Sequence[Copied]) -> int:
+        if batch:
+            for copy in self._copies:
+                self._write(copy, batch)
+            with self._progress:
+                self._settled += len(batch)
+                self._progress.notify_all()
+        return len(batch)
 
     def _take(self) -> list[Copied]:
         batch: list[Copied] = []

@@ -5,10 +5,10 @@ line torn by a crash or a full disk is cut off before the next is written. Priva
 """
 
 import errno
-import json
 import os
 import stat
 from collections.abc import Sequence
+from json.encoder import encode_basestring_ascii
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +18,6 @@ _WRITE_BYTES: Final = 65_536
 _LOOK_BYTES: Final = 65_536
 _LOOKS: Final = 16
 _FLAGS: Final = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class JsonlCopy:
@@ -86,17 +85,13 @@ class JsonlCopy:
 def line(copied: Copied) -> bytes:
     """An event as one line of ASCII JSON."""
     recorded, event = copied.recorded, copied.recorded.event
-    head = _encode(
-        {
-            "seq": recorded.seq,
-            "time_s": recorded.time_s,
-            "kind": event.kind,
-            "run": event.run,
-            "subtask": event.subtask,
-            "agent": event.agent,
-        }
-    )
-    return f'{head[:-1]},"fields":{copied.fields}}}\n'.encode("ascii")
+    head = f'{{"seq":{recorded.seq},"time_s":{recorded.time_s!r},"kind":{_text(event.kind)}'
+    about = f'"run":{_text(event.run)},"subtask":{_text(event.subtask)},"agent":{_text(event.agent)}'
+    return f'{head},{about},"fields":{copied.fields}}}\n'.encode("ascii")
+
+
+def _text(value: str | None) -> str:
+    return "null" if value is None else encode_basestring_ascii(value)
 
 
 def _groups(lines: Sequence[bytes]) -> list[list[bytes]]:

@@ -2,7 +2,8 @@
 
 Both are timed inside a confined worker by a program that uses the product's own client, as all agents do: the round
 trip against a session that answers at once, on agentd's event loop; the read against a private agentd that nobody
-watches (schema, capability, path, ledger, audit, permit with its fd, read, `tool.done`).
+watches (schema, capability, path, ledger, audit, permit with its fd, read, `tool.done`). Each is run several times and
+the run in the middle counts: a virtual machine can be half as fast again for a second as in the next.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import json
 import os
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from aaos.daemon.polling import make_loop
@@ -20,6 +22,7 @@ from worker import abi
 
 ROUNDS = 4000
 READS = 2000
+RUNS = 5
 BLOCK = 4096
 
 MEASURED = """
@@ -95,9 +98,9 @@ def _result(agentd: PrivateDaemon, run: str) -> str:
 
 def take(report: Report) -> None:
     """Run and tell."""
-    trip, read = _in_loop(), permitted_read()
+    trip, read = typical(_in_loop), typical(permitted_read)
     with awake():
-        awake_trip, awake_read = _in_loop(), permitted_read()
+        awake_trip, awake_read = typical(_in_loop), typical(permitted_read)
     rows = (
         ("ABI round trip", trip),
         ("permitted 4 KiB file_read", read),
@@ -105,10 +108,15 @@ def take(report: Report) -> None:
         ("permitted 4 KiB file_read, processors kept awake", awake_read),
     )
     report.table(
-        f"the agent's side of a call (n={ROUNDS} round trips, {READS} reads)",
+        f"the agent's side of a call (n={ROUNDS} round trips, {READS} reads; the middle one of {RUNS} runs)",
         [("", "p50 µs", "p99 µs"), *((name, f"{taken['p50']:.0f}", f"{taken['p99']:.0f}") for name, taken in rows)],
     )
     report.judge({"trip": trip["p50"], "read": read["p50"]})
+
+
+def typical(run: Callable[[], dict[str, float]]) -> dict[str, float]:
+    """The run in the middle, by its p50."""
+    return sorted((run() for _ in range(RUNS)), key=lambda taken: taken["p50"])[RUNS // 2]
 
 
 def _in_loop() -> dict[str, float]:
