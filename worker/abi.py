@@ -2,7 +2,7 @@
 
 Sans-I/O: this module turns bytes into typed frames and back, and both sides of the wall import it. Invariant: `decode`
 returns a frame whose every field has the declared type, or raises `FrameError`; nothing downstream checks again. It
-imports the standard library and `worker.fields` only.
+imports the standard library, `worker.fields` and `worker.jsontext` only.
 
 One SOCK_SEQPACKET message is one frame: a UTF-8 JSON object of at most `INLINE_BYTES`. A longer frame travels as a
 sealed memfd that holds the JSON object; the message itself is then `{"t":"large","size":N}` and the memfd is its first
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from worker import fields
+from worker.jsontext import json_encoder
 
 VERSION = 1
 INLINE_BYTES = 65_536
@@ -272,8 +273,8 @@ def encode(frame: Framed) -> bytes:
     """The frame as one JSON document. Raises FrameError when it is over LARGE_BYTES."""
     document = {"t": frame.t} | {name: getattr(frame, name) for name in _FIELDS[type(frame)]}
     try:
-        text = _ASCII_ENCODER.encode(document)  # twice as fast, and of ASCII text the same
-        data = (text if "\\u" not in text else _ENCODER.encode(document)).encode()
+        text = _ascii_text(document)  # twice as fast, and of ASCII text the same
+        data = (text if "\\u" not in text else _text(document)).encode()
     except (ValueError, TypeError, RecursionError) as error:
         raise FrameError(f"{frame.t}: cannot be sent: {error}") from error
     if len(data) > LARGE_BYTES:
@@ -315,7 +316,9 @@ def parse(data: bytes) -> Json:
         raise FrameError(f"{len(data)} bytes are over the limit of {LARGE_BYTES}")
     try:
         text = data.decode("utf-8")
-        document = _DECODER.decode(text)
+        document, end = _DECODER.raw_decode(text) if text[:1] == "{" else (None, -1)
+        if end != len(text):  # space around it, or it is none
+            document = _DECODER.decode(text)
         if "\\" in text and "\\u" in text:  # to look for one character costs a thirtieth
             _refuse_unsendable(text, document)
         if ("[" in text or text.find("{", 1) > 0) and text.count("[") + text.count("{") > MAX_DEPTH:
@@ -355,7 +358,7 @@ def _refuse_unsendable(text: str, document: Json) -> None:
     if _ESCAPED_NUL.search(text):
         raise ValueError("NUL in a string")
     if _ESCAPED_SURROGATE.search(text):
-        _ENCODER.encode(document).encode("utf-8")  # a lone one raises UnicodeEncodeError, a ValueError
+        _text(document).encode("utf-8")  # a lone one raises UnicodeEncodeError, a ValueError
 
 
 def _refuse_deep(document: Json) -> None:
@@ -375,8 +378,8 @@ def _finite(text: str) -> float:
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_pairs, parse_constant=_finite, parse_float=_finite)
-_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=dict)
-_ASCII_ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"), default=dict)
+_text = json_encoder(ensure_ascii=False, default=dict)
+_ascii_text = json_encoder(default=dict)
 _ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # after an even number of backslashes it is an escape
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 

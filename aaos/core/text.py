@@ -48,7 +48,7 @@ def clip(text: str, max_bytes: int, *, max_lines: int | None = None, hint: str =
     if max_lines is not None:
         end = _end_of_line(text, max_lines)
         kept = text if end < 0 else text[:end]
-    if len(kept) > max_bytes or len(kept.encode("utf-8", "replace")) > max_bytes:
+    if len(kept) > max_bytes or not (kept.isascii() or len(kept.encode("utf-8", "replace")) <= max_bytes):
         kept = kept[:max_bytes].encode("utf-8", "replace")[:max_bytes].decode("utf-8", "ignore")
     if len(kept) == len(text):
         return text, False

@@ -75,6 +75,7 @@ class WorkerSession:
         self._handle: FrameHandler | None = None
         self._is_paused = False
         self._halts = 0
+        self._has_sent = False  # since a frame was read
 
     @property
     def agent(self) -> AgentId:
@@ -112,6 +113,7 @@ class WorkerSession:
             return
         try:
             transport.send(self._sock, frame, fds)
+            self._has_sent = True
         except BlockingIOError:
             self._enqueue(frame, fds)
             self._loop.add_writer(self._sock, self._flush)
@@ -220,9 +222,12 @@ class WorkerSession:
                 frame, fds = transport.receive(self._sock, abi.FROM_WORKER, weigh=self._weigh)
                 if fds:
                     _refuse(fds)
+                self._has_sent = False
                 handle(frame)
                 if self._rest_s:
                     self._rest()
+                    return
+                if self._has_sent:  # the worker waited for that: a look would find nothing
                     return
             except BlockingIOError:
                 return

@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from aaos.core.errors import StorageError
 from aaos.core.events import Event, EventKind, Recorded, Scalar
 from aaos.store.levels import Row
+from worker.jsontext import json_encoder
 
 FIELDS_CHARS = 65_536
 _VALUE_CHARS = 4_096
 _NUMBER_BITS = 256
-_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+_encode = json_encoder()
 
 
 def fields_to_json(fields: Mapping[str, Scalar]) -> str:

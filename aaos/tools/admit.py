@@ -5,7 +5,6 @@ form; each is charged for every kind of use that the tool makes of it, before an
 """
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -25,10 +24,11 @@ from aaos.core.url import parse_url
 from aaos.tools.handout import Use, find_root
 from aaos.tools.spec import Access, CellTool, ResourceArg, Tool
 from worker.abi import Json
+from worker.jsontext import json_encoder
 
 NAME_CHARS = 80
 CONNECT = "CONNECT"  # the method that a grant of the network needs for a program's connections
-_ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=dict)
+_text = json_encoder(sort_keys=True, ensure_ascii=False, allow_nan=True, default=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def parse(tool: Tool, args: Mapping[str, Json]) -> dict[str, Json]:
 
 def canonical(args: Json) -> str:
     """The one text of a value: JSON with sorted keys and no spaces."""
-    return _ENCODER.encode(args)
+    return _text(args)
 
 
 def digest(tool: str, arguments: str) -> str:

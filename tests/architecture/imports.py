@@ -26,6 +26,8 @@ SEEN_OF_WORKER = {"worker.abi", "worker.cell.frames", "worker.transport", "worke
 SEEN_BY_ROOM = {
     "daemon": {"worker.linger"},  # both sides wait alike
     "egress": {"worker.wall"},  # a program of its own, which builds the same wall around itself
+    "store": {"worker.jsontext"},  # and both sides write the same JSON
+    "tools": {"worker.jsontext"},
 }
 SEEN_BY_CLI = {"aaos.__version__", "aaos.cli", "aaos.core.errors", "aaos.core.rpc", "aaos.core.text"}
 SEEN_BY_ONE_COMMAND = {"aaos.cli.devprovider": {"aaos.devprovider"}}
