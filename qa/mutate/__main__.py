@@ -12,7 +12,7 @@ from qa.mutate.daemon import DAEMON
 from qa.mutate.mutant import ROOT, Fate, Mutant, judged, mutated
 from qa.mutate.wall import WALL
 
-MUTANTS: tuple[Mutant, ...] = (*WALL, *DAEMON)
+MUTANTS = tuple(Mutant(*row) for row in (*WALL, *DAEMON))
 AT_ONCE = 2
 
 

@@ -1,7 +1,5 @@
 """Mutants of the daemon: files and their syncs, the store, grants, doors, models, the egress."""
 
-from qa.mutate.mutant import Mutant
-
 OPENING, PUBLISHING, FILES = "aaos/broker/opening.py", "aaos/broker/publishing.py", "aaos/broker/files.py"
 STATE, DATABASE, BARRIER = "aaos/store/statedir.py", "aaos/store/database.py", "aaos/store/barrier.py"
 GATE, TOKEN, PATTERN = "aaos/tools/gate.py", "aaos/core/token.py", "aaos/core/pattern.py"
@@ -92,6 +90,8 @@ _OUTSIDE = (
     ("an address of any length when escaped", "aaos/core/url.py", "    _refuse_long(url.text)", "    pass", ("tests/unit/core/test_url.py",)),
     ("repeats without end", "worker/pattern.py", "            if repeats > MAX_REPEATS:", "            if False:", ("tests/unit/worker/test_pattern.py",)),
     ("work is begun while its agent ends", "aaos/agent/spawning.py", "            work.close()\n", "            raise\n", ("tests/unit/agent/test_spawning.py",)),
+    ("readers without a bound", "aaos/daemon/atonce.py", "        if is_full or self._busy[uid] >= self.of_one:", "        if False:", ("tests/unit/daemon/test_atonce.py",)),
+    ("a full door is closed", "aaos/egress/door.py", "                if error.errno not in _NO_ROOM:", "                if True:", ("tests/unit/egress/test_door.py",)),
     ("IPv4 in disguise", ADDRESSES, '        "2002::/16": "an IPv4 address in disguise (6to4)",\n', "", BY_ADDRESS),
     ("metadata services", ADDRESSES, '        "169.254.0.0/16": "link-local, where clouds have their metadata service",\n', "", BY_ADDRESS),
     ("loopback", ADDRESSES, '        "127.0.0.0/8": "of this machine",\n', "", BY_ADDRESS),
@@ -104,4 +104,4 @@ _OUTSIDE = (
     ("a key in an answer", REDACT, "            if form in text:\n", "            if False:\n", ("tests/unit/llm/test_redact.py",)),
 )  # fmt: skip
 
-DAEMON = tuple(Mutant(*row) for row in (*_FILES, *_STORE, *_GRANTS, *_DOORS, *_OUTSIDE))
+DAEMON = (*_FILES, *_STORE, *_GRANTS, *_DOORS, *_OUTSIDE)

@@ -1,7 +1,5 @@
 """Mutants of the wall: what builds it, what looks at it, and the filter, row group by row group."""
 
-from qa.mutate.mutant import Mutant
-
 CONFINE, MOUNTS, RULES = "worker/wall/confine.py", "worker/wall/mounts.py", "worker/wall/rules.py"
 ZYGOTE, TRANSPORT, ABI = "worker/wall/zygote.py", "worker/transport.py", "worker/abi.py"
 ROWS, FIELDS = "aaos/sandbox/rows.py", "worker/fields.py"
@@ -92,6 +90,8 @@ _AGREEING = (
     ("a live cell is not looked at", CELLS, "        outside = attest_outside(parked.pid, cell.expected)\n", "        outside = {}\n", BY_CELLATTEST),
     ("rights of what runs in a cell", ATTEST, "        _check_owner(status, expected.policy)\n        _check_privileges(status)\n", "", BY_CELLATTEST),
     ("filters of what runs in a cell", ATTEST, "            _check_count(status, len(expected.filters))\n", "            pass\n", BY_CELLATTEST),
+    ("threads of what runs in a cell", ATTEST, "        for task in os.listdir(tasks):", "        for task in (str(pid),):", BY_CELLATTEST),
+    ("what is ending has changed", ATTEST, " or bool(int(fields[6]) & _PF_EXITING)", "", ("tests/unit/sandbox/test_attest.py",)),
     ("namespaces of what runs in a cell", ATTEST, "        if other := [name", "        if False and [name", BY_CELLATTEST),
     ("canaries that were not denied", ATTEST, "    if undenied or set(ready.layers) != set(layers):", "    if False:", BY_LAYERS),
     ("no record of the confinement", LAUNCH, "            await self._confirmed.record(_confirmed(request, attestation))\n", "", BY_ATTEST),
@@ -153,6 +153,4 @@ _SPEAKING = (
     ("a document without a bound", ABI, "    if len(data) > LARGE_BYTES:\n        raise FrameError(f\"{len(data)}", "    if False:\n        raise FrameError(f\"{len(data)}", BY_FRAMES),
 )  # fmt: skip
 
-WALL = tuple(
-    Mutant(*row) for row in (*_BUILDING, *_LOOKING, *_AGREEING, *_FILTERING, *_PERMITTING, *_CELLS, *_SPEAKING)
-)
+WALL = (*_BUILDING, *_LOOKING, *_AGREEING, *_FILTERING, *_PERMITTING, *_CELLS, *_SPEAKING)
