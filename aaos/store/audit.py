@@ -76,8 +76,8 @@ class Audit:
         return self._write(event)
 
     def record_all(self, events: Sequence[Event]) -> list[Recorded]:
-        """Write all of these in one transaction. Raises StorageError; then none is written."""
-        with self._database.transaction():
+        """Write all of these in one step, which survives a kill. Raises StorageError; then none is written."""
+        with self._database.step():
             return [self.record(event) for event in events]
 
     def note(self, event: Event) -> None:
