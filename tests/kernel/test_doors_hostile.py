@@ -18,7 +18,7 @@ from aaos.core.config import EgressSettings, Settings
 from aaos.core.events import EventKind
 from aaos.core.ports import Header
 from aaos.llm.keys import Key
-from tests.kernel.cellside import Inside
+from tests.kernel.cellside import Client, Inside
 from tests.kernel.certificates import Authority, authority
 from tests.kernel.harness import Audit
 from tests.kernel.networks import PUBLIC, own_network
@@ -110,6 +110,7 @@ class Scene:
     inside: Inside
     port: int = 0
     answer: bytes = OK + b"Content-Length: 2\r\n\r\nok"
+    stays: asyncio.Event | None = None  # it ends when this is set, and reads nothing until then
     tasks: set[object] = field(default_factory=set)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -119,6 +120,8 @@ class Scene:
             await reader.readuntil(b"\r\n\r\n")
             writer.write(self.answer)
             await writer.drain()
+            if self.stays is not None:
+                await self.stays.wait()
         writer.close()
 
     async def said(self, request: bytes) -> bytes:
@@ -215,3 +218,34 @@ def test_a_asksthat_is_badly_framed_ends_its_own_connection(tmp_path: Path, vouc
 
     asyncio.run(run())
     _alone(audit, len(REQUESTS) + 1)
+
+
+def test_a_server_that_answers_early_and_reads_no_more_holds_no_connection(tmp_path: Path, vouching: Authority) -> None:
+    """H-NET-10: the cell gets the answer while it still sends, and its connection ends with it."""
+    audit = Audit()
+
+    async def run() -> None:
+        async with scene(tmp_path, vouching, audit) as made, asyncio.timeout(30):
+            made.answer = b"HTTP/1.1 413 No\r\nContent-Length: 8\r\n\r\ntoo long"
+            made.stays = asyncio.Event()
+            client = await made.inside.connect()
+            await client.send((POST + b"Content-Length: 900000000\r\n\r\n").replace(b"%d", b"%d" % made.port))
+            pouring = asyncio.ensure_future(_poured(client))
+            said = await client.read()
+            assert (said.startswith(b"HTTP/1.1 413 "), said.endswith(b"too long")) == (True, True)
+            client.sock.close()
+            pouring.cancel()
+            await asyncio.wait({pouring})
+            made.stays.set()
+            made.stays = None
+
+    asyncio.run(run())
+    _alone(audit, 2)
+    (told,) = [event for event in audit.events if event.fields.get("answer") == 413]
+    assert "message" not in told.fields
+
+
+async def _poured(client: Client) -> None:
+    with suppress(OSError):
+        while True:
+            await client.send(b"x" * 65_536)
