@@ -7,6 +7,7 @@ more is carried out until the next one begins.
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,26 +80,31 @@ class Levels:
         self.rollbacks += 1
         self._is_begun = False
         if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
+            with suppress(sqlite3.DatabaseError):  # then no other one begins, and this is tried again
+                self._connection.execute("ROLLBACK")
 
     def enter(self) -> None:
         """Begin an inner level."""
         self._inner.append(_Level(len(self.after), len(self.backlog)))
 
     def leave(self, *, is_good: bool) -> None:
-        """End the innermost level. Raises StorageError; not when SQLite is broken."""
+        """End the innermost level. Where that fails, nothing of the transaction may stand: it is broken."""
         level = self._inner.pop()
         if not is_good:
             self.rollbacks += 1
             del self.after[level.after :]
         if self.broken is not None:
             return
-        if not is_good:
-            if level.is_set:
+        try:
+            if level.is_set and not is_good:
                 self._execute(self._control, f"ROLLBACK TO level{len(self._inner)}")
-            self.backlog.cut(level.position)
-        if level.is_set:
-            self._execute(self._control, f"RELEASE level{len(self._inner)}")
+            if level.is_set:
+                self._execute(self._control, f"RELEASE level{len(self._inner)}")
+        except AaosError as error:
+            self.broken = error
+        else:
+            if not is_good:
+                self.backlog.cut(level.position)
 
     def run(self, sql: str, values: tuple[Value, ...]) -> None:
         """Carry out a statement now; `cursor` has its outcome. Raises ConflictError, StorageError, InputError."""

@@ -146,10 +146,10 @@ def _carry_out(connection: sqlite3.Connection, state: StateDir) -> list[str]:
         for sql, values in statements:
             connection.execute(sql, values)
         connection.execute("COMMIT")
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeEncodeError, OverflowError) as error:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
-        if error.sqlite_errorcode & 0xFF not in _UNFIT:
+        if isinstance(error, sqlite3.DatabaseError) and error.sqlite_errorcode & 0xFF not in _UNFIT:
             raise
         kept = state.path / f"{REDO}.damaged-{batch + 1}"
         (state.path / REDO).replace(kept)

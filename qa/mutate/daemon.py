@@ -2,6 +2,8 @@
 
 OPENING, PUBLISHING, FILES = "aaos/broker/opening.py", "aaos/broker/publishing.py", "aaos/broker/files.py"
 STATE, DATABASE, BARRIER = "aaos/store/statedir.py", "aaos/store/database.py", "aaos/store/barrier.py"
+LEVELS, BACKLOG, CALLS = "aaos/store/levels.py", "aaos/store/backlog.py", "aaos/store/calls.py"
+AUDIT, OPENED = "aaos/store/audit.py", "aaos/store/opening.py"
 GATE, TOKEN, PATTERN = "aaos/tools/gate.py", "aaos/core/token.py", "aaos/core/pattern.py"
 OPERATOR, PEERS, LISTEN = "aaos/daemon/operator.py", "aaos/daemon/peers.py", "aaos/daemon/listen.py"
 ADDRESSES, CONNECT, KEYS, REDACT = (
@@ -20,6 +22,13 @@ YAML, SELFTEST, ORDER, ASKED = (
 BY_OPENING = ("tests/unit/broker/test_opening.py", "tests/unit/broker/test_files.py")
 BY_PUBLISHING = ("tests/unit/broker/test_publishing.py",)
 BY_STEPS = ("tests/unit/store/test_redo.py", "tests/unit/store/test_database_steps.py")
+BY_LATER = (
+    "tests/unit/store/test_database_later.py",
+    "tests/unit/store/test_levels.py",
+    "tests/unit/store/test_backlog.py",
+)
+BY_AUDIT = ("tests/unit/store/test_audit.py", "tests/unit/store/test_database_later.py")
+BY_CALLS = ("tests/unit/store/test_calls.py",)
 BY_STATE = ("tests/unit/store/test_statedir.py", "tests/unit/store/test_database.py")
 BY_DISK = ("tests/unit/store", "tests/kernel/test_store_disk.py")
 BY_GATE = ("tests/unit/tools",)
@@ -56,8 +65,31 @@ _STORE = (
     ("an old daemon goes on writing", DATABASE, "        if epoch != self.epoch:", "        if False:", BY_DISK),
     ("a damaged database is opened", "aaos/store/opening.py", '    if rows != [("ok",)]:', "    if False:", BY_DISK),
     ("a torn step is carried out", "aaos/store/redo.py", " or zlib.crc32(body) != checksum:", ":", BY_STEPS),
-    ("a step is carried out twice", "aaos/store/backlog.py", " if self._logged else ()", " if False else ()", BY_STEPS),
     ("an older database is opened", "aaos/store/opening.py", "    elif epoch < marker.epoch:", "    elif False:", BY_DISK),
+)  # fmt: skip
+_LATER = (
+    ("a step is carried out twice", BACKLOG, "((NEXT_BATCH, (self._redo.batch + 1,)),) if self._logged else ()", "()", BY_STEPS),
+    ("a step is given up when its commit fails", BACKLOG, "        self.cut(self._logged)\n", "        self.cut(0)\n", BY_STEPS),
+    ("a step is not carried out again", BACKLOG, "        self.cut(self._logged)\n        self._carried = 0", "        self.cut(self._logged)", (*BY_STEPS, *BY_LATER)),
+    ("what follows a step is not in the log", BACKLOG, "            self._logged = len(self)", "            self._logged = len(self) + 1", (*BY_STEPS, *BY_LATER)),
+    ("a step is only in memory", DATABASE, "                self._backlog.log()", "                pass", BY_STEPS),
+    ("readers miss what is for later", DATABASE, "            self._levels.prepare()\n", "            pass\n", BY_LATER),
+    ("what is for later is given up at a commit", LEVELS, "        self.carry_out()\n        for sql", "        for sql", BY_LATER),
+    ("what is for now comes before what is for later", LEVELS, "        self.prepare()\n        self._execute(self.cursor", "        self._execute(self.cursor", BY_LATER),
+    ("a level that fails leaves what is for later", LEVELS, "                self.backlog.cut(level.position)", "                pass", BY_LATER),
+    ("a level that fails leaves what was carried out", LEVELS, 'self._execute(self._control, f"ROLLBACK TO level{len(self._inner)}")', "pass", BY_LATER),
+    ("a level takes back what was before it", LEVELS, "                self._carry_out(level.position)\n", "", BY_LATER),
+    ("what was taken back is told", LEVELS, "            del self.after[level.after :]", "            pass", BY_LATER),
+    ("a level that cannot be taken back stands", LEVELS, "        except AaosError as error:\n            self.broken = error", "        except AaosError:\n            pass", BY_LATER),
+    ("writing goes on after SQLite ended it", LEVELS, "            self.broken = failure", "            pass", (*BY_LATER, *BY_STEPS)),
+    ("while nobody waits a failure leaves it open", DATABASE, "                self._or_roll_back(self._levels.carry_out)", "                self._levels.carry_out()", BY_LATER),
+    ("what cannot be stored stops every start", OPENED, "(sqlite3.DatabaseError, UnicodeEncodeError, OverflowError)", "sqlite3.DatabaseError", BY_LATER),
+    ("numbers of events go on after a rollback", AUDIT, "        if self._rollbacks != self._database.rollbacks:", "        if self._rollbacks < 0:", BY_AUDIT),
+    ("numbers of events go on after a level failed", LEVELS, "            self.rollbacks += 1\n            del", "            del", BY_AUDIT),
+    ("calls of an earlier daemon are opened unseen", CALLS, "            if self._database.rows(_ANY_OF_AGENT, (agent,)):", "            if False:", BY_CALLS),
+    ("a call has two outcomes", CALLS, "            self._open.discard(call)\n", "", BY_CALLS),
+    ("a result that cannot be stored is taken", CALLS, "            require_storable(o.result, o.remedy)\n", "", BY_CALLS),
+    ("arguments that cannot be stored are taken", CALLS, "            require_storable(record.tool, record.arguments)\n", "", BY_CALLS),
 )  # fmt: skip
 _GRANTS = (
     ("a permit that is not on record", GATE, "        self._records.permitted(draft, pre_hash=pre_text(opened.handout.pending))\n", "", BY_GATE),
@@ -104,4 +136,4 @@ _OUTSIDE = (
     ("a key in an answer", REDACT, "            if form in text:\n", "            if False:\n", ("tests/unit/llm/test_redact.py",)),
 )  # fmt: skip
 
-DAEMON = (*_FILES, *_STORE, *_GRANTS, *_DOORS, *_OUTSIDE)
+DAEMON = (*_FILES, *_STORE, *_LATER, *_GRANTS, *_DOORS, *_OUTSIDE)

@@ -30,7 +30,7 @@ def committed(state_dir: Path) -> list[str]:
         return [key for (key,) in other.execute(KEYS)]
 
 
-def step_later(database: Database, *names: str) -> None:
+def step_later(database: Database, *names: str | int) -> None:
     with database.step():
         for name in names:
             database.later(INSERT, (name,))
@@ -85,15 +85,16 @@ def test_it_is_committed_soon_by_itself(database: Database, state_dir: Path) -> 
     assert committed(state_dir) == ["1"]
 
 
+@pytest.mark.parametrize("unfit", ["1", "\ud800", 2**70], ids=["there already", "no text", "no number"])
 def test_what_does_not_fit_stops_every_write_until_the_next_start(
-    database: Database, state_dir: Path, caplog: pytest.LogCaptureFixture
+    database: Database, state_dir: Path, caplog: pytest.LogCaptureFixture, unfit: str | int
 ) -> None:
     """A step was acted on that the database does not take: nothing may stand on it. The next start keeps it aside."""
 
     async def main() -> None:
         step_later(database, "1")
         await database.durable()
-        step_later(database, "2", "1")
+        step_later(database, "2", unfit)
         database.proceed()
         assert "not carried out" in caplog.text
         for _ in range(2):
@@ -127,6 +128,51 @@ def test_a_full_disk_while_nobody_waits_is_met_by_who_writes_next(database: Data
         database._connection.execute("PRAGMA max_page_count = 1000000")
         step_later(database, "3")
         assert keys(database) == ["1", "3", "x" * 200_000]
+
+    asyncio.run(main())
+
+
+def test_a_full_disk_that_has_room_again_is_met_by_nobody(database: Database, state_dir: Path) -> None:
+    """H-DUR-04: what SQLite could not take while nobody waited is tried again before the next write."""
+
+    async def main() -> None:
+        step_later(database, "1")
+        await database.durable()
+        ((pages,),) = database.rows("PRAGMA page_count")
+        step_later(database, "x" * 200_000)
+        database._connection.execute(f"PRAGMA max_page_count = {pages}")
+        database.proceed()
+        database._connection.execute("PRAGMA max_page_count = 1000000")
+        step_later(database, "2")
+        await database.durable()
+        assert committed(state_dir) == ["1", "2", "x" * 200_000]
+
+    asyncio.run(main())
+
+
+def test_what_could_not_be_taken_back_is_not_committed_with_what_comes_next(
+    database: Database, state_dir: Path
+) -> None:
+    """H-DUR-04: its writer was told that it failed."""
+
+    def refuse(act: int, verb: str | None, *_: object) -> int:
+        is_level = (act, verb) == (sqlite3.SQLITE_SAVEPOINT, "ROLLBACK")
+        return sqlite3.SQLITE_DENY if is_level else sqlite3.SQLITE_OK
+
+    def fail() -> None:
+        with database.step():
+            database.insert(INSERT, ("2",))
+            database._connection.set_authorizer(refuse)
+            raise RuntimeError
+
+    async def main() -> None:
+        step_later(database, "1")
+        with pytest.raises(RuntimeError):
+            fail()
+        database._connection.set_authorizer(None)
+        step_later(database, "3")
+        await database.durable()
+        assert committed(state_dir) == ["1", "3"]
 
     asyncio.run(main())
 

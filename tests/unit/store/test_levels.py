@@ -138,3 +138,45 @@ def test_where_sqlite_ended_the_transaction_nothing_more_is_carried_out(levels: 
     levels.roll_back()
     assert names(levels) == []
     assert levels.begin() == 7
+
+
+def refuse(levels: Levels, act: int, verb: str) -> None:
+    """SQLite refuses this from now on, as it would for want of memory or of a page."""
+
+    def answer(seen: int, word: str | None, *_: object) -> int:
+        return sqlite3.SQLITE_DENY if (seen, word) == (act, verb) else sqlite3.SQLITE_OK
+
+    levels._connection.set_authorizer(answer if verb else None)
+
+
+@pytest.mark.parametrize("verb", ["ROLLBACK", "RELEASE"])
+def test_where_a_level_cannot_be_ended_nothing_of_the_transaction_stands(levels: Levels, verb: str) -> None:
+    """H-DUR-04: its writer was told that it failed, so that it must not be committed with what comes next."""
+    levels.begin()
+    levels.run(PUT, ("1",))
+    levels.enter()
+    levels.run(PUT, ("2",))
+    refuse(levels, sqlite3.SQLITE_SAVEPOINT, verb)
+    levels.leave(is_good=verb == "RELEASE")
+    refuse(levels, sqlite3.SQLITE_SAVEPOINT, "")
+    with pytest.raises(StorageError):
+        levels.run(PUT, ("3",))
+    with pytest.raises(StorageError):
+        levels.commit()
+    levels.roll_back()
+    assert names(levels) == []
+
+
+def test_a_transaction_that_cannot_be_taken_back_is_never_gone_on_with(levels: Levels) -> None:
+    """H-DUR-04"""
+    levels.begin()
+    levels.run(PUT, ("1",))
+    refuse(levels, sqlite3.SQLITE_TRANSACTION, "ROLLBACK")
+    levels.roll_back()
+    with pytest.raises(StorageError):
+        levels.begin()
+    refuse(levels, sqlite3.SQLITE_TRANSACTION, "")
+    levels.roll_back()
+    assert levels.begin() == 7
+    levels.commit()
+    assert names(levels) == []
