@@ -3,6 +3,7 @@
 Invariant: every finding that is not ok says what to type. It must change nothing.
 """
 
+import errno
 import os
 import shutil
 import time
@@ -25,6 +26,8 @@ from aaos.llm.table import ModelEntry
 from aaos.sandbox.ids import egress_ids
 from aaos.sandbox.probe import Finding as ProbeFinding
 from aaos.sandbox.trusted import require_trusted
+from aaos.store.faults import storage_error
+from aaos.store.statedir import DATABASE
 from aaos.tools.offered import offer
 from aaos.tools.wrapper import Wrapper
 from aaos.tools.wrapperfile import WrapperSet
@@ -76,7 +79,7 @@ class Doctor:
         return (
             *(Finding(one.name, one.ok, one.detail, "" if one.ok else one.remedy) for one in self._probe()),
             self_test(self._state_dir, time.time()),
-            disk(self._state_dir, shutil.disk_usage(self._state_dir).free),
+            disk(self._state_dir, shutil.disk_usage(self._state_dir).free, is_read_only=_is_read_only(self._state_dir)),
             Finding("file systems", True, filesystems.told()),
             workspaces(images.missing()),
             *(Finding("workspaces", False, error.message, error.remedy) for error in self._faults()),
@@ -179,9 +182,17 @@ def workspaces(missing: str) -> Finding:
     return Finding("workspaces", True, f"not to be had: {missing}" if missing else "ext4 images on loop devices")
 
 
-def disk(path: Path, free_bytes: int) -> Finding:
-    """Whether the state has room to grow."""
+def disk(path: Path, free_bytes: int, *, is_read_only: bool) -> Finding:
+    """Whether the state can be written, and has room to grow."""
+    if is_read_only:
+        error = storage_error(OSError(errno.EROFS, os.strerror(errno.EROFS)), path / DATABASE)
+        return Finding("disk", False, error.message, error.remedy)
     detail = f"{free_bytes // 2**20} MiB free at {path}"
     if free_bytes >= MIN_FREE_BYTES:
         return Finding("disk", True, detail)
     return Finding("disk", False, detail, f"free space: du -xh {path} | sort -h | tail")
+
+
+def _is_read_only(path: Path) -> bool:
+    """Of the file system or of the place where it is mounted, which root's rights do not change."""
+    return bool(os.statvfs(path).f_flag & os.ST_RDONLY)

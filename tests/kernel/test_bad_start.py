@@ -1,6 +1,7 @@
 """What is told when something around the daemon is wrong: one message, what to type, the documented status."""
 
 import os
+import re
 import socket
 import sqlite3
 import subprocess
@@ -119,6 +120,18 @@ def test_it_is_one_message_with_what_to_type(place: Path, what: str) -> None:
     assert said in told[0]
     assert told[1].startswith("  try: ")
     assert remedy in told[1]
+
+
+def test_a_read_only_disk_is_told_by_the_doctor(place: Path) -> None:
+    """OPS-4, H-DUR-04: who asks why there is no daemon gets the words that it ended with."""
+    settings = place / "agentd.toml"
+    settings.write_text(settings.read_text().replace("[daemon]", f'[daemon]\nstate_dir = "{place}/state"'))
+    with ExitStack() as stack:
+        _read_only_disk(place, stack)
+        words = [sys.executable, "-m", "aaos.daemon", "doctor", "--config", str(settings)]
+        done = subprocess.run(words, cwd=TREE, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == ExitCode.UNCONFINED, done
+    assert re.search(r"^BAD  disk: .*it is read-only.*\n.*mount -o remount,rw", done.stdout, re.MULTILINE), done.stdout
 
 
 def _a_key_that_others_read(place: Path) -> None:

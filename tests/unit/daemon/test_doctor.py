@@ -25,8 +25,16 @@ WRAPPERS = WrapperSet({})
 
 
 def test_a_full_disk_is_a_finding_with_a_remedy() -> None:
-    assert disk(Path("/var"), MIN_FREE_BYTES).is_ok
-    assert "du -xh /var" in disk(Path("/var"), 0).remedy
+    assert disk(Path("/var"), MIN_FREE_BYTES, is_read_only=False).is_ok
+    assert "du -xh /var" in disk(Path("/var"), 0, is_read_only=False).remedy
+
+
+def test_a_read_only_disk_is_a_finding_with_a_remedy() -> None:
+    """OPS-4: however much is free."""
+    found = disk(Path("/var/lib/aaos"), MIN_FREE_BYTES, is_read_only=True)
+    assert not found.is_ok
+    assert "it is read-only" in found.detail
+    assert "mount -o remount,rw" in found.remedy
 
 
 def test_the_user_of_the_egress_is_looked_for() -> None:
