@@ -6,7 +6,7 @@ the C module is not there, it is that class which writes it. Standard library on
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from json import encoder
 from typing import Any, NoReturn
 
@@ -36,3 +36,15 @@ def json_encoder(
     quote = encoder.encode_basestring_ascii if ensure_ascii else vars(encoder)["encode_basestring"]
     encode = make(None, made.default, quote, None, ":", ",", sort_keys, False, allow_nan)
     return lambda value: "".join(encode(value, 0))
+
+
+def may_be_ascii(document: Mapping[str, object]) -> bool:
+    """Whether no text of it, or of an object in it, is other than ASCII; lists are not looked at. A text knows that of
+    itself, where an encoder finds it out by writing it."""
+    for value in document.values():
+        if type(value) is str:
+            if not value.isascii():
+                return False
+        elif type(value) is dict and not may_be_ascii(value):
+            return False
+    return True

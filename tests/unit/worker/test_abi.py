@@ -13,6 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from worker import abi
+from worker.jsontext import Encode
 
 FRAMES: tuple[type, ...] = (*abi.FROM_WORKER, *abi.TO_WORKER, *abi.TO_ZYGOTE, *abi.FROM_ZYGOTE)
 RIGHT: dict[object, object] = {
@@ -312,3 +313,24 @@ def test_text_travels_as_utf8_however_it_is_encoded(text: str) -> None:
     wanted = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
     assert abi.encode(abi.Log(text)) == wanted
     assert abi.decode(wanted, abi.FROM_WORKER) == abi.Log(text)
+
+
+@pytest.mark.parametrize("text", ["ж" * 9, "a" * 9])
+def test_a_text_is_encoded_once(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twice costs twice: of long texts that are not ASCII four times."""
+    encoded: list[str] = []
+
+    def counted(name: str) -> Encode:
+        encode: Encode = vars(abi)[name]
+
+        def count(document: object) -> str:
+            encoded.append(name)
+            return encode(document)
+
+        return count
+
+    for name in ("_text", "_ascii_text"):
+        monkeypatch.setattr(abi, name, counted(name))
+    for frame in (abi.Log(text), abi.Reply(1, {"text": text}), abi.Reply(1, {"args": {"content": text}})):
+        abi.encode(frame)
+    assert encoded == ["_ascii_text" if text.isascii() else "_text"] * 3

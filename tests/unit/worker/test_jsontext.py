@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.jsontext import json_encoder
+from worker.jsontext import json_encoder, may_be_ascii
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20)
@@ -48,3 +48,10 @@ def test_a_circle_and_great_depth_are_errors() -> None:
     circle.append(circle)
     with pytest.raises(RecursionError):
         json_encoder()(circle)
+
+
+def test_a_text_that_is_not_ascii_is_seen_in_an_object_and_in_objects_of_it() -> None:
+    assert may_be_ascii({"a": "b", "c": 1, "d": None, "e": {"f": {"g": "h"}}})
+    assert not may_be_ascii({"a": "b", "c": "ж"})
+    assert not may_be_ascii({"a": {"b": {"c": "ж"}}})
+    assert may_be_ascii({"a": ["ж"]})
