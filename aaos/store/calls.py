@@ -34,6 +34,7 @@ _UNSETTLED = f"""{_SELECT} WHERE id IN (SELECT id FROM calls EXCEPT SELECT id FR
 _SETTLED = "SELECT run, count(*) FROM calls JOIN outcomes USING (id) WHERE run IN ({}) GROUP BY run"
 
 _WITHIN = nullcontext()
+_Place = tuple[int, int]  # of a call among those of its agent: its turn and its index
 
 
 class Calls:
@@ -42,8 +43,9 @@ class Calls:
     def __init__(self, database: Database, *, now_s: Callable[[], float] = time.time) -> None:
         self._database = database
         self._now_s = now_s
-        self._fresh: dict[AgentId, None] = {}  # agents of which no earlier daemon has calls, the last ones
+        self._fresh: dict[AgentId, _Place] = {}  # agents of which no earlier daemon has calls, and their last call
         self._open: set[CallId] = set()  # of these, and on record
+        self._rollbacks = 0  # of the database, when `_open` was right
 
     def step(self) -> AbstractContextManager[None]:
         """What is written in it is committed together; it costs nothing within a transaction."""
@@ -54,13 +56,13 @@ class Calls:
 
         Raises ConflictError when the id exists, unless the same call was left without an outcome by an earlier daemon.
         """
-        if not record.call.startswith(f"{record.agent}-"):
-            raise InputError(f"call {record.call!r} is not of agent {record.agent!r}", "make its id with call_id()")
+        place = _place(record)
         epoch, now_s = self._database.epoch, self._now_s()
         values = _values(record, epoch, now_s)
-        if record.call not in self._open and self._is_fresh(record.agent):
+        if self._is_new(record.agent, place):
             require_storable(record.tool, record.arguments)
-            self._open.add(record.call)
+            self._fresh[record.agent] = place
+            self._on_record().add(record.call)
             self._database.later(_OPEN, values)
             return
         try:
@@ -70,15 +72,23 @@ class Calls:
             if not self._database.change(_REOPEN, again):
                 raise ConflictError(f"call {record.call} exists already", "look at it: agentd logs") from error
 
-    def _is_fresh(self, agent: AgentId) -> bool:
-        """Whether all calls of the agent are of this daemon: then none of them can be there already."""
-        if agent not in self._fresh:
-            if self._database.rows(_ANY_OF_AGENT, (agent,)):
-                return False
-            self._fresh[agent] = None
-            if len(self._fresh) > FRESH_AGENTS:
-                del self._fresh[next(iter(self._fresh))]
+    def _is_new(self, agent: AgentId, place: _Place) -> bool:
+        """Whether all calls of the agent are of this daemon, and come before: then this one cannot be there already."""
+        last = self._fresh.get(agent)
+        if last is not None:
+            return place > last
+        if self._database.rows(_ANY_OF_AGENT, (agent,)):
+            return False
+        if len(self._fresh) >= FRESH_AGENTS:
+            del self._fresh[next(iter(self._fresh))]
         return True
+
+    def _on_record(self) -> set[CallId]:
+        """Open calls of fresh agents; none that may have been taken back, about which SQLite is to be asked."""
+        if self._rollbacks != self._database.rollbacks:
+            self._rollbacks = self._database.rollbacks
+            self._open.clear()
+        return self._open
 
     def permit_call(self, call: CallId) -> None:
         """A call that was held may be carried out now. Raises ConflictError when it is not held."""
@@ -91,10 +101,10 @@ class Calls:
         o = outcome
         seen = (o.state._value_, o.result, int(o.truncated), o.evidence._value_, o.duration_ms)
         values = (*seen, o.post_hash, o.error_code, o.remedy, o.size_bytes, o.label._value_, call)
-        if call in self._open:
+        if call in (on_record := self._on_record()):
             require_storable(o.result, o.remedy)
             self._database.later(_SETTLE, values)
-            self._open.discard(call)
+            on_record.discard(call)
             return
         try:
             changed = self._database.change(_SETTLE, values)
@@ -144,6 +154,15 @@ def _values(record: CallRecord, epoch: int, opened_s: float) -> tuple[str | int 
         epoch,
         opened_s,
     )
+
+
+def _place(record: CallRecord) -> _Place:
+    """What its id says. Raises InputError for an id that is not of its agent."""
+    agent, _, index = record.call.rpartition("-")
+    agent, _, turn = agent.rpartition("-")
+    if agent != record.agent or not (turn.isdecimal() and index.isdecimal()):
+        raise InputError(f"call {record.call!r} is not of agent {record.agent!r}", "make its id with call_id()")
+    return int(turn), int(index)
 
 
 def require_storable(*texts: str) -> None:

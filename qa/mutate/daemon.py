@@ -86,8 +86,10 @@ _LATER = (
     ("what cannot be stored stops every start", OPENED, "(sqlite3.DatabaseError, UnicodeEncodeError, OverflowError)", "sqlite3.DatabaseError", BY_LATER),
     ("numbers of events go on after a rollback", AUDIT, "        if self._rollbacks != self._database.rollbacks:", "        if self._rollbacks < 0:", BY_AUDIT),
     ("numbers of events go on after a level failed", LEVELS, "            self.rollbacks += 1\n            del", "            del", BY_AUDIT),
-    ("calls of an earlier daemon are opened unseen", CALLS, "            if self._database.rows(_ANY_OF_AGENT, (agent,)):", "            if False:", BY_CALLS),
-    ("a call has two outcomes", CALLS, "            self._open.discard(call)\n", "", BY_CALLS),
+    ("calls of an earlier daemon are opened unseen", CALLS, "        if self._database.rows(_ANY_OF_AGENT, (agent,)):", "        if False:", BY_CALLS),
+    ("a call is opened twice, unseen", CALLS, "            return place > last", "            return True", BY_CALLS),
+    ("an outcome of a call that was taken back", CALLS, "            self._open.clear()", "            pass", BY_CALLS),
+    ("a call has two outcomes", CALLS, "            on_record.discard(call)\n", "", BY_CALLS),
     ("a result that cannot be stored is taken", CALLS, "            require_storable(o.result, o.remedy)\n", "", BY_CALLS),
     ("arguments that cannot be stored are taken", CALLS, "            require_storable(record.tool, record.arguments)\n", "", BY_CALLS),
 )  # fmt: skip

@@ -1,3 +1,4 @@
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,6 +51,42 @@ def test_a_call_is_opened_once_and_has_one_outcome(calls: Calls) -> None:
     calls.settle_call(record.call, OUTCOME)
     with pytest.raises(ConflictError, match="has an outcome already"):
         calls.settle_call(record.call, OUTCOME)
+
+
+def test_an_id_that_had_its_outcome_is_refused_within_a_step_as_well(calls: Calls, database: Database) -> None:
+    """BRK-8: and nothing is left for later that SQLite would not take."""
+
+    async def main() -> None:
+        record = _record(call_id(AGENT, 1, 0))
+        with database.step():
+            calls.open_call(record)
+            calls.settle_call(record.call, OUTCOME)
+        with database.step(), pytest.raises(ConflictError, match="has an outcome already"):
+            calls.settle_call(record.call, OUTCOME)
+        with database.step(), pytest.raises(ConflictError, match="exists already"):
+            calls.open_call(record)
+        await database.durable()
+
+    asyncio.run(main())
+
+
+def test_a_call_that_was_taken_back_is_not_on_record(calls: Calls, database: Database) -> None:
+    """BRK-8: an outcome without a call is an error, not silence; and the call can be opened again."""
+    record = _record(call_id(AGENT, 1, 0))
+
+    def fail() -> None:
+        with database.transaction():
+            calls.open_call(record)
+            raise RuntimeError
+
+    for _ in range(2):
+        with pytest.raises(RuntimeError):
+            fail()
+        with pytest.raises(NotFoundError):
+            calls.settle_call(record.call, OUTCOME)
+    calls.open_call(record)
+    calls.settle_call(record.call, OUTCOME)
+    assert calls.get(record.call).outcome == OUTCOME
 
 
 def test_an_unknown_call_is_told(calls: Calls) -> None:
