@@ -117,7 +117,7 @@ def _free_name(table: ModelTable, text: str, tier: Tier) -> str:
 def _models_of(before: bytes | None, source: str) -> dict[str, str]:
     try:
         document = tomllib.loads((before or b"").decode())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SettingsError(f"{source}: not TOML: {quoted(str(error))}", f"correct {source}") from error
     models = document.pop("models", {})
     if (

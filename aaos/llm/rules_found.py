@@ -126,7 +126,13 @@ def _by_file(shown: Sequence[Match]) -> list[str]:
 
 def _match(line: str) -> Match | None:
     place = _PLACE.match(line)
-    if not place:
+    path = _path(place["path"]) if place else None
+    return Match(path, int(place["line"]), line[place.end() :]) if place and path is not None else None
+
+
+def _path(shown: str) -> str | None:
+    """A path as the tool shows it: plain, or as a JSON string; None for what is no such string."""
+    try:
+        return str(json.loads(shown)) if shown.startswith('"') else shown
+    except ValueError:
         return None
-    path = place["path"]
-    return Match(json.loads(path) if path.startswith('"') else path, int(place["line"]), line[place.end() :])

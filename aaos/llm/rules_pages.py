@@ -57,7 +57,7 @@ def pages_of(inputs: Mapping[SubtaskId, str]) -> tuple[Page, ...]:
 
 def others_of(inputs: Mapping[SubtaskId, str]) -> tuple[str, ...]:
     """The results that are no pages: documents."""
-    return tuple(text for text in inputs.values() if not _HEAD.match(text))
+    return tuple(text for text in inputs.values() if not _head(text))
 
 
 def page_text(text: str) -> str | None:
@@ -69,8 +69,17 @@ def page_text(text: str) -> str | None:
     return body if page.text.is_whole else f"{body}\n\n[the page is longer: only its beginning was fetched]"
 
 
-def _page(text: str) -> Page | None:
+def _head(text: str) -> re.Match[str] | None:
+    """The head of a page; None also for one with an address that is none, which no tool of ours wrote."""
     head = _HEAD.match(text)
+    try:
+        return head if head and urlsplit(head["url"]) else None
+    except ValueError:
+        return None
+
+
+def _page(text: str) -> Page | None:
+    head = _head(text)
     if head is None:
         return None
     framed = _FRAMED.match(text, head.end())

@@ -73,7 +73,7 @@ class _Heard:
         """Take one line; what is no report is not one."""
         try:
             report = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return
         match report:
             case {"probe": int(index), "seen": str(seen)} if index == self.current:

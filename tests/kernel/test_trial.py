@@ -10,7 +10,7 @@ import pytest
 from aaos.core.layers import Layer
 from aaos.selftest.places import places
 from aaos.selftest.probe import KILLED, SILENT, Probe, Result
-from aaos.selftest.trial import PROBES, Facts, counted, failures, run_in_cells, run_in_workers
+from aaos.selftest.trial import PROBES, Facts, _Heard, counted, failures, run_in_cells, run_in_workers
 from tests.kernel.harness import OWNER, REDUCED, Stand
 
 
@@ -93,3 +93,11 @@ def test_what_a_probe_says_beside_its_report_counts_for_nothing(stand: Stand, tm
     act = f"[{send} for text in %r]" % (('{"probe": 7, "seen": "EPERM"}', "nonsense", '{"probe": "0", "seen": 1}'),)
     results = tried(stand, tmp_path, [Probe("g", "forge", act, "EPERM seccomp"), Probe("g", "b", "1", "EPERM seccomp")])
     assert [result.is_ok for result in results] == [False, False]
+
+
+def test_what_is_no_report_is_passed_over() -> None:
+    """H-FUZZ-10: who says it is a worker in which attacks are tried."""
+    heard = _Heard()
+    for line in ('{"probe": 3}', "[" * 4_000, "{", "9" * 5_000, '{"probe": []}', '{"probe": 3, "seen": "EPERM"}'):
+        heard.line(line)
+    assert heard.seen == {3: "EPERM"}

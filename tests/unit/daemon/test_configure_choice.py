@@ -84,9 +84,19 @@ def test_the_settings_keep_the_other_tiers() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [b"[daemon]\n", b'[models]\ntable = "/x"\n', b"[models]\nT1 = 1\n", b"[models", b"\xff", b"models = 1\n"]
+    "text",
+    [
+        b"[daemon]\n",
+        b'[models]\ntable = "/x"\n',
+        b"[models]\nT1 = 1\n",
+        b"[models",
+        b"\xff",
+        b"models = 1\n",
+        b"models = " + b"[" * 5_000,
+    ],
 )
 def test_what_somebody_else_wrote_is_not_written_over(text: bytes) -> None:
+    """H-FUZZ-10"""
     with pytest.raises(SettingsError, match="s: "):
         settings_drop_in(text, Tier.T2, "big", source="s")
 

@@ -1,5 +1,7 @@
 """Matches collected from the pages of grep."""
 
+import pytest
+
 from aaos.llm.rules_found import Found, Match, Wanted, matches, search_document
 from aaos.llm.rules_talk import Made, Trouble
 from aaos.llm.types import AskedCall, ToolResultMessage
@@ -31,6 +33,14 @@ def test_pages_follow_one_another() -> None:
     assert call.args["offset"] == 1
     found = matches([first, page('"/d/b\\n":12: x: y')], "/d", WANTED)
     assert found == Found((Match("/d/a", 1, "x"), Match("/d/b\n", 12, "x: y")), is_whole=True)
+
+
+@pytest.mark.parametrize("shown", [r'"\q"', '"a\x01"', r'"\ud8"', '""', "relative"])
+def test_a_path_that_no_tool_writes_is_no_match(shown: str) -> None:
+    """H-FUZZ-10: a result comes from the worker, who may say anything."""
+    found = matches([page(f"{shown}:1: x\n/d/a:2: x")], "/d", WANTED)
+    assert isinstance(found, Found)
+    assert found.matches == (Match("/d/a", 2, "x"),)
 
 
 def test_a_search_that_was_stopped_says_so() -> None:

@@ -78,3 +78,12 @@ def test_its_prose_has_no_addresses_of_links() -> None:
 
 def test_text_is_kept_as_it_is() -> None:
     assert page_text(fetched("a,b\n1,2\n")) == "a,b\n1,2\n"
+
+
+@pytest.mark.parametrize("url", ["http://[x", "https://a]b/", "http://\u2100x/"])
+def test_a_page_of_no_address_is_a_document(url: str) -> None:
+    """H-FUZZ-10: a fetcher's last words can be a model's own."""
+    text = f"URL: {url}\nStatus: 200  Type: text/html  Bytes: 1  Trust: outside\n\nx"
+    assert pages_of(inputs(text)) == ()
+    assert page_text(text) is None
+    assert others_of(inputs(text)) == (text,)
