@@ -42,6 +42,17 @@ def mutated(seed: bytes, chance: random.Random, others: Sequence[bytes]) -> byte
     return data[:MAX_BYTES]
 
 
+def changed(document: Json, chance: random.Random) -> Json:
+    """A document with one place changed."""
+    return _changed(document, chance, 0)
+
+
+def blurred(text: bytes, chance: random.Random) -> bytes:
+    """A text with some of its words or bytes changed."""
+    data = _tokens(text, chance, (text,)) if chance.random() < 0.5 else _bytes(text, chance)
+    return data[:MAX_BYTES]
+
+
 def _tree(seed: bytes, chance: random.Random) -> bytes:
     """Of a JSON document: one to three places changed. Of anything else: its tokens."""
     try:

@@ -10,6 +10,8 @@ import signal
 import time
 import zlib
 from dataclasses import dataclass, field
+from functools import cache
+from itertools import accumulate
 from types import FrameType
 
 from qa.fuzz.mutators import mutated
@@ -67,8 +69,13 @@ def fuzzed(target: Target, count: int, *, seed: int = 1) -> Counted:
 def _input(target: Target, chance: random.Random) -> bytes:
     if target.make is not None:
         return target.make(chance)
-    weights = [1 / (_SHORT + len(seed)) for seed in target.seeds]  # a short seed is as telling, and sooner read
-    return mutated(chance.choices(target.seeds, weights)[0], chance, target.seeds)
+    return mutated(chance.choices(target.seeds, cum_weights=_weights(target))[0], chance, target.seeds)
+
+
+@cache
+def _weights(target: Target) -> list[float]:
+    """A short seed is as telling, and sooner read."""
+    return list(accumulate(1 / (_SHORT + len(seed)) for seed in target.seeds))
 
 
 def _try(target: Target, data: bytes, counted: Counted) -> None:

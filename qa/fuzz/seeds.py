@@ -1,5 +1,6 @@
 """The seeds: small right inputs of every kind, and inputs that once found a defect."""
 
+import re
 from pathlib import Path
 
 from aaos.core.config import Settings
@@ -109,14 +110,34 @@ SETTINGS = (
     b'[confinement]\nlandlock_abi = 6\n[roles]\ndirs = ["/a", "/b"]\n[audit]\njournal = false\n',
 )
 ROLES = (
-    *((ROOT / "etc/aaos/roles" / f"{name}.yaml").read_bytes() for name in ("analyzer", "fetcher", "writer")),
+    *(
+        (ROOT / f"etc/aaos/roles/{name}.yaml").read_bytes().replace(f"name: {name}".encode(), b"name: analyzer", 1)
+        for name in ("analyzer", "fetcher", "writer")
+    ),
     b"name: analyzer\nsummary: s\nentry: loop\nmessage: m {path}\nparameters:\n  path: {type: path}\n"
-    b"capabilities:\n  - file_read: '{path}'\n    max_invocations: 3\n",
+    b"capabilities:\n  - file_read: '{path}'\n    max: 3\n",
+    b"name: analyzer\nsummary: s\nentry: loop\nmessage: '{inputs.*} {i}'\nparameters: {i: {type: string}}\n"
+    b"capabilities: ['tool: grep']\nsystem: s\ntiers: [T1]\n",
+    b"name: analyzer\nsummary: s\nentry: program\n"
+    b"parameters: {n: {type: integer, default: 3}, c: {type: enum, choices: [a, b], required: false}, u: {type: paths}}"
+    b"\ncapabilities: ['tool: file_list', {network: 'a.example:443/x/**', rate: 2/10s}]\n"
+    b"code_calls: true\nretry: 2\ntiers: [T0, T2]\n"
+    b"limits: {iterations: 3, wall_s: 60}\noutput: {file: 'out/{n}.md'}\n",
 )
+NEEDED_OF_ROLES = ("name", "summary", "entry", "message", "parameters", "capabilities")
+_SHIPPED = re.sub(rb"(?m)^ *#.*\n", b"", (ROOT / "etc/aaos/models.yaml").read_bytes())
 MODELS = (
-    (ROOT / "etc/aaos/models.yaml").read_bytes()[:2_500],
+    _SHIPPED,
+    b"providers: {ollama: {kind: ollama, first_token_s: 300}}\n"
+    b"models: {local: {provider: ollama, model: 'q:8b', tier: T1, price_usd: {input: 0, output: 0}, max_parallel: 2}}",
+    b"providers: {anthropic: {kind: anthropic, key: anthropic}}\n"
+    b"models: {c: {provider: anthropic, model: c-5, tier: T2, price_usd: {input: 2.5, cached: 0.2, output: 10}}}\n",
     b"providers:\n  local: {kind: ollama}\n  cloud: {kind: openai, key: cloud}\nmodels:\n"
     b"  small: {provider: local, model: s, tier: T1, price_usd: {input: 0, output: 0}}\n",
+    b"providers:\n  far: {kind: vllm, url: 'https://a.example/v1', stream: false, connect_s: 2, first_token_s: 30.5,\n"
+    b"    idle_s: 9, total_s: 60}\n  near: {kind: llamacpp, url: 'http://10.0.0.2:1/v1', plain_http: true}\n"
+    b"models:\n  m: {provider: far, model: a/b:c, tier: T3, context_tokens: 4096, max_output_tokens: 256,\n"
+    b"    price_usd: {input: 2.5, cached: 0.2, output: 10}, max_parallel: 2, answers_as: [x, y]}\n",
 )
 LISTER = """\
 name: lister
@@ -144,7 +165,27 @@ success: [0, 1]
 output: lines
 limits: {wall_s: 5}
 """
+CLONER = b"""\
+name: lister
+summary: Asks a host with a secret
+program: /usr/bin/git
+package: git
+parameters:
+  from: {type: url, summary: where}
+  to: {type: path, use: make}
+  token: {type: secret, required: false}
+  depth: {type: integer, min: 1, max: 9, default: 2}
+  how: {type: enum, choices: [a, b], default: a}
+argv: [clone, "--depth={depth}", "--{how}", {if_given: token, args: [-v]}, "{from}", "{to}"]
+egress: ["git.example:443"]
+asks: [GET /**/info/refs, POST /*/x]
+limits: {wall_s: 5, cpu_s: 2, memory_bytes: 33554432, pids: 4, nofile: 32}
+control_files: true
+exec_writable: true
+"""
 WRAPPERS = (
     LISTER.encode(),
+    CLONER,
     b"name: lister\nsummary: s\nprogram: /usr/bin/true\npackage: coreutils\nargv: []\n",
 )
+NEEDED_OF_WRAPPERS = ("name", "summary", "program", "package", "parameters", "argv")

@@ -20,7 +20,9 @@ from aaos.core.capability import Capability, Kind, covers, is_within, narrow, pa
 from aaos.core.config import Settings, load_settings
 from aaos.core.errors import AaosError, DeniedError
 from aaos.core.graph import Plan, check_plan
+from aaos.core.ids import SubtaskId
 from aaos.core.paths import MAX_PATH_BYTES
+from aaos.core.role import Param, ParameterType, expand
 from aaos.core.rolefile import read_role
 from aaos.core.url import parse_url, resolve
 from aaos.daemon import params
@@ -31,7 +33,8 @@ from aaos.llm.table import read_table
 from aaos.plan.drafting import Terms, drafted
 from aaos.plan.phrases import parse_goal
 from aaos.tools.wrapperfile import read_wrapper
-from qa.fuzz import seeds
+from qa.fuzz import readings, seeds
+from qa.fuzz.documents import Documents, trees_of
 from tests.unit.core.test_pattern import _reference
 from tests.unit.plan.test_drafting import BEFORE, terms
 from worker import abi
@@ -172,9 +175,27 @@ def answer_line(data: bytes) -> bool:
     return True
 
 
+VALUES: dict[ParameterType, Param] = {
+    ParameterType.STRING: "{x} \u2028",
+    ParameterType.INTEGER: 7,
+    ParameterType.PATH: "/a/b",
+    ParameterType.PATHS: ("/a/**", "/b"),
+    ParameterType.URL: "http://a.example/b",
+    ParameterType.HOSTS: ("a.example:443",),
+    ParameterType.NAMES: ("file_read", "glob"),
+}
+
+
 def role(data: bytes) -> bool:
-    """A role's file."""
-    return _taken(lambda: read_role(data, "fuzz.yaml", name="analyzer"))
+    """A role's file, and the role filled in with what its parameters may have: it asks for what can be granted."""
+    try:
+        found = read_role(data, "fuzz.yaml", name="analyzer")
+    except AaosError:
+        return False
+    values = {name: one.choices[0] if one.choices else VALUES[one.type] for name, one in found.parameters.items()}
+    _taken(lambda: expand(found, values, inputs={SubtaskId("one"): "text"}, now_s=0.0))
+    _taken(lambda: expand(found, {}, inputs={}, now_s=0.0))
+    return True
 
 
 def settings(data: bytes) -> bool:
@@ -366,8 +387,9 @@ TARGETS: tuple[Target, ...] = (
     Target("search patterns", search, seeds.SEARCHES),
     Target("plans", plan, seeds.PLANS),
     Target("goals", goal, seeds.GOALS),
+    Target("readings of T0", readings.reading, readings.SEEDS, make=readings.makings),
     Target("settings", settings, seeds.SETTINGS),
-    Target("roles", role, seeds.ROLES),
-    Target("models", models, seeds.MODELS),
-    Target("wrappers", wrapper, seeds.WRAPPERS),
+    Target("roles", role, seeds.ROLES, make=Documents(trees_of(seeds.ROLES), seeds.NEEDED_OF_ROLES)),
+    Target("models", models, seeds.MODELS, make=Documents(trees_of(seeds.MODELS), ("providers", "models"))),
+    Target("wrappers", wrapper, seeds.WRAPPERS, make=Documents(trees_of(seeds.WRAPPERS), seeds.NEEDED_OF_WRAPPERS)),
 )
