@@ -7,7 +7,7 @@ revocation. `request` and `done` never wait: what must wait comes back as work, 
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AsyncExitStack, nullcontext
+from contextlib import AsyncExitStack, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import assert_never
@@ -24,6 +24,7 @@ from aaos.core.errors import (
     ConflictError,
     DeniedError,
     LimitError,
+    NotFoundError,
     ToolError,
     WorkerLostError,
 )
@@ -177,10 +178,12 @@ class Gate:
         agent = self._agents.pop(caller.agent, None)
         if agent is None:
             return
-        for opened in (*agent.permits.values(), *agent.unpublished.values()):
+        for opened in (left := (*agent.permits.values(), *agent.unpublished.values())):
             opened.handout.discard()
-            error = WorkerLostError("the worker ended before the call was done; nothing was changed", "call it again")
-            self._failed(opened, error)
+        error = WorkerLostError("the worker ended before the call was done; nothing was changed", "call it again")
+        for opened in left:
+            with suppress(NotFoundError):  # its permit was taken back, and never left
+                self._failed(opened, error)
 
     def recall(self, caller: Caller, counted: Iterable[tuple[str, bool]]) -> None:
         """Counts (digest, is it an effect) of calls that a resumed agent made before."""

@@ -12,12 +12,14 @@ from aaos.core.errors import (
     CancelledError,
     ConflictError,
     DeniedError,
+    NotFoundError,
     StorageError,
     ToolError,
     WorkerLostError,
 )
 from aaos.core.events import EventKind
-from aaos.core.ports import CallState
+from aaos.core.ids import CallId
+from aaos.core.ports import CallOutcome, CallState
 from aaos.tools.gate import Permit
 from aaos.tools.publish import Publish
 from tests.unit.tools.scene import AGENT, Scene
@@ -208,6 +210,39 @@ def test_a_lost_worker_leaves_nothing_open(scene: Scene) -> None:
     assert len(os.listdir("/proc/self/fd")) == before
     assert [outcome.error_code for outcome in scene.ledger.settled.values()] == ["worker_lost"] * 3
     assert sorted(os.listdir(scene.path)) == ["d", "f"]
+
+
+def test_a_lost_worker_leaves_nothing_open_when_the_disk_is_full(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """H-DUR-04, ISO-11: the next start settles what could not be written down."""
+
+    def full(call: CallId, outcome: CallOutcome) -> None:
+        raise StorageError("the disk is full", "make room")
+
+    before = len(os.listdir("/proc/self/fd"))
+    for tool, args in EACH:
+        scene.permit(tool, path=f"{scene.path}/f", **args)
+    monkeypatch.setattr(scene.ledger, "settle_call", full)
+    with pytest.raises(StorageError):
+        scene.gate.abandon(scene.caller)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_permit_that_was_taken_back_keeps_no_other_call_from_its_outcome(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RUN-8, BRK-8: a full disk took back the row of the first one, and ended the session."""
+    first, *others = (scene.permit(tool, path=f"{scene.path}/f", **args) for tool, args in EACH)
+    settle = scene.ledger.settle_call
+
+    def as_the_store(call: CallId, outcome: CallOutcome) -> None:
+        if call == str(first.permit):
+            raise NotFoundError(f"no call {call!r}", "see the calls of a run")
+        settle(call, outcome)
+
+    monkeypatch.setattr(scene.ledger, "settle_call", as_the_store)
+    scene.gate.abandon(scene.caller)
+    assert [str(call) for call in scene.ledger.settled] == [str(one.permit) for one in others]
+    assert EventKind.TOOL_FAILED in scene.kinds
 
 
 def test_a_thousand_calls_leave_nothing_open(scene: Scene) -> None:
