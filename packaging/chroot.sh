@@ -5,7 +5,7 @@
 cache=/var/cache/aaos-build
 room_mib=6144 # for a root, and the disk of the guest that is made of another
 tools=debhelper,dh-apparmor,dh-python,python3-all,python3-setuptools,python3-stdeb,fakeroot,pandoc,lintian
-product=e2fsprogs,python3-certifi,python3-httpx,python3-idna,python3-lxml,python3-prctl,python3-webencodings,python3-pydantic,python3-systemd,python3-yaml,libseccomp2
+product=e2fsprogs,python3-certifi,python3-h11,python3-httpx,python3-idna,python3-lxml,python3-prctl,python3-webencodings,python3-pydantic,python3-systemd,python3-yaml,libseccomp2
 tests=python3-pytest,python3-hypothesis,procps,iproute2,bubblewrap,openssl,git,jq,python3-pip,ripgrep,sqlite3
 judges=apparmor,autopkgtest,systemd
 chroot=$cache/trixie-$(printf '%s' "$tools,$product,$tests,$judges" | sha256sum | cut -c 1-12)
