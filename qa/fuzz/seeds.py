@@ -47,12 +47,6 @@ EGRESS = tuple(
         wire.Failed(1, "tls", "no"),
     )
 )
-DOORS = (
-    b"GET http://git.example/r/info/refs?service=x HTTP/1.1\r\nHost: git.example\r\nUser-Agent: git/2\r\n\r\n",
-    b"POST http://other.example:8443/r/git-upload-pack HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n"
-    b"Content-Type: a/b\r\nAuthorization: Bearer theirs\r\n\r\nabc",
-    b"POST http://git.example:443/ HTTP/1.0\r\nTransfer-Encoding: chunked\r\nHost: y\r\n\r\n1\r\nx\r\n0\r\n\r\n",
-)
 LINES = (
     b'{"jsonrpc":"2.0","id":1,"method":"submit","params":{"goal":"count lines","cwd":"/","read":["/a"],"max_usd":0.5}}',
     b'{"jsonrpc":"2.0","id":"x","method":"logs","params":{"run":"r-abc","after_seq":3,"limit":10}}',

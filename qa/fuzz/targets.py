@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import h11
-
 from aaos.core import pattern, rpc
 from aaos.core.capability import Capability, Kind, covers, is_within, narrow, parse_capabilities, path_resource
 from aaos.core.config import Settings, load_settings
@@ -27,13 +25,11 @@ from aaos.core.rolefile import read_role
 from aaos.core.url import parse_url, resolve
 from aaos.daemon import params
 from aaos.egress import wire
-from aaos.egress.asking import HEAD_BYTES, Placing, asked, may_ask
-from aaos.egress.tunnel import RefusedError, places
 from aaos.llm.table import read_table
 from aaos.plan.drafting import Terms, drafted
 from aaos.plan.phrases import parse_goal
 from aaos.tools.wrapperfile import read_wrapper
-from qa.fuzz import readings, seeds
+from qa.fuzz import doors, leftovers, outgoing, readings, seeds
 from qa.fuzz.documents import Documents, trees_of
 from tests.unit.core.test_pattern import _reference
 from tests.unit.plan.test_drafting import BEFORE, terms
@@ -102,39 +98,6 @@ def frame_of_egress(data: bytes) -> bool:
     except abi.FrameError:
         return False
     assert wire.decode(wire.encode(told), wire.FROM_EGRESS) == told
-    return True
-
-
-PLACING = Placing("authorization", "Bearer canary-1", (), ("GET /*/info/refs", "POST /**"))
-ALLOWED = places(("git.example:443", "other.example:8443"), ("", ""))
-
-
-def door_request(data: bytes) -> bool:
-    """What a cell says at a door whose requests get a secret: what goes on is one request, to where the secret is for,
-    and the secret once; another reader of HTTP sees the same."""
-    inner = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_BYTES)
-    try:
-        inner.receive_data(data)
-        request = inner.next_event()
-    except (h11.RemoteProtocolError, ValueError):  # as `placed` reads it
-        return False
-    if not isinstance(request, h11.Request):
-        return False
-    try:
-        wanted = asked(request, PLACING, ALLOWED)
-    except RefusedError:
-        return False
-    sent = h11.Connection(h11.CLIENT).send(
-        h11.Request(method=wanted.method, target=wanted.target, headers=list(wanted.headers))
-    )
-    assert sent is not None
-    first, *lines = sent.partition(b"\r\n\r\n")[0].split(b"\r\n")
-    assert first == f"{wanted.method} {wanted.target} HTTP/1.1".encode()
-    assert may_ask(PLACING.asks, wanted.method, wanted.target.partition("?")[0])
-    names = [line.partition(b":")[0].lower() for line in lines]
-    assert names.count(b"authorization") == names.count(b"host") == 1
-    assert b"canary" in data or sent.count(b"canary") == 1
-    assert wanted.place in ALLOWED.values()
     return True
 
 
@@ -375,7 +338,8 @@ TARGETS: tuple[Target, ...] = (
     Target("ABI frames", frame_from_worker, seeds.FRAMES),
     Target("zygote frames", frame_of_zygote, seeds.ZYGOTE),
     Target("egress frames", frame_of_egress, seeds.EGRESS),
-    Target("door's requests", door_request, seeds.DOORS),
+    Target("door's requests", doors.door_request, doors.REQUESTS),
+    Target("door's answers", doors.door_answer, doors.ANSWERS),
     Target("operator's lines", operator_line, seeds.LINES),
     Target("daemon's answers", answer_line, seeds.ANSWERS),
     Target("globs", glob, seeds.GLOBS),
@@ -389,6 +353,12 @@ TARGETS: tuple[Target, ...] = (
     Target("goals", goal, seeds.GOALS),
     Target("readings of T0", readings.reading, readings.SEEDS, make=readings.makings),
     Target("settings", settings, seeds.SETTINGS),
+    Target("steps of a kill", leftovers.step_log, leftovers.step_logs_as_written(), make=leftovers.step_logs),
+    Target("SQLite's logs", leftovers.wal_scan, leftovers.sqlite_logs_as_written(), make=leftovers.sqlite_logs),
+    Target("audit's copy", leftovers.audit_copy, leftovers.LINES[:3], make=leftovers.copies),
+    Target("archives' heads", outgoing.archive_head, outgoing.HEADS, make=outgoing.heads),
+    Target("archives", outgoing.archived_tree, outgoing.TREES, 100_000, outgoing.trees),
+    Target("JSON text", outgoing.json_text, outgoing.VALUES, make=outgoing.values),
     Target("roles", role, seeds.ROLES, make=Documents(trees_of(seeds.ROLES), seeds.NEEDED_OF_ROLES)),
     Target("models", models, seeds.MODELS, make=Documents(trees_of(seeds.MODELS), ("providers", "models"))),
     Target("wrappers", wrapper, seeds.WRAPPERS, make=Documents(trees_of(seeds.WRAPPERS), seeds.NEEDED_OF_WRAPPERS)),
