@@ -18,7 +18,8 @@ from qa.beside import ASKS, READS
 from qa.daemon import REPOSITORY
 from qa.demo import WAITING_PROGRAM
 from qa.vm.boot import NoGuestError
-from qa.vm.checks_leaks import RUNS
+from qa.vm.checks_ends import NUMBERS
+from qa.vm.checks_leaks import CELLS, KILLS, RUNS
 from qa.vm.guest import Guest, Image, booted
 from qa.vm.table import CHECKS, QUICK
 
@@ -89,6 +90,9 @@ def _payload(place: Path, package: Path) -> Path:
     (files / "asks.py").write_text(ASKS)
     (files / "reads.py").write_text(READS)
     (files / "runs.py").write_text(RUNS)
+    (files / "numbers.py").write_text(NUMBERS)
+    (files / "cells.py").write_text(CELLS)
+    (files / "kills.py").write_text(KILLS)
     subprocess.run(["mke2fs", "-qF", "-t", "ext4", "-d", files, place / "payload", "32M"], check=True)
     return place / "payload"
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from qa.vm import (
     checks,
     checks_cells,
+    checks_ends,
     checks_journal,
     checks_leaks,
     checks_life,
@@ -51,6 +52,9 @@ _ORDER: tuple[Check, ...] = (
     checks_cells.bears_four_greedy_cells_at_once,
     checks_cells.bears_eight_cells_that_burn_processors,
     checks_leaks.leaves_nothing_after_many_runs,
+    checks_leaks.leaves_nothing_after_many_cells,
+    checks_leaks.bears_kills_of_all_that_is_below_it,
+    checks_ends.keeps_a_workspace_over_its_own_death,
     checks_life.survives_its_own_death,
     checks.breaks_no_rule,
     checks_package.withstands_its_own_attacks,
@@ -59,6 +63,7 @@ _ORDER: tuple[Check, ...] = (
     checks_journal.explains_itself,
     checks.keeps_edited_settings,
     checks.says_what_is_wrong,
+    checks_ends.says_that_its_disk_takes_nothing,
     checks.goes_away,
 )
 _SLOW = frozenset(
@@ -69,6 +74,10 @@ _SLOW = frozenset(
         checks_cells.bears_eight_cells_that_burn_processors,
         checks_limits.stands_still_while_it_is_paused,
         checks_leaks.leaves_nothing_after_many_runs,
+        checks_leaks.leaves_nothing_after_many_cells,
+        checks_leaks.bears_kills_of_all_that_is_below_it,
+        checks_ends.keeps_a_workspace_over_its_own_death,
+        checks_ends.says_that_its_disk_takes_nothing,
         checks_spaces.keeps_what_a_run_made,
         checks_spaces.bounds_what_a_run_makes,
         checks_cells.ends_a_cell_that_has_drifted,
