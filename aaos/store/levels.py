@@ -138,7 +138,8 @@ class Levels:
                 self._execute(self.cursor, sql, values)
             except (ConflictError, InputError) as error:
                 message = f"{self._path}: what was written for later does not fit ({error.message})"
-                raise StorageError(message, "restart agentd, which keeps it in a file beside, and says so") from error
+                remedy = "systemctl restart agentd; what does not fit is kept in a file beside: agentd doctor names it"
+                raise StorageError(message, remedy) from error
             self.backlog.carried()
 
     def _execute(self, cursor: sqlite3.Cursor, sql: str, values: tuple[Value, ...] = ()) -> None:

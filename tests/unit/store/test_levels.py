@@ -93,7 +93,7 @@ def test_what_does_not_fit_later_is_an_error_of_the_store_and_not_of_who_writes_
     later(levels, "1", "1")
     with pytest.raises(StorageError, match="does not fit") as error:
         levels.run(PUT, ("2",))
-    assert "restart agentd" in error.value.remedy
+    assert "systemctl restart agentd" in error.value.remedy
     levels.roll_back()
     assert names(levels) == []
 
