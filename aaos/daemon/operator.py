@@ -51,6 +51,7 @@ from aaos.store.plans import plan_from_json
 from aaos.store.runs import RunRow, Runs
 from aaos.store.spends import Spends
 from aaos.store.subscription import Subscription
+from aaos.tools.held import echo_lines
 from aaos.tools.spec import Tool
 from worker import abi
 
@@ -63,8 +64,9 @@ P = TypeVar("P", bound=Params)
 
 @dataclass(frozen=True, slots=True)
 class Method(Generic[P]):
-    """A row of the table."""
+    """A row of the table; `command` is what an operator types for it."""
 
+    command: str
     access: Access
     params: type[P]
     run: Callable[[Peer, P, Send], Awaitable[rpc.Json]]
@@ -101,29 +103,31 @@ class Operator:
         self._attesting = Attesting(rooms.audit)
         # Any: each row pairs its own params with the method that takes them
         self.methods: Mapping[str, Method[Any]] = {  # Any: see above
-            "submit": Method(Access.SUBMIT, SubmitParams, self._submit),
-            "pause": Method(Access.SUBMIT, AgentOrRunParams, self._pause),
-            "resume": Method(Access.SUBMIT, AgentOrRunParams, self._resume),
-            "stop": Method(Access.SUBMIT, RunParams, self._stop),
-            "watch": Method(Access.READ, WatchParams, self._watch, is_stream=True),
-            "tail": Method(Access.ADMIN, TailParams, self._tail, is_stream=True),
-            "list": Method(Access.READ, ListParams, self._list),
-            "status": Method(Access.READ, RunParams, self._status),
-            "logs": Method(Access.READ, LogsParams, self._logs),
-            "approvals": Method(Access.READ, ApprovalsParams, self._approvals),
-            "approval": Method(Access.READ, ApprovalParams, self._approval),
-            "approve": Method(Access.ADMIN, SettleParams, self._approve),
-            "deny": Method(Access.ADMIN, SettleParams, self._deny),
-            "workspaces": Method(Access.READ, NoParams, self._workspaces),
-            "workspace": Method(Access.READ, RunParams, self._workspace),
-            "workspace_export": Method(Access.READ, RunParams, self._workspace_export, is_stream=True),
-            "workspace_remove": Method(Access.SUBMIT, RunParams, self._workspace_remove),
-            "roles": Method(Access.READ, NoParams, self._roles),
-            "tools": Method(Access.READ, NoParams, self._tools),
-            "attest": Method(Access.READ, AgentOrRunParams, self._attest),
-            "doctor": Method(Access.READ, NoParams, self._doctor),
-            "selftest": Method(Access.ADMIN, NoParams, self._selftest),
-            "version": Method(Access.READ, NoParams, self._version),
+            "submit": Method("submit GOAL", Access.SUBMIT, SubmitParams, self._submit),
+            "pause": Method("pause RUN", Access.SUBMIT, AgentOrRunParams, self._pause),
+            "resume": Method("resume RUN", Access.SUBMIT, AgentOrRunParams, self._resume),
+            "stop": Method("stop RUN", Access.SUBMIT, RunParams, self._stop),
+            "watch": Method("logs -f RUN", Access.READ, WatchParams, self._watch, is_stream=True),
+            "tail": Method("logs -f", Access.ADMIN, TailParams, self._tail, is_stream=True),
+            "list": Method("list", Access.READ, ListParams, self._list),
+            "status": Method("status RUN", Access.READ, RunParams, self._status),
+            "logs": Method("logs RUN", Access.READ, LogsParams, self._logs),
+            "approvals": Method("approvals", Access.READ, ApprovalsParams, self._approvals),
+            "approval": Method("approvals show ID", Access.READ, ApprovalParams, self._approval),
+            "approve": Method("approvals approve ID", Access.ADMIN, SettleParams, self._approve),
+            "deny": Method("approvals deny ID", Access.ADMIN, SettleParams, self._deny),
+            "workspaces": Method("workspace", Access.READ, NoParams, self._workspaces),
+            "workspace": Method("workspace show RUN", Access.READ, RunParams, self._workspace),
+            "workspace_export": Method(
+                "workspace export RUN", Access.READ, RunParams, self._workspace_export, is_stream=True
+            ),
+            "workspace_remove": Method("workspace rm RUN", Access.SUBMIT, RunParams, self._workspace_remove),
+            "roles": Method("roles", Access.READ, NoParams, self._roles),
+            "tools": Method("tools", Access.READ, NoParams, self._tools),
+            "attest": Method("attest RUN", Access.READ, AgentOrRunParams, self._attest),
+            "doctor": Method("doctor", Access.READ, NoParams, self._doctor),
+            "selftest": Method("selftest", Access.ADMIN, NoParams, self._selftest),
+            "version": Method("version", Access.READ, NoParams, self._version),
         }
 
     def is_stream(self, method: str) -> bool:
@@ -140,8 +144,9 @@ class Operator:
                 rpc.METHOD_NOT_FOUND, f"no method {request.method[:80]!a}: {hint}", request_id=request.id
             )
         if method.access not in self._rule.of(peer):
-            remedy = f"run it as root, or as a member of the administrators' group: sudo agentd {request.method}"
-            raise DeniedError(f"{request.method} needs {method.access} access, which uid {peer.uid} has not", remedy)
+            remedy = f"run it as root, or as a member of the administrators' group: sudo agentd {method.command}"
+            message = f"agentd {method.command} needs {method.access} access, which uid {peer.uid} has not"
+            raise DeniedError(message, remedy)
         return await method.run(peer, read_params(method.params, request.params, request.method), send)
 
     # --- runs -----------------------------------------------------------------------------------------------------
@@ -150,7 +155,7 @@ class Operator:
         submitted = await self._rooms.submissions.submit(peer, params)
         return {
             "run": submitted.run,
-            "envelope": list(submitted.envelope.lines()),
+            "envelope": list(echo_lines(submitted.envelope, self._rooms.catalog)),
             "plan": views.plan_view(submitted.plan),
             "workspace": submitted.workspace,
         }

@@ -40,6 +40,7 @@ from aaos.store.audit import Audit
 from aaos.store.database import Database
 from aaos.store.runs import RunRow, Runs
 from aaos.tools.desk import ApprovalDesk
+from aaos.tools.held import echo_lines
 from aaos.tools.spec import CellTool, Tool
 
 PACE = Pace(per_s=20, burst=200)
@@ -240,7 +241,7 @@ class Submissions:
             if program is not None:
                 desk.runs.keep_program(run, program)
             self._tell(run, EventKind.RUN_SUBMITTED, uid=peer.uid, pid=peer.pid, goal=_shown(params.goal))
-            self._tell(run, EventKind.RUN_ENVELOPE, envelope=_shown("\n".join(envelope.lines())))
+            self._tell(run, EventKind.RUN_ENVELOPE, envelope=_shown("\n".join(echo_lines(envelope, desk.catalog))))
             desk.keeping.made(run)
             if not is_planning(plan.subtasks[0]):  # what a planner makes is told when it is made
                 self._tell(run, EventKind.RUN_PLANNED, shape=plan.shape, subtasks=len(plan.subtasks))

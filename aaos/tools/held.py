@@ -20,6 +20,7 @@ from aaos.broker.opening import relative_to
 from aaos.broker.publishing import PendingWrite, write_all
 from aaos.core.approval import Approval, ApprovalState, Asked, is_approved_first, policy_digest
 from aaos.core.capability import Capability, Kind
+from aaos.core.envelope import Envelope
 from aaos.core.errors import AaosError, CancelledError, ConflictError, DeniedError, StorageError, ToolError
 from aaos.core.text import quoted
 from aaos.core.threads import in_thread
@@ -54,6 +55,12 @@ def with_held_writes(
     if not any(isinstance(tool, WorkerTool) and tool.is_effect for tool in tools):
         return tuple(wanted)
     return tuple(_held_write(one) if one.kind is Kind.FILE_WRITE else one for one in wanted)
+
+
+def echo_lines(envelope: Envelope, catalog: Mapping[str, Tool]) -> tuple[str, ...]:
+    """The echo of an envelope: each grant that waits for approvals says so, those to write with their tools."""
+    held = with_held_writes(envelope.capabilities, (), catalog)
+    return replace(envelope, capabilities=held).lines()
 
 
 def _held_write(capability: Capability) -> Capability:

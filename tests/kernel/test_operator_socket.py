@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from aaos.cli.parser import parse
 from aaos.core import rpc
 from aaos.core.errors import ConflictError, SettingsError
 from aaos.core.events import EventKind
@@ -158,6 +159,35 @@ def test_every_method_is_refused_to_who_lacks_its_access(place: Path) -> None:
         assert not allowed["worker"]
         assert allowed["administrator"] == frozenset(Access)
         assert allowed["root"] == frozenset(Access)
+
+    with_daemon(place, check)
+
+
+@pytest.mark.parametrize(
+    ("method", "typed"),
+    [("tail", "logs -f"), ("approve", "approvals approve ID"), ("deny", "approvals deny ID"), ("selftest", "selftest")],
+)
+def test_who_may_not_is_told_the_command_to_type(place: Path, method: str, typed: str) -> None:
+    """OPS-4: methods of the socket are not what operators type."""
+
+    async def check(daemon: Daemon, path: Path) -> None:
+        del daemon
+        request = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method}).encode()
+        said = await asyncio.to_thread(speak_as, STRANGER, path, request, groups=(os.lstat(path).st_gid,))
+        error = json.loads(said)["error"]
+        assert error["message"] == f"agentd {typed} needs admin access, which uid {STRANGER} has not"
+        assert error["data"]["remedy"].endswith(f": sudo agentd {typed}")
+
+    with_daemon(place, check, group="daemon")
+
+
+def test_the_command_of_every_method_is_one(place: Path) -> None:
+    """OPS-4: it is what the command line takes."""
+
+    async def check(daemon: Daemon, path: Path) -> None:
+        del path
+        for method in daemon.operator.methods.values():
+            assert parse(method.command.split()).command == method.command.split()[0]
 
     with_daemon(place, check)
 

@@ -9,12 +9,13 @@ from aaos.broker.secrets import SecretStore
 from aaos.core.approval import ApprovalState, Settling
 from aaos.core.capability import Capability, Kind, parse_capabilities
 from aaos.core.constraint import Constraints
+from aaos.core.envelope import Envelope, Submitter
 from aaos.core.errors import AaosError, ConflictError, DeniedError, InputError
 from aaos.core.events import EventKind
-from aaos.core.ids import Uid
+from aaos.core.ids import Gid, Uid
 from aaos.core.ports import CallState, Label, Page
 from aaos.tools.catalog import CATALOG
-from aaos.tools.held import may_be_held, with_held_writes
+from aaos.tools.held import echo_lines, may_be_held, with_held_writes
 from aaos.tools.web import web_fetch
 from tests.fakes import ScriptedWeb
 from tests.unit.tools.approving import FIRST, HeldScene
@@ -235,3 +236,20 @@ def test_a_page_waits_and_its_redirects_are_not_followed(tmp_path: Path) -> None
             with pytest.raises(DeniedError, match="needs an approval of its own"):
                 scene.outcome(call, scene.approve)
         assert web.asked[-1].url.text == url
+
+
+def test_the_echo_says_what_waits_of_writes_too() -> None:
+    """CAP-0, BRK-6: `--ask file_write` is asked for every write, by whichever tool."""
+    granted = parse_capabilities(
+        ["tool: file_edit", "file_write: /a/**", "capability://file_write/b?as_owner=true", "file_read: /a/**"], now_s=0
+    )
+    envelope = Envelope(Submitter(Uid(1), Gid(1)), (Capability(Kind.TOOL, "file_write", FIRST), *granted))
+    waits = "(each use waits for an approval)"
+    assert echo_lines(envelope, CATALOG)[:5] == (
+        f"tool: file_write {waits}",
+        "tool: file_edit",
+        f"file_write: /a/** {waits}",
+        f"file_write: /b (as its owner) {waits}",
+        "file_read: /a/**",
+    )
+    assert waits not in str(echo_lines(Envelope(envelope.submitter, granted), CATALOG))
