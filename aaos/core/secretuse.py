@@ -28,14 +28,18 @@ _OURS = frozenset(
 
 
 def _host(text: str) -> str:
-    """`HOST:PORT` in its one normal form; port 443 unless it is given."""
+    """`HOST:PORT` in its one normal form; port 443 unless it is given. Raises InputError with what to write."""
     try:
         url = parse_url(f"https://{text}/")
     except InputError as error:
-        raise ValueError(error.message) from error
+        raise _no_host(text) if "/" in text else InputError(f"host: {error.message}", error.remedy) from error
     if url.path != "/" or url.query is not None or "#" in text:
-        raise ValueError(f"{quoted(text)} is no HOST[:PORT]")
+        raise _no_host(text)
     return url.authority
+
+
+def _no_host(text: str) -> InputError:
+    return InputError(f"host: {quoted(text)} is no HOST[:PORT]", "write it like --host api.example.com")
 
 
 def _header(text: str) -> str:

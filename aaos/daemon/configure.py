@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,14 @@ class Work:
         """The file of the settings that the drop-in lies beside."""
         return self.config or DEFAULT_PATH
 
+    def again(self, entry: ModelEntry) -> str:
+        """The command that means the same model, without where its key is."""
+        wanted = self.wanted
+        said = {"config": self.config, "provider": entry.provider.name, "model": wanted.model or entry.model}
+        said |= {"tier": wanted.tier}
+        words = [str(word) for name, value in said.items() if value is not None for word in (f"--{name}", value)]
+        return shlex.join(["agentd", "configure", *words])
+
 
 def configured(work: Work, settings: Settings) -> dict[str, Json]:
     """Does it, and tells what was done. Raises AaosError: then nothing was changed, unless the error says so."""
@@ -54,7 +63,7 @@ def configured(work: Work, settings: Settings) -> dict[str, Json]:
         choice = wanted_choice(work.wanted, table, terminal=work.terminal, find=_find)
         drop_ins = _drop_ins(work.main, settings.models.table, choice, table=table)
         _try_out(work.config, drop_ins, choice.entry)
-        key, is_new = _key(work, choice.entry.provider)
+        key, is_new = _key(work, choice.entry)
         took_s = asyncio.run(answered(choice.entry, key))
         kept = work.store.change(key) if key is not None and is_new else None
         put_in_place([*([] if kept is None else [kept]), *drop_ins])
@@ -114,8 +123,9 @@ def _try_out(config: Path | None, changes: Sequence[Change], entry: ModelEntry) 
         raise SettingsError(f"models.{entry.tier} is set to something else by a later file", remedy)
 
 
-def _key(work: Work, provider: ProviderEntry) -> tuple[Key | None, bool]:
+def _key(work: Work, entry: ModelEntry) -> tuple[Key | None, bool]:
     """The provider's key, and whether it is to be kept: from where the operator says, asked for, or kept already."""
+    provider = entry.provider
     name = provider.key
     if name is None:
         if work.source.is_given:
@@ -123,7 +133,7 @@ def _key(work: Work, provider: ProviderEntry) -> tuple[Key | None, bool]:
             raise InputError(f"provider {provider.name} takes no key", remedy)
         return None, False
     if work.source.is_given:
-        return work.source.read(name), True
+        return work.source.read(name, command=work.again(entry)), True
     is_there = work.store.find(name) is not None
     if work.terminal is not None:
         hint = " (Enter takes the one that is there)" if is_there else ""
@@ -131,9 +141,7 @@ def _key(work: Work, provider: ProviderEntry) -> tuple[Key | None, bool]:
             return checked_key(name, typed.encode("utf-8", "replace"), source="what was typed"), True
     if is_there and (kept := work.store.read(name)) is not None:
         return kept, False
-    raise InputError(
-        f"provider {provider.name} needs a key", f"agentd configure --provider {provider.name} --key-stdin"
-    )
+    raise InputError(f"provider {provider.name} needs a key", f"sudo {work.again(entry)} --key-stdin")
 
 
 @contextlib.contextmanager

@@ -28,10 +28,13 @@ class KeySource:
         """Whether it says anything."""
         return bool(self.variable or self.file or self.is_stdin)
 
-    def read(self, name: str) -> Key:
-        """The key under its name. Raises InputError, SettingsError, ProviderError; none of them shows it."""
+    def read(self, name: str, *, command: str = "agentd configure") -> Key:
+        """The key under its name. Raises InputError, SettingsError, ProviderError; none of them shows it.
+
+        `command` is what the operator types to try again, without where the key is.
+        """
         if self.variable is not None:
-            return _from_variable(name, self.variable)
+            return _from_variable(name, self.variable, command)
         if self.file is not None:
             data = read_small_file(self.file, max_bytes=MAX_KEY_BYTES + 2)
             return checked_key(name, data, source=str(self.file))
@@ -73,10 +76,10 @@ class KeyStore:
         return (*(self.host.places(name) if self.host is not None else ()), self.places.directory / name)
 
 
-def _from_variable(name: str, given: str) -> Key:
+def _from_variable(name: str, given: str, command: str) -> Key:
     text = variable(given)
     if text is None:
-        remedy = f"sudo --preserve-env={given} agentd configure --key-from-env {given}"
+        remedy = f"sudo --preserve-env={given} {command} --key-from-env {given}"
         raise InputError(f"--key-from-env {given}: there is no such variable here", remedy)
     return checked_key(name, text.encode("utf-8", "replace"), source=f"variable {given}")
 

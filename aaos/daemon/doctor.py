@@ -96,7 +96,8 @@ class Doctor:
         if group_id(name) is not None:
             others = f", those of {admins} administer" if group_id(admins) is not None else ""
             return Finding("group", True, f"members of {name} may submit{others}")
-        return Finding("group", True, f"there is no group {name}: only uid {os.geteuid()} and root may submit")
+        own = f"uid {os.geteuid()} and " if os.geteuid() else ""
+        return Finding("group", True, f"there is no group {name}: only {own}root may submit")
 
     def _role_findings(self) -> tuple[Finding, ...]:
         if not self._roles.roles:

@@ -6,20 +6,21 @@ Invariant: a value comes from standard input, is never an argument, never shown 
 import argparse
 import json
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from aaos.broker.secrets import USE_SUFFIX, SecretStore, group_id, user_id
 from aaos.core.config import load_settings
-from aaos.core.errors import AaosError, DeniedError, ExitCode, InputError, NotFoundError
+from aaos.core.errors import AaosError, DeniedError, ExitCode, InputError, NotFoundError, ProviderError
 from aaos.core.ids import check_name
 from aaos.core.schema import read_model
 from aaos.core.secretuse import Use
 from aaos.daemon.configure_ask import Console
 from aaos.daemon.configure_files import Change, put_in_place, remove
 from aaos.daemon.root_command import make_parser, run, tell
-from aaos.llm.keys import MAX_KEY_BYTES, checked_key
+from aaos.llm.keys import KEY_FORM, MAX_KEY_BYTES, Key, checked_key
 from aaos.llm.types import Json
 
 
@@ -43,7 +44,9 @@ def _run(args: argparse.Namespace) -> ExitCode:
         case _:
             rows = [_remove(store, _named(args))]
     for row in rows:
-        tell(json.dumps(row) if args.json else "  ".join(str(value) for value in row.values() if value))
+        tell(json.dumps(row) if args.json else "  ".join(str(value).strip() for value in row.values() if value))
+    if not rows and not args.json:
+        tell("no secrets are kept")
     return ExitCode.OK
 
 
@@ -54,7 +57,7 @@ def _row(store: SecretStore, name: str) -> dict[str, Json]:
     except AaosError as error:
         return {"name": name, "problem": error.message, "remedy": error.remedy}
     accounts = [*use.users, *(f"@{group}" for group in use.groups)]
-    shown = {"name": name, "host": use.host, "header": use.header, "prefix": use.prefix.strip()}
+    shown = {"name": name, "host": use.host, "header": use.header, "prefix": use.prefix}
     return {**shown, "for": " ".join(accounts)}
 
 
@@ -70,11 +73,27 @@ def _set(store: SecretStore, args: argparse.Namespace) -> dict[str, Json]:
         data = Console().ask_secret(f"secret {name}:").encode()
     else:
         data = sys.stdin.buffer.read(MAX_KEY_BYTES + 3)
-    key = checked_key(name, data, source="standard input")
+    key = _checked(name, data, args)
     for file in _left(store, name):
         remove(file)
     put_in_place([Change(store.directory / name, f"{key.reveal()}\n".encode(), 0o600), _written(store, name, use)])
     return _row(store, name)
+
+
+def _checked(name: str, data: bytes, args: argparse.Namespace) -> Key:
+    try:
+        return checked_key(name, data, source="standard input")
+    except ProviderError as error:
+        message = f"standard input: does not hold a secret, which is {KEY_FORM}"
+        raise InputError(message, f"sudo agentd secrets {shlex.join(_again(name, args))}") from error
+
+
+def _again(name: str, args: argparse.Namespace) -> list[str]:
+    """The words of a `set` as they were given."""
+    options = ("config", "host", "header", "prefix")
+    words = [str(word) for key in options if (value := getattr(args, key)) is not None for word in (f"--{key}", value)]
+    words += [word for key in ("user", "group") for value in getattr(args, key) for word in (f"--{key}", value)]
+    return ["set", name, *words]
 
 
 def _allow(store: SecretStore, args: argparse.Namespace) -> dict[str, Json]:

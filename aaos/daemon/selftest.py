@@ -15,12 +15,12 @@ from pathlib import Path
 
 from aaos import __version__
 from aaos.core.cell import CellRunner
-from aaos.core.errors import BusyError
+from aaos.core.errors import BusyError, ConfinementError
 from aaos.core.events import Event, EventKind, Scalar
 from aaos.core.ports import AuditSink, Launcher
 from aaos.core.rpc import Json
 from aaos.daemon.configure_files import Change, put_in_place
-from aaos.selftest.places import places
+from aaos.selftest.places import Places, places
 from aaos.selftest.probe import Result
 from aaos.selftest.trial import Facts, counted, failures, run_in_cells, run_in_workers
 
@@ -83,8 +83,18 @@ class SelfTest:
             made = await asyncio.to_thread(context.__enter__)
             stack.push_async_callback(asyncio.to_thread, context.__exit__, None, None, None)
             facts = Facts(os.getpid(), self._socket)
-            in_workers = await run_in_workers(self._launcher, made, facts)
-            return [*in_workers, *await run_in_cells(self._cells, made, facts)]
+            try:
+                in_workers = await run_in_workers(self._launcher, made, facts)
+                return [*in_workers, *await run_in_cells(self._cells, made, facts)]
+            except ConfinementError as error:
+                raise _of_place(error, made) from error
+
+
+def _of_place(error: ConfinementError, made: Places) -> ConfinementError:
+    """Of what the self-test was granted, which no operator grants otherwise: its place is the state's."""
+    if not error.message.startswith(f"{made.directory}/"):
+        return error
+    return ConfinementError(error.message, "put daemon.state_dir on ext4, xfs, btrfs or tmpfs")
 
 
 def keep(state_dir: Path, kept: Kept) -> None:

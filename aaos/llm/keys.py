@@ -21,6 +21,8 @@ MIN_KEY_CHARS = 8
 ROOT = 0
 CREDENTIAL = "aaos-key-"  # before a key's name it is the name of its systemd credential
 
+KEY_FORM = f"{MIN_KEY_CHARS} to {MAX_KEY_BYTES} visible ASCII characters on one line"
+
 _KEY = re.compile(rf"[\x21-\x7e]{{{MIN_KEY_CHARS},{MAX_KEY_BYTES}}}", re.ASCII)
 
 
@@ -116,8 +118,7 @@ def checked_key(name: str, data: bytes, *, source: str) -> Key:
     """The key in what was read from `source`. Raises ProviderError, which does not show what it was."""
     secret = data.decode("ascii", "replace").rstrip("\r\n")
     if not _KEY.fullmatch(secret):
-        wanted = f"{MIN_KEY_CHARS} to {MAX_KEY_BYTES} visible ASCII characters on one line"
-        raise ProviderError(f"{source}: does not hold a key, which is {wanted}", how_to_write(name))
+        raise ProviderError(f"{source}: does not hold a key, which is {KEY_FORM}", how_to_write(name))
     return Key(name, secret)
 
 

@@ -107,13 +107,19 @@ def bare(path: str) -> str:
 def told(troubles: Sequence[Trouble]) -> ProviderError:
     """The error for what could not be read; the remedy is in the tool's own words where it gave one."""
     first = troubles[0]
-    text = "; ".join(f"{one.path}: {' '.join(one.text.replace(_TO_MODELS, '').split())[:300]}" for one in troubles[:5])
+    text = "; ".join(f"{one.path}: {_on_one_line(one.text)[:300]}" for one in troubles[:5])
     more = f" (and {len(troubles) - 5} more)" if len(troubles) > 5 else ""
     if _TO_MODELS in first.text:
         return ProviderError(f"could not read {text}{more}", "name files of text, or turn this one into text before")
     return ProviderError(
         f"could not read {text}{more}", f"look whether you may read it: ls -ld {shlex.quote(first.path)}"
     )
+
+
+def _on_one_line(text: str) -> str:
+    """A refusal's message and its remedy, which stand on lines of their own."""
+    lines = (" ".join(line.split()) for line in text.replace(_TO_MODELS, "").splitlines())
+    return "; ".join(filter(None, lines))
 
 
 def _wrong(name: str, value: object, wanted: str) -> ProviderError:

@@ -166,6 +166,27 @@ def test_a_key_that_is_missing_or_of_no_use_is_told(
         done(Work(place / "agentd.toml", wanted, source, work(place).store))
 
 
+@pytest.mark.parametrize(
+    ("source", "wanted", "remedy"),
+    [
+        (KeySource(), Wanted(model="big"), "sudo {} --model big --key-stdin"),
+        (KeySource(), Wanted("cloud", "a b", Tier.T3), "sudo {} --model 'a b' --tier T3 --key-stdin"),
+        (
+            KeySource(variable="NOT_THERE"),
+            Wanted("cloud", "m"),
+            "sudo --preserve-env=NOT_THERE {} --model m --key-from-env NOT_THERE",
+        ),
+    ],
+)
+def test_the_command_to_try_again_means_the_same_model(
+    place: Path, source: KeySource, wanted: Wanted, remedy: str
+) -> None:
+    """OPS-4"""
+    with pytest.raises(InputError) as caught:
+        done(Work(place / "agentd.toml", wanted, source, work(place).store))
+    assert caught.value.remedy == remedy.format(f"agentd configure --config {place}/agentd.toml --provider cloud")
+
+
 def test_without_a_table_the_usual_providers_are_known(place: Path) -> None:
     (place / "models.yaml").unlink()
     source = KeySource(variable="NOT_THERE")

@@ -3,7 +3,9 @@
 import os
 from pathlib import Path
 
-from aaos.core.config import EgressSettings, ModelSettings, Settings
+import pytest
+
+from aaos.core.config import DaemonSettings, EgressSettings, ModelSettings, Settings
 from aaos.core.errors import SettingsError, StorageError
 from aaos.core.layers import Layer
 from aaos.core.rolefile import RoleSet
@@ -76,6 +78,19 @@ def test_what_is_wrong_with_workspaces_is_told_with_its_remedy(tmp_path: Path) -
     doctor = Doctor(Settings(), roles, WRAPPERS, state_dir=tmp_path, probe=tuple, faults=lambda: (broken,))
     (told,) = [one for one in doctor.examine() if one.name == "workspaces" and not one.is_ok]
     assert (told.detail, told.remedy) == (broken.message, broken.remedy)
+
+
+@pytest.mark.parametrize(("uid", "who"), [(0, "only root"), (1000, "only uid 1000 and root")])
+def test_without_the_group_it_is_told_who_may_submit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uid: int, who: str
+) -> None:
+    """OPS-4: root is named once."""
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+    settings = Settings(daemon=DaemonSettings(socket_group="no-such-group"))
+    found = Doctor(settings, RoleSet({}), WRAPPERS, state_dir=tmp_path, probe=tuple).examine()
+    assert [one.detail for one in found if one.name == "group"] == [
+        f"there is no group no-such-group: {who} may submit"
+    ]
 
 
 def test_roles_that_were_refused_are_told(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from aaos.broker.secrets import SecretStore
+from aaos.core.errors import ExitCode
 from aaos.daemon import secrets_command
 
 VALUE = 'tok&en"0123456789'
@@ -115,3 +116,36 @@ def test_whom_it_is_for_is_said_and_changed_without_the_value(
         status, shown = said(place, monkeypatch, capsys, *wrong, value=VALUE)
         assert status != 0
         assert "try: " in shown
+
+
+@pytest.mark.parametrize("value", ["", "short", "two words of it"])
+def test_a_value_that_is_none_is_told_with_the_command_that_was_given(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], value: str
+) -> None:
+    """TOL-9"""
+    words = ("set", "github", "--host", "api.github.com", "--prefix", "Token ", "--user", "root")
+    status, shown = said(place, monkeypatch, capsys, *words, value=value)
+    assert status == ExitCode.USAGE
+    assert "does not hold a secret, which is 8 to 4096 visible" in shown
+    again = f"--config {place}/agentd.toml --host api.github.com --prefix 'Token ' --user root"
+    assert shown.endswith(f"  try: sudo agentd secrets set github {again}\n")
+
+
+def test_a_host_that_is_none_is_told_with_one_that_is(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, shown = said(place, monkeypatch, capsys, "set", "x", "--host", "http://a/", value=VALUE)
+    assert status == ExitCode.USAGE
+    assert shown == (
+        "agentd: agentd secrets set: host: 'http://a/' is no HOST[:PORT]\n  try: write it like --host api.example.com\n"
+    )
+
+
+def test_that_there_is_none_is_said_and_json_has_the_prefix_that_is_sent(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert said(place, monkeypatch, capsys, "list") == (0, "no secrets are kept\n")
+    assert said(place, monkeypatch, capsys, "--json", "list") == (0, "")
+    said(place, monkeypatch, capsys, "set", "github", "--host", "h.example", value=VALUE)
+    assert json.loads(said(place, monkeypatch, capsys, "--json", "list")[1])["prefix"] == "Bearer "
+    assert said(place, monkeypatch, capsys, "list")[1] == "github  h.example:443  Authorization  Bearer\n"

@@ -53,6 +53,8 @@ def test_trees_and_troubles() -> None:
     assert not is_tree("/d")
     assert (bare("/d/**"), bare("/**"), bare("/d")) == ("/d", "/", "/d")
     error = told([Trouble(f"/{at}", f"no\n such {at}") for at in range(7)])
-    assert "/0: no such 0; /1: no such 1" in error.message
+    assert "/0: no; such 0; /1: no; such 1" in error.message
     assert "(and 2 more)" in error.message
     assert "/0" in error.remedy
+    refused = told([Trouble("/a", "may not be used\nchange its permissions\n")])
+    assert refused.message == "could not read /a: may not be used; change its permissions"
