@@ -1,5 +1,6 @@
 """An agent in forty lines: plain sockets and none of aaOS's own modules. It counts the lines of the file
-that its operator granted. Its session with agentd is fd 3; docs/aaos-abi.md is the manual."""
+that its operator granted. Its session with agentd is fd 3; docs/aaos-abi.md is the manual.
+Try it: agentd submit --read FILE --program examples/agent.py count"""
 
 import json
 import os
@@ -27,6 +28,9 @@ def send(**frame):
 
 
 start, _ = receive()
+if not start["params"].get("reads"):
+    send(t="finish", ok=False, text="no file was granted: add --read FILE")
+    raise SystemExit
 path = start["params"]["reads"][0]
 send(t="tool.call", id=1, tool="file_read", args={"path": path, "max_bytes": 65_536})
 answer, fds = receive()

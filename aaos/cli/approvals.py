@@ -3,6 +3,7 @@
 Invariant: what is approved is what was shown here, by its digest; what agents wrote is quoted, and what is ours is not.
 """
 
+import re
 import time
 from argparse import Namespace
 
@@ -12,8 +13,10 @@ from aaos.cli.follow import Follower
 from aaos.cli.output import Output
 from aaos.core import rpc
 from aaos.core.errors import ExitCode, InputError
+from aaos.core.text import quoted
 
 LIMIT = 1_000
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 def approvals(args: Namespace, output: Output) -> ExitCode:
@@ -24,6 +27,9 @@ def approvals(args: Namespace, output: Output) -> ExitCode:
         return _list(args, output)
     if args.id is None:
         raise InputError(f"approvals {args.action}: which one?", "see them: agentd approvals list")
+    if args.digest is not None and not _DIGEST.fullmatch(args.digest):
+        message = f"--digest {quoted(args.digest)}: a digest is 64 digits of 0-9 and a-f"
+        raise InputError(message, f"take it from: agentd approvals show {args.id}")
     with Client(args.socket) as client:
         found = answers.document(client.call("approval", {"approval": args.id}))
         if args.action != "show":

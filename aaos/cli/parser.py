@@ -21,7 +21,7 @@ COMMANDS = {
     "submit": "give a goal and watch it being carried out",
     "list": "show the newest runs",
     "status": "show one run, its subtasks and its agents",
-    "pause": "stop a run or one agent for a while",
+    "pause": "let a run or one agent stand still",
     "resume": "go on with a paused run or agent",
     "stop": "stop a run",
     "logs": "show what happened in a run",
@@ -38,6 +38,7 @@ COMMANDS = {
 }
 MAX_TOKENS = 2**31 - 1
 MAX_USD = 1_000_000
+MAX_ROWS = 10_000
 _UNITS = {"M": 2**20, "G": 2**30}
 EPILOG = "Ids may be shortened as long as they are unique. Exit codes: see agentd(1)."
 
@@ -91,7 +92,7 @@ def command_parser() -> _Parser:
     _configure(made["configure"])
     _secrets(made["secrets"])
     _submit(made["submit"])
-    made["list"].add_argument("-n", "--limit", type=_positive, default=20, metavar="N", help="at most N runs (20)")
+    made["list"].add_argument("-n", "--limit", type=_rows, default=20, metavar="N", help="at most N runs (20)")
     for name in ("status", "stop", "diff"):
         made[name].add_argument("run", metavar="RUN", help="a run, by an unambiguous beginning of its id")
     made["logs"].add_argument(
@@ -253,6 +254,12 @@ def _port(text: str) -> int:
 def _positive(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 0 < int(text[:12]) <= 30 * 86_400):
         raise argparse.ArgumentTypeError(f"{quoted(text)} is not a whole number from 1 to {30 * 86_400}")
+    return int(text)
+
+
+def _rows(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text[:12]) <= MAX_ROWS):
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is not a whole number from 1 to {MAX_ROWS}")
     return int(text)
 
 

@@ -176,9 +176,10 @@ def _connected(event: Event) -> list[str]:
 
 
 def _not_connected(event: Event) -> list[str]:
+    """A door that is full has not been told yet for which host."""
     fields = event.fields
-    status = _plain(fields, "status")
-    return [_tagged(event, f"refused {_place(fields)}: {status} {text(fields, 'message')}".rstrip(), tag="egress")]
+    refused = f"refused {_place(fields)}" if text(fields, "host") else "refused"
+    return [_tagged(event, f"{refused}: {_plain(fields, 'status')} {text(fields, 'message')}".rstrip(), tag="egress")]
 
 
 def _place(fields: Document) -> str:

@@ -24,7 +24,12 @@ SILENT_TICKS = 60  # a piece is read from a local disk
 
 def workspace(args: Namespace, output: Output) -> ExitCode:
     """List, show, export or remove."""
+    if args.output is not None and args.action != "export":
+        remedy = f"agentd workspace export {args.run or 'RUN'} -o FILE"
+        raise InputError(f"workspace {args.action}: takes no -o", remedy)
     if args.action == "list":
+        if args.run is not None:
+            raise InputError("workspace list: takes no run", f"agentd workspace show {args.run}")
         return _list(args, output)
     if args.run is None:
         raise InputError(f"workspace {args.action}: of which run?", "see them: agentd workspace list")

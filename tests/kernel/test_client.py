@@ -211,7 +211,7 @@ def test_refusals_stops_and_words(made: list[Daemon]) -> None:
     assert made[0].frames[-1] == abi.Finish(ok=True, text="bye\ufffd")
 
 
-def run_example(scene: Scene, path: str) -> abi.Finish:
+def run_example(scene: Scene, *paths: str) -> abi.Finish:
     """examples/agent.py as a process of its own, with its session as fd 3."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     become = (
@@ -221,7 +221,9 @@ def run_example(scene: Scene, path: str) -> abi.Finish:
     with ours, subprocess.Popen(command, pass_fds=[theirs.fileno()]) as process:
         theirs.close()
         ours.settimeout(20)
-        transport.send(ours, abi.Start(abi.VERSION, AGENT, "g", {"reads": [path]}, ("file_read",), (), 1))
+        transport.send(
+            ours, abi.Start(abi.VERSION, AGENT, "g", {"reads": list(paths)} if paths else {}, ("file_read",), (), 1)
+        )
         handle = through_the_gate(scene)
         while True:
             frame, _ = transport.receive(ours, abi.FROM_WORKER)
@@ -242,6 +244,7 @@ def test_the_example_agent_speaks_the_abi(tmp_path: Path) -> None:
     refused = run_example(Scene(tmp_path), "/etc/shadow")
     assert not refused.ok
     assert "--read /etc/shadow" in refused.text
+    assert run_example(scene) == abi.Finish(ok=False, text="no file was granted: add --read FILE")
 
 
 def test_the_example_agent_uses_none_of_our_modules() -> None:

@@ -2,9 +2,13 @@
 
 import io
 
+import pytest
+
 from aaos.cli.answers import Document
-from aaos.cli.approvals import _show, list_lines, show_lines
+from aaos.cli.approvals import _show, approvals, list_lines, show_lines
 from aaos.cli.output import Output
+from aaos.cli.parser import parse
+from aaos.core.errors import InputError
 
 ONE: Document = {
     "approval": "ap-1", "state": "waiting", "tool": "file_write", "resource": "/srv/out.md", "run": "r-1",
@@ -43,3 +47,12 @@ def test_no_word_of_an_agent_passes_for_one_of_ours() -> None:
     assert not {"\x1b", "\r", "\u202e", "\x07"} & set(text)
     assert "\n| approval  ap-9 approved" in text
     assert not any(line.startswith("approval  ap-9") for line in text.splitlines())
+
+
+@pytest.mark.parametrize("digest", ["abc", "", "A" * 64, "d" * 65, "d" * 64 + "\n"])
+def test_what_is_no_digest_is_told_with_where_to_take_it_from(digest: str) -> None:
+    """APR-2: before anything is asked or shown."""
+    args = parse(["--socket", "/nowhere", "approvals", "approve", "ap-1", f"--digest={digest}"])
+    with pytest.raises(InputError, match="64 digits") as caught:
+        approvals(args, Output(io.StringIO(), io.StringIO(), is_json=False))
+    assert caught.value.remedy == "take it from: agentd approvals show ap-1"

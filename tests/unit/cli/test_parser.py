@@ -122,3 +122,15 @@ def test_a_workspace_has_a_size(text: str, size: int) -> None:
 def test_what_is_no_size_is_named(text: str) -> None:
     with pytest.raises(InputError, match="is not a size such as 512M"):
         parse(["submit", "--workspace", text, "goal"])
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "10001", "99999", "9" * 30, "", "\u0663"])
+def test_a_number_of_runs_is_what_the_daemon_lists(number: str) -> None:
+    """H-FUZZ-02"""
+    assert parse(["list", "-n", "10000"]).limit == 10_000
+    with pytest.raises(InputError, match="is not a whole number from 1 to 10000"):
+        parse(["list", f"-n{number}"] if number else ["list", "-n", ""])
+
+
+def test_no_command_is_explained_by_another() -> None:
+    assert not COMMANDS["pause"].startswith("stop")

@@ -75,6 +75,8 @@ def test_a_connection_of_a_subprocess_is_named_with_what_moved() -> None:
     assert render.stream_lines(event("network.refused", {**place, "status": 403, "message": "not granted"})) == [
         "[egress] s1 refused a.example:443: 403 not granted"
     ]
+    full: Document = {"host": "", "port": None, "status": 503, "message": "connections wait"}
+    assert render.stream_lines(event("network.refused", full)) == ["[egress] s1 refused: 503 connections wait"]
     assert render.stream_lines(event("network.refused", {"host": "?", "port": None, "status": 400})) == [
         "[egress] s1 refused ?: 400"
     ]

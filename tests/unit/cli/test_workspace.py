@@ -1,6 +1,7 @@
 """`agentd workspace export -o FILE`: a whole archive or none. The rest is in tests/kernel/cli/test_workspace.py."""
 
 import errno
+import io
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from aaos.cli import answers, workspace
+from aaos.cli.output import Output
+from aaos.cli.parser import parse
 from aaos.core.errors import InputError, UnreachableError
 
 
@@ -47,3 +50,19 @@ def test_a_whole_archive_stays_and_a_file_that_is_there_is_left_alone(
     with pytest.raises(InputError, match="File exists"):
         workspace._to_file(Namespace(output=str(tmp_path / "a.tar")))
     assert (tmp_path / "a.tar").read_bytes() == b"half"
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "remedy"),
+    [
+        (["list", "r-1"], "workspace list: takes no run", "agentd workspace show r-1"),
+        (["list", "-o", "x"], "workspace list: takes no -o", "agentd workspace export RUN -o FILE"),
+        (["show", "r-1", "-o", "x"], "workspace show: takes no -o", "agentd workspace export r-1 -o FILE"),
+        (["rm", "r-1", "-o", "x"], "workspace rm: takes no -o", "agentd workspace export r-1 -o FILE"),
+    ],
+)
+def test_a_word_that_would_do_nothing_is_refused(words: list[str], message: str, remedy: str) -> None:
+    args = parse(["--socket", "/nowhere", "workspace", *words])
+    with pytest.raises(InputError) as caught:
+        workspace.workspace(args, Output(io.StringIO(), io.StringIO(), is_json=False))
+    assert (caught.value.message, caught.value.remedy) == (message, remedy)
