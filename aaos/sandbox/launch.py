@@ -152,7 +152,9 @@ class ZygoteLauncher:
         """Both halves, layer by layer. Raises ConfinementError when they do not agree."""
         policy = expected.policy
         if ready.v != abi.VERSION:
-            raise ConfinementError(f"the worker speaks ABI {ready.v}, agentd {abi.VERSION}", "restart agentd: systemctl restart agentd")
+            raise ConfinementError(
+                f"the worker speaks ABI {ready.v}, agentd {abi.VERSION}", "restart agentd: systemctl restart agentd"
+            )
         before = time.monotonic_ns()
         outside = await agree("the worker", parked.pid, ready, expected, is_settled=parked.is_settled)
         looked_us = (time.monotonic_ns() - before) // 1000
