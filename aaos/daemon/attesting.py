@@ -49,20 +49,25 @@ class Attesting:
     async def _look(self, agent: LiveAgent) -> list[rpc.Json]:
         if agent.session is None:
             raise NotFoundError(f"agent {agent.agent} has no worker yet", f"try again: agentd attest {agent.agent}")
-        try:
-            async with self._turn:
-                found = await in_thread(partial(_seen, agent.session))
-        except ConfinementError as error:
-            self._note(EventKind.AGENT_DRIFTED, agent, error.message)
-            agent.session.fail(error)
-            raise
+        async with self._turn:
+            found = await in_thread(partial(self._seen, agent, agent.session, asyncio.get_running_loop()))
         self._note(EventKind.ATTESTED, agent, "")
         return [views.attestation_view(attestation) for attestation in found]
+
+    def _seen(self, agent: LiveAgent, session: Session, loop: asyncio.AbstractEventLoop) -> tuple[Attestation, ...]:
+        """In a thread: what is seen counts also when nobody waits for it any more."""
+        try:
+            return session.attest_again(), *session.attest_cells()
+        except ConfinementError as error:
+            loop.call_soon_threadsafe(self._drifted, agent, session, error)
+            raise
+
+    def _drifted(self, agent: LiveAgent, session: Session, error: ConfinementError) -> None:
+        try:
+            self._note(EventKind.AGENT_DRIFTED, agent, error.message)
+        finally:
+            session.fail(error)
 
     def _note(self, kind: EventKind, agent: LiveAgent, message: str) -> None:
         fields = {"message": message} if message else {}
         self._audit.record(Event(kind, agent.run, agent.subtask, agent.agent, fields))
-
-
-def _seen(session: Session) -> tuple[Attestation, ...]:
-    return session.attest_again(), *session.attest_cells()

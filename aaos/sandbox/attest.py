@@ -136,7 +136,9 @@ def _check_started(proc: str, of_init: str, expected: Expected) -> None:
         status = _status(proc)
         if status["State"][0] in "ZX":
             return
-        if other := [name for name in _OWN if os.readlink(f"{proc}/ns/{name}") != os.readlink(f"{of_init}/ns/{name}")]:
+        with _inspected(of_init):  # it loses its namespaces before its children are killed
+            wanted = {name: os.readlink(f"{of_init}/ns/{name}") for name in _OWN}
+        if other := [name for name in _OWN if os.readlink(f"{proc}/ns/{name}") != wanted[name]]:
             raise _breach(f"started a process in other namespaces: {', '.join(other)}")
         _check_owner(status, expected.policy)
         _check_privileges(status)

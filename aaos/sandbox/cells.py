@@ -106,7 +106,7 @@ class Cells:
         Any thread may; one that ends meanwhile is left out. Raises ConfinementError on drift.
         """
         return tuple(
-            seen for watch, cell in tuple(self._live.get(agent, {}).items()) for seen in self._again(cell, watch)
+            seen for watch, cell in tuple(self._live.get(agent, {}).copy().items()) for seen in self._again(cell, watch)
         )
 
     def forget(self, agent: AgentId) -> None:

@@ -3,9 +3,12 @@
 import errno
 import os
 import platform
+import signal
 import subprocess
 import sys
 import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -144,6 +147,44 @@ def test_the_filters_of_nobody_are_an_error() -> None:
     process.wait()
     with pytest.raises(ProcessLookupError):
         loaded_filters(process.pid)
+
+
+@pytest.mark.parametrize(("number", "after"), [(signal.SIGSTOP, "T"), (signal.SIGTERM, "")])
+def test_a_signal_that_comes_while_a_process_is_seized_reaches_it(
+    monkeypatch: pytest.MonkeyPatch, number: signal.Signals, after: str
+) -> None:
+    """BRK-6: a worker that is told to stand still does so, although somebody looks at it in the same moment."""
+    process = subprocess.Popen(["sleep", "600"])
+    ptrace = syscalls._ptrace
+
+    def signalled(request: int, pid: int, address: int, data: int | None) -> int:
+        result = ptrace(request, pid, address, data)
+        if request == syscalls.PTRACE_SEIZE:
+            os.kill(pid, number)
+            _await_state(pid, "t")
+        return result
+
+    monkeypatch.setattr(syscalls, "_ptrace", signalled)
+    try:
+        syscalls.seize(process.pid)
+        with suppress(ProcessLookupError):
+            while not syscalls.has_stopped(process.pid):
+                time.sleep(0.001)
+            syscalls.let_go(process.pid)
+        if after == "T":
+            _await_state(process.pid, after)
+        else:
+            assert not Path(f"/proc/{process.pid}").exists()  # it has ended, and was collected by who looked
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _await_state(pid: int, state: str) -> None:
+    until_s = time.monotonic() + DEADLINE_S
+    while (seen := Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]) != state:
+        assert time.monotonic() < until_s, seen
+        time.sleep(0.001)
 
 
 @pytest.mark.parametrize(("call", "number"), [

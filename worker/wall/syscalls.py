@@ -65,8 +65,7 @@ MOUNT_ATTR_IDMAP = 0x00100000
 MOUNT_ATTR_NOSYMFOLLOW = 0x00200000
 
 # linux/fs.h
-RENAME_NOREPLACE = 1
-RENAME_EXCHANGE = 2
+RENAME_NOREPLACE, RENAME_EXCHANGE = 1, 2
 
 # linux/prctl.h
 PR_CAPBSET_DROP = 24
@@ -76,10 +75,8 @@ PR_MDWE_REFUSE_EXEC_GAIN = 1
 LANDLOCK_RULE_PATH_BENEATH, LANDLOCK_RULE_NET_PORT = 1, 2  # linux/landlock.h
 
 # linux/ptrace.h
-PTRACE_DETACH = 17
-PTRACE_SEIZE = 0x4206
-PTRACE_INTERRUPT = 0x4207
-PTRACE_SECCOMP_GET_FILTER = 0x420C
+PTRACE_CONT, PTRACE_DETACH, PTRACE_EVENT_STOP = 7, 17, 128
+PTRACE_SEIZE, PTRACE_INTERRUPT, PTRACE_SECCOMP_GET_FILTER = 0x4206, 0x4207, 0x420C
 WAIT_ALL_CHILDREN = 0x40000000  # __WALL, linux/wait.h
 
 SECCOMP_SET_MODE_FILTER = 1
@@ -344,6 +341,9 @@ def has_stopped(pid: int) -> bool:
     stopped, status = os.waitpid(pid, WAIT_ALL_CHILDREN | os.WNOHANG)
     if stopped and not os.WIFSTOPPED(status):
         raise ProcessLookupError(3, f"process {pid} ended")
+    if stopped and status >> 16 != PTRACE_EVENT_STOP:  # on its way to a signal, which is to reach it
+        _ptrace(PTRACE_CONT, pid, 0, os.WSTOPSIG(status))
+        return False
     return bool(stopped)
 
 

@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 
 from aaos.agent.registry import LiveAgent
-from aaos.core.errors import AaosError, BusyError, ConfinementError, NotFoundError, WorkerLostError
+from aaos.core.errors import AaosError, BusyError, ConfinementError, NotFoundError, StorageError, WorkerLostError
 from aaos.core.events import EventKind
 from aaos.core.ids import AgentId, RoleName, RunId, SubtaskId, Uid
 from aaos.core.ports import Attestation, Session
@@ -106,6 +106,46 @@ def test_drift_ends_the_agent_and_is_on_record() -> None:
     assert session.failed == [drifted]
     assert [event.fields for event in audit.of(EventKind.AGENT_DRIFTED)] == [{"message": "open files is 9/9"}]
     assert audit.of(EventKind.ATTESTED) == []
+
+
+def test_drift_counts_also_when_who_asked_has_gone() -> None:
+    """ISO-9: a client that hangs up cancels its request; what the look in the thread has seen then is not lost."""
+    audit, drifted = MemoryAudit(), ConfinementError("open files is 9/9", "run agentd doctor")
+    begun, gone = threading.Event(), threading.Event()
+
+    def look() -> None:
+        begun.set()
+        assert gone.wait(10)
+        raise drifted
+
+    async def run() -> None:
+        looking = asyncio.ensure_future(Attesting(audit).attest(ME, [live(session)], again=AGAIN))
+        while not begun.is_set():  # noqa: ASYNC110  # a thread tells nobody
+            await asyncio.sleep(0)
+        looking.cancel()
+        await asyncio.sleep(0)
+        gone.set()
+        with pytest.raises(asyncio.CancelledError):
+            await looking
+
+    session = Seen(look)
+    asyncio.run(run())
+    assert session.failed == [drifted]
+    assert len(audit.of(EventKind.AGENT_DRIFTED)) == 1
+
+
+def test_an_agent_is_ended_also_when_its_drift_cannot_be_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ISO-9, H-DUR-04"""
+    audit, drifted = MemoryAudit(), ConfinementError("open files is 9/9", "run agentd doctor")
+    session = Seen(raising(drifted))
+
+    def full(event: object) -> None:
+        raise StorageError("the disk is full", "make room")
+
+    monkeypatch.setattr(audit, "record", full)
+    with pytest.raises(ConfinementError):
+        asyncio.run(Attesting(audit).attest(ME, [live(session)], again=AGAIN))
+    assert session.failed == [drifted]
 
 
 def test_of_several_agents_those_that_ended_meanwhile_are_left_out() -> None:
