@@ -2,7 +2,8 @@
 
 Invariant: the log is bounded as long as no foreign process holds a snapshot. Over `SOFT_BYTES` the thread copies it and
 the writer begins at the front again at its next pause; when there is no pause, the writer copies the rest itself over
-`HARD_BYTES`. The log is never cut to nothing while a daemon lives: an empty log after a crash is a lost one.
+`HARD_BYTES`, and waits for the thread where that is copying. The log is never cut to nothing while a daemon lives: an
+empty log after a crash is a lost one.
 """
 
 import sqlite3
@@ -14,6 +15,7 @@ from aaos.store.faults import storage_error
 
 SOFT_BYTES = 4 * 2**20
 HARD_BYTES = 32 * 2**20
+WAIT_S = 2.0
 _PAUSE_S = 0.05
 _WAKE_S = 60.0
 _BUSY_MS = 1000
@@ -27,6 +29,8 @@ class Checkpointer:
         self._database = database
         self._wanted = threading.Event()
         self._stopping = threading.Event()
+        self._idle = threading.Event()
+        self._idle.set()
         self._thread = threading.Thread(target=self._run, name="aaos-checkpoint", daemon=True)
         self.failure: StorageError | None = None  # of the newest attempt; it is repeated, so nothing is lost by it
 
@@ -37,6 +41,10 @@ class Checkpointer:
     def request(self) -> None:
         """Ask for a checkpoint; returns at once, may be called as often as one likes."""
         self._wanted.set()
+
+    def wait(self) -> None:
+        """Until the thread is not copying, for `WAIT_S` at most."""
+        self._idle.wait(WAIT_S)
 
     def close(self) -> None:
         """End the thread after the checkpoint that runs; idempotent."""
@@ -53,6 +61,7 @@ class Checkpointer:
                 self._stopping.wait(_PAUSE_S)
 
     def _checkpoint(self) -> None:
+        self._idle.clear()
         try:
             connection = sqlite3.connect(self._database, isolation_level=None)
             try:
@@ -63,6 +72,8 @@ class Checkpointer:
             self.failure = None
         except sqlite3.Error as error:
             self.failure = storage_error(error, self._database)
+        finally:
+            self._idle.set()
 
 
 def checkpoint(connection: sqlite3.Connection) -> bool:

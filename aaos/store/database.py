@@ -322,7 +322,9 @@ class Database:
             self._checkpointer.request()
         if size_bytes > HARD_BYTES:
             with suppress(sqlite3.Error):  # the commit stands; the thread tries again and tells
-                checkpoint(self._connection)
+                if not checkpoint(self._connection):
+                    self._checkpointer.wait()
+                    checkpoint(self._connection)
 
     def _end_inner(self, *, is_good: bool) -> None:
         self._levels.leave(is_good=is_good)

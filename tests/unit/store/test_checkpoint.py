@@ -1,4 +1,5 @@
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -78,3 +79,26 @@ def test_a_failure_is_kept_and_told(tmp_path: Path) -> None:
     assert _until(lambda: checkpointer.failure is not None, checkpointer)
     checkpointer.close()
     assert "it is damaged" in str(checkpointer.failure)
+
+
+def test_a_writer_can_wait_for_the_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """H-DUR-14: while it copies the writer cannot, and the log would grow."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(connection: sqlite3.Connection) -> bool:
+        begun.set()
+        return go_on.wait(10)
+
+    monkeypatch.setattr("aaos.store.checkpoint.checkpoint", slow)
+    checkpointer = Checkpointer(tmp_path / "x.db")
+    checkpointer.wait()
+    checkpointer.start()
+    checkpointer.request()
+    assert begun.wait(10)
+    waiting = threading.Thread(target=checkpointer.wait)
+    waiting.start()
+    assert waiting.is_alive()
+    go_on.set()
+    waiting.join(10)
+    assert not checkpointer._wanted.is_set()
+    checkpointer.close()

@@ -301,3 +301,22 @@ def test_the_log_stays_bounded_under_a_writer_that_does_not_pause(database: Data
     database.close()
     assert database.failure is None
     assert largest < 2 * HARD_BYTES  # of 210 MB in all
+
+
+def test_a_log_that_is_too_long_is_copied_by_its_writer_when_the_thread_has_ended(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """H-DUR-14"""
+    acts: list[str] = []
+    answers = iter((False, True))
+
+    def copied(connection: sqlite3.Connection) -> bool:
+        acts.append("copy")
+        return next(answers)
+
+    monkeypatch.setattr("aaos.store.database.checkpoint", copied)
+    monkeypatch.setattr(database._checkpointer, "wait", lambda: acts.append("wait"))
+    monkeypatch.setattr(database._barrier, "size_bytes", lambda: HARD_BYTES + 1)
+    database._bound_log()
+    monkeypatch.undo()
+    assert acts == ["copy", "wait", "copy"]
