@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from itertools import accumulate
 
 from aaos.core.yamlfile import load_yaml
-from qa.fuzz.mutators import Json, blurred, changed
+from qa.fuzz.mutators import MAX_BYTES, Json, blurred, changed
 
 _PLAIN = re.compile(r"[A-Za-z_/<][\w ./<>()-]*", re.ASCII)
 _AS_IT_IS = 0.12  # of the documents: shorter, but not changed
@@ -40,6 +40,7 @@ class Documents:
             text = written(self._document(chance), chance).encode("utf-8", "surrogatepass")
             if len(text) <= _LONG_BYTES and _DEEP not in text:
                 break
+        text = text[:MAX_BYTES]
         return blurred(text, chance) if chance.random() < _BLURRED else text
 
     def _document(self, chance: random.Random) -> Json:
