@@ -89,7 +89,8 @@ class Redo:
 def left_over(path: Path, database: str, batch: int) -> list[Statement]:
     """The statements of the batch after `batch`, as far as they are whole and of this boot. Raises OSError."""
     try:
-        data = path.read_bytes()[:LOG_BYTES]
+        with path.open("rb") as file:
+            data = file.read(LOG_BYTES)
     except FileNotFoundError:
         return []
     found: list[Statement] = []

@@ -1,6 +1,8 @@
 """The log of steps: whole records of this boot, this database and this batch, and nothing else."""
 
 import errno
+import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -43,6 +45,20 @@ def test_a_member_of_an_enumeration_is_its_text(log: Redo, state_dir: Path) -> N
     log.append([("INSERT", (EventKind.TOOL_DONE, 1))])
     assert left_over(state_dir / "redo", DATABASE, 7) == [("INSERT", ("tool.done", 1))]
     log.close()
+
+
+def test_no_more_is_read_than_a_log_may_have(log: Redo, state_dir: Path) -> None:
+    """H-FUZZ-10: a file of any size, which nobody of ours wrote."""
+    write(log)
+    log.close()
+    os.truncate(state_dir / "redo", 2**26)
+    tracemalloc.start()
+    try:
+        assert left_over(state_dir / "redo", DATABASE, 7) == ALL
+        _, most_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most_bytes < 4 * LOG_BYTES
 
 
 def test_what_is_torn_at_any_byte_is_found_up_to_the_last_whole_step(log: Redo, state_dir: Path) -> None:
