@@ -60,10 +60,10 @@ class Model:
         assert reply.status == 200, reply.note
         if asked is None or PLANS in asked.system:
             return
-        self._heard.asked.append(asked)
         if asked.turn in self._counted:
             self._heard.written[asked.turn] = written(self.pid)
             self._heard.cpu_ns[asked.turn] = cpu_ns(family(self.pid))
+        self._heard.asked.append(asked)
 
 
 def script(directory: Path, lengths: tuple[int, ...], *, plan: str) -> Script:

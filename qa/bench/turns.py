@@ -18,6 +18,7 @@ from qa.bench.ours import PARALLEL, SUBTASKS, Ours, plan, running
 from qa.bench.talk import Heard, Model, script
 
 ROUNDS, LONG_ROUNDS = 7, 3
+HEARD_S = 10.0  # what the model may take to count, after its last answer
 SHORT, LONG, NEAR = 20, 100, 10
 FIRST = (2, NEAR + 1)  # the very first turn also starts things
 BLOCK = 4096
@@ -61,6 +62,9 @@ async def talks(model: Model, agents: Sequence[Agent], *, length: int, rounds: i
         for agent in agents:
             heard = model.listen(2, NEAR + 2, length - NEAR + 1, length + 1)
             await agent.talk(model, goal)
+            async with asyncio.timeout(HEARD_S):
+                while len(heard.asked) <= length:  # noqa: ASYNC110  # the model counts after its last answer
+                    await asyncio.sleep(0.005)
             assert len(heard.asked) == length + 1, f"{agent.name}: {len(heard.asked)} questions"
             runs[agent.name].append(heard)
     return runs
