@@ -3,9 +3,9 @@
 Invariant: a write is committed when the outermost `transaction()` ends, or not at all; what is written `trailing()` is
 committed with whatever is written next, and at the latest `TRAIL_S` after, so nothing that follows from it stands
 without it. What is written in a `step()`, and before it, survives a kill when it ends (redo.py), and is committed as
-what trails. What is written `later()` SQLite gets at the latest before anything else of it is written or read (
-backlog.py). A daemon that lost its place to a newer one (epoch) or its disk (failed sync) can write nothing more. Never
-`await` inside a transaction.
+what trails. What is written `later()` (backlog.py) SQLite gets at the latest before anything else is written or read. A
+daemon that lost its place to a newer one (epoch) or its disk (failed sync) can write nothing more. Never `await` inside
+a transaction.
 """
 
 import asyncio
@@ -282,14 +282,20 @@ class Database:
         self._trail()
         if not self._trails or self._levels.is_blank:
             return
+        if self._is_logged():
+            self._levels.tell()
+        else:
+            self._commit()
+
+    def _is_logged(self) -> bool:
+        """Whether the log of steps has it all; not where it is full, nor where SQLite is broken."""
+        if self._levels.broken is not None:
+            return False
         try:
-            if self._levels.broken is None:
-                self._backlog.log()
-                self._levels.tell()
-                return
+            self._backlog.log()
         except OSError:
-            pass
-        self._commit()
+            return False
+        return True
 
     def _catch_up(self) -> None:
         """Commit what trails, and what was acted on when its commit failed. Raises StorageError."""

@@ -72,7 +72,7 @@ _LATER = (
     ("a step is given up when its commit fails", BACKLOG, "        self.cut(self._logged)\n", "        self.cut(0)\n", BY_STEPS),
     ("a step is not carried out again", BACKLOG, "        self.cut(self._logged)\n        self._carried = 0", "        self.cut(self._logged)", (*BY_STEPS, *BY_LATER)),
     ("what follows a step is not in the log", BACKLOG, "            self._logged = len(self)", "            self._logged = len(self) + 1", (*BY_STEPS, *BY_LATER)),
-    ("a step is only in memory", DATABASE, "                self._backlog.log()", "                pass", BY_STEPS),
+    ("a step is only in memory", DATABASE, "            self._backlog.log()", "            pass", BY_STEPS),
     ("readers miss what is for later", DATABASE, "            self._levels.prepare()\n", "            pass\n", BY_LATER),
     ("what is for later is given up at a commit", LEVELS, "        self.carry_out()\n        for sql", "        for sql", BY_LATER),
     ("what is for now comes before what is for later", LEVELS, "        self.prepare()\n        self._execute(self.cursor", "        self._execute(self.cursor", BY_LATER),

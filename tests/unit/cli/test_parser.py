@@ -1,10 +1,12 @@
 """The commands and their arguments."""
 
 import pytest
+from pydantic import ValidationError
 
 from aaos.cli.client import DEFAULT_SOCKET
-from aaos.cli.parser import COMMANDS, absolute, parse
+from aaos.cli.parser import COMMANDS, MAX_ROWS, absolute, parse
 from aaos.core.errors import ExitCode, InputError
+from aaos.daemon.params import ListParams
 
 ARGUMENTS = {
     "submit": ["goal"],
@@ -134,3 +136,10 @@ def test_a_number_of_runs_is_what_the_daemon_lists(number: str) -> None:
 
 def test_no_command_is_explained_by_another() -> None:
     assert not COMMANDS["pause"].startswith("stop")
+
+
+def test_the_command_line_asks_for_as_many_rows_as_agentd_gives() -> None:
+    """Two rooms say the bound, since the command line knows nothing of the daemon's."""
+    assert ListParams(limit=MAX_ROWS).limit == MAX_ROWS
+    with pytest.raises(ValidationError):
+        ListParams(limit=MAX_ROWS + 1)
